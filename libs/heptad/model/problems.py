@@ -1,0 +1,428 @@
+"""The one table of error codes: HTTP answers, gRPC statuses, docs and `heptad explain` come from it.
+
+A code is a promise to the people who program against Heptad: it keeps its meaning for ever, while
+the sentences around it may improve. So everything that a caller may branch on stands here, once,
+and each door of the system (gateway, validator, ledger, replica) only looks it up.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+
+class GrpcStatus(Enum):
+    """The canonical gRPC status names that Heptad answers with."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One row of the table.
+
+    `http` is the status of the HTTP answer, `grpc` the status of the gRPC one. `retry` says whether
+    the same bytes may succeed later; `advice` tells a caller what to do.
+    """
+
+    code: str
+    http: int
+    grpc: GrpcStatus
+    retry: bool
+    title: str
+    advice: str
+
+
+class Problem(Exception):  # noqa: N818  the field's word (RFC 9457) is "problem", not "error"
+    """A refusal with a stable code, on its way to a caller.
+
+    `detail` says what happened in this case, with numbers and without any personal data or payload;
+    `field` names the part of the input that is meant; `retry_after_s` is set where waiting helps.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, field: str = "", retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.kind = PROBLEMS[code]
+        self.detail = detail
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+    @property
+    def code(self) -> str:
+        """The stable code."""
+        return self.kind.code
+
+
+_G = GrpcStatus
+_RE_SIGN = "Sign a new request and send that."
+
+
+def _rows() -> Iterator[ProblemKind]:
+    """All rows, in the order in which a request meets them."""
+    row = ProblemKind
+    # Size and shape.
+    yield row(
+        "request_too_large",
+        413,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The request is too large",
+        "Keep `data` within 8 KiB and the whole JWS within 16 KiB.",
+    )
+    yield row(
+        "batch_too_large",
+        413,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The batch has too many requests",
+        "Send at most 1,000 requests and 1 MiB in one call.",
+    )
+    yield row(
+        "media_type_unsupported",
+        415,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The body's media type is not the one of this call",
+        "Send the Content-Type that the API description names for this call.",
+    )
+    yield row(
+        "body_malformed",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The body cannot be read",
+        "Send what the API description says for this call.",
+    )
+    yield row(
+        "jws_malformed",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The JWS cannot be read",
+        "Send a JWS in compact form: three unpadded, canonical base64url parts.",
+    )
+    yield row(
+        "jws_header_refused",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The JWS header holds something that is not allowed",
+        "The header holds exactly `alg`, `typ` and `kid`, and nothing else.",
+    )
+    yield row(
+        "algorithm_refused",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The signature algorithm is not accepted",
+        "Sign with ES256 or EdDSA (Ed25519), the one that the registered key has.",
+    )
+    yield row(
+        "claims_malformed",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The claims cannot be read",
+        "The claims are one JSON object with each name once, in UTF-8.",
+    )
+    yield row(
+        "claim_missing",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "A claim is missing",
+        "Add the claim that `field` names.",
+    )
+    yield row(
+        "claim_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "A claim has a wrong value",
+        "Correct the claim that `field` names; the list of claims is in the API description.",
+    )
+    yield row(
+        "audience_mismatch",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "The request is meant for another deployment",
+        "Set `aud` to this cell's origin, as `GET /v1` shows it, and sign again.",
+    )
+    # Freshness.
+    yield row(
+        "request_expired", 401, _G.UNAUTHENTICATED, False, "The request has expired", _RE_SIGN
+    )
+    yield row(
+        "request_from_the_future",
+        401,
+        _G.UNAUTHENTICATED,
+        False,
+        "The request's time lies in the future",
+        "Your clock is ahead: set it right, then sign anew.",
+    )
+    yield row(
+        "lifetime_too_long",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The request would be valid for too long",
+        "Choose `exp` at most 300 seconds after `iat`.",
+    )
+    # Key and signature.
+    yield row(
+        "key_unknown",
+        401,
+        _G.UNAUTHENTICATED,
+        False,
+        "No registered key fits this subject and key id",
+        "Register the subject's key first, or correct `iss` and `kid`.",
+    )
+    yield row(
+        "key_revoked",
+        401,
+        _G.UNAUTHENTICATED,
+        False,
+        "The key has been revoked",
+        "Sign with a key that is active.",
+    )
+    yield row(
+        "signature_invalid",
+        401,
+        _G.UNAUTHENTICATED,
+        False,
+        "The signature does not verify",
+        "Sign the exact bytes of header and claims with the registered key.",
+    )
+    yield row(
+        "key_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The public key cannot be used",
+        "Send a public JWK: Ed25519 (OKP) or P-256 (EC), on its curve, without private parts.",
+    )
+    yield row(
+        "registration_closed",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "Apps may not register subjects here",
+        "Let an internal service of this cell register the subject.",
+    )
+    # Replay.
+    yield row(
+        "request_conflict",
+        422,
+        _G.ALREADY_EXISTS,
+        False,
+        "Another request with this `jti` is known, with other claims",
+        "Take a new `jti` for a new request.",
+    )
+    # Policy.
+    yield row(
+        "service_unknown",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "No service of that name is known here",
+        "Correct `svc`.",
+    )
+    yield row(
+        "action_not_allowed",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "This service may not ask for this action",
+        "Ask for an action that the service's policy allows.",
+    )
+    yield row(
+        "subject_rate_limited",
+        429,
+        _G.RESOURCE_EXHAUSTED,
+        True,
+        "This subject has sent too many requests",
+        "Wait as `Retry-After` says.",
+    )
+    yield row(
+        "client_rate_limited",
+        429,
+        _G.RESOURCE_EXHAUSTED,
+        True,
+        "This client has sent too many requests",
+        "Wait as `Retry-After` says.",
+    )
+    # Capacity and dependencies.
+    yield row(
+        "overloaded",
+        503,
+        _G.RESOURCE_EXHAUSTED,
+        True,
+        "The service is at its limit",
+        "Wait as `Retry-After` says, then send the same bytes again.",
+    )
+    yield row(
+        "vault_unavailable",
+        503,
+        _G.UNAVAILABLE,
+        True,
+        "The key for this subject cannot be had just now",
+        "Send the same bytes again after `Retry-After`.",
+    )
+    yield row(
+        "quorum_unavailable",
+        503,
+        _G.UNAVAILABLE,
+        True,
+        "Too few replicas are up to agree",
+        "Send the same bytes again after `Retry-After`; what was sent is not lost.",
+    )
+    yield row(
+        "validator_unavailable",
+        503,
+        _G.UNAVAILABLE,
+        True,
+        "No validator can be reached",
+        "Send the same bytes again after `Retry-After`.",
+    )
+    yield row(
+        "ledger_unavailable",
+        503,
+        _G.UNAVAILABLE,
+        True,
+        "The ledger cannot be reached",
+        "Ask again after `Retry-After`.",
+    )
+    yield row(
+        "draining",
+        503,
+        _G.UNAVAILABLE,
+        True,
+        "The service is about to stop",
+        "Send the same bytes again, to another address if you have one.",
+    )
+    yield row(
+        "deadline_exceeded",
+        504,
+        _G.DEADLINE_EXCEEDED,
+        True,
+        "The answer did not come before the deadline",
+        "Ask for the request's status; send the same bytes again if it is unknown.",
+    )
+    # Reads.
+    yield row(
+        "not_found", 404, _G.NOT_FOUND, False, "There is nothing here", "Correct the address."
+    )
+    yield row(
+        "method_not_allowed",
+        405,
+        _G.INVALID_ARGUMENT,
+        False,
+        "This address does not know that method",
+        "Use a method that `Allow` names.",
+    )
+    yield row(
+        "request_unknown",
+        404,
+        _G.NOT_FOUND,
+        True,
+        "No request with this id is known",
+        "Correct the id; a request just sent is known once its batch is under way.",
+    )
+    yield row(
+        "receipt_pending",
+        404,
+        _G.NOT_FOUND,
+        True,
+        "The receipt is not there yet",
+        "Ask again after `Retry-After`: it comes with the next checkpoint.",
+    )
+    yield row(
+        "checkpoint_pending",
+        404,
+        _G.NOT_FOUND,
+        True,
+        "No checkpoint has been published yet",
+        "Ask again after `Retry-After`.",
+    )
+    yield row(
+        "index_out_of_range",
+        404,
+        _G.OUT_OF_RANGE,
+        False,
+        "The log has no such index or size",
+        "Ask within the size of the latest checkpoint.",
+    )
+    yield row(
+        "parameter_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "A parameter has a wrong value",
+        "Correct the parameter that `field` names.",
+    )
+    # Between services.
+    yield row(
+        "role_refused",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "The certificate's role may not make this call",
+        "Call with a certificate of a role that this call admits.",
+    )
+    yield row(
+        "cell_mismatch",
+        403,
+        _G.PERMISSION_DENIED,
+        False,
+        "The certificate belongs to another cell",
+        "Connect to your own cell.",
+    )
+    yield row(
+        "frame_malformed",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "A stream's frame cannot be read",
+        "Send frames as docs/spec describes them.",
+    )
+    yield row(
+        "batch_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "A batch is signed, numbered or built wrongly",
+        "Send the batch as its format says; its number follows the last one.",
+    )
+    yield row(
+        "incarnation_stale",
+        409,
+        _G.FAILED_PRECONDITION,
+        False,
+        "A newer incarnation of this validator is known",
+        "Stop this process: another one has taken over its name.",
+    )
+    yield row(
+        "internal_error",
+        500,
+        _G.INTERNAL,
+        True,
+        "Something broke inside",
+        "Report the trace id; sending the same bytes again is safe.",
+    )
+
+
+PROBLEMS: Final[Mapping[str, ProblemKind]] = MappingProxyType({row.code: row for row in _rows()})
