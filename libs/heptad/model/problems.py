@@ -1,4 +1,4 @@
-"""The one table of error codes: HTTP answers, gRPC statuses, docs and `heptad explain` come from it.
+"""The one table of error codes, read by HTTP, gRPC, the docs and `heptad explain` alike.
 
 A code is a promise to the people who program against Heptad: it keeps its meaning for ever, while
 the sentences around it may improve. So everything that a caller may branch on stands here, once,
