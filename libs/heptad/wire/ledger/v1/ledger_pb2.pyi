@@ -1,0 +1,164 @@
+from heptad.wire.validator.v1 import validator_pb2 as _validator_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetCheckpointRequest(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class GetCheckpointResponse(_message.Message):
+    __slots__ = ("note", "size")
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    note: bytes
+    size: int
+    def __init__(self, note: _Optional[bytes] = ..., size: _Optional[int] = ...) -> None: ...
+
+class GetEntryRequest(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class GetEntryResponse(_message.Message):
+    __slots__ = ("index", "entry")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    entry: bytes
+    def __init__(self, index: _Optional[int] = ..., entry: _Optional[bytes] = ...) -> None: ...
+
+class ListEntriesRequest(_message.Message):
+    __slots__ = ("start_index", "page_size")
+    START_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    start_index: int
+    page_size: int
+    def __init__(self, start_index: _Optional[int] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class ListEntriesResponse(_message.Message):
+    __slots__ = ("start_index", "entries", "next_index")
+    START_INDEX_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    start_index: int
+    entries: _containers.RepeatedScalarFieldContainer[bytes]
+    next_index: int
+    def __init__(self, start_index: _Optional[int] = ..., entries: _Optional[_Iterable[bytes]] = ..., next_index: _Optional[int] = ...) -> None: ...
+
+class GetInclusionProofRequest(_message.Message):
+    __slots__ = ("index", "tree_size")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TREE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    tree_size: int
+    def __init__(self, index: _Optional[int] = ..., tree_size: _Optional[int] = ...) -> None: ...
+
+class GetInclusionProofResponse(_message.Message):
+    __slots__ = ("index", "tree_size", "hashes")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TREE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    tree_size: int
+    hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, index: _Optional[int] = ..., tree_size: _Optional[int] = ..., hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class GetConsistencyProofRequest(_message.Message):
+    __slots__ = ("first_size", "second_size")
+    FIRST_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SIZE_FIELD_NUMBER: _ClassVar[int]
+    first_size: int
+    second_size: int
+    def __init__(self, first_size: _Optional[int] = ..., second_size: _Optional[int] = ...) -> None: ...
+
+class GetConsistencyProofResponse(_message.Message):
+    __slots__ = ("first_size", "second_size", "hashes")
+    FIRST_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    first_size: int
+    second_size: int
+    hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, first_size: _Optional[int] = ..., second_size: _Optional[int] = ..., hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class GetReceiptRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    def __init__(self, request_id: _Optional[bytes] = ...) -> None: ...
+
+class GetReceiptResponse(_message.Message):
+    __slots__ = ("entry", "proof", "index")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    entry: bytes
+    proof: bytes
+    index: int
+    def __init__(self, entry: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., index: _Optional[int] = ...) -> None: ...
+
+class GetRequestStatusRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    def __init__(self, request_id: _Optional[bytes] = ...) -> None: ...
+
+class GetRequestStatusResponse(_message.Message):
+    __slots__ = ("state", "index", "entry", "receipt_ready", "applied_time_ms")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_READY_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    state: _validator_pb2.RequestState
+    index: int
+    entry: bytes
+    receipt_ready: bool
+    applied_time_ms: int
+    def __init__(self, state: _Optional[_Union[_validator_pb2.RequestState, str]] = ..., index: _Optional[int] = ..., entry: _Optional[bytes] = ..., receipt_ready: _Optional[bool] = ..., applied_time_ms: _Optional[int] = ...) -> None: ...
+
+class GetTileRequest(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
+class GetTileResponse(_message.Message):
+    __slots__ = ("content",)
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    def __init__(self, content: _Optional[bytes] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("ledger", "height", "size", "root", "checkpoint_size", "replicas_connected", "subjects", "duplicates", "applied_time_ms")
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    ledger: int
+    height: int
+    size: int
+    root: bytes
+    checkpoint_size: int
+    replicas_connected: int
+    subjects: int
+    duplicates: int
+    applied_time_ms: int
+    def __init__(self, ledger: _Optional[int] = ..., height: _Optional[int] = ..., size: _Optional[int] = ..., root: _Optional[bytes] = ..., checkpoint_size: _Optional[int] = ..., replicas_connected: _Optional[int] = ..., subjects: _Optional[int] = ..., duplicates: _Optional[int] = ..., applied_time_ms: _Optional[int] = ...) -> None: ...
