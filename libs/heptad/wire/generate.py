@@ -2,7 +2,8 @@
 
 The generated code is committed, so that a user needs no compiler. protoc writes absolute imports of
 the proto's own package (`heptad.entry.v1`); inside the library that package has the prefix
-`heptad.wire`, so the imports are rewritten. Run by `make generate` and, with `--check`, by `make check`.
+`heptad.wire`, so the imports are rewritten. `make generate` runs it, and `make check` runs it with
+`--check`.
 """
 
 import re

@@ -1,0 +1,294 @@
+"""Frames of the hot streams between validators, replicas and ledgers: fixed headers, raw bytes.
+
+One frame is one byte string, whose first byte tells its kind. Building a protobuf object for each
+batch would cost more than the batch itself (docs/spec/wire.md gives the layout and the measurement),
+so these frames are packed with `struct` and slices. Integers are big-endian, digests 32 bytes.
+
+A frame that cannot be read raises FrameMalformedError: a peer's mistake, never ours, so the stream
+that carried it is closed with the code `frame_malformed` and nothing changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as StructError  # noqa: N812  a class under a name that says what it is
+from typing import Final, TypeAlias
+
+_U32: Final = Struct(">I")
+_COMMITTED: Final = Struct(">QQ32sQ32sQ")
+_REFUSED: Final = Struct(">QQ")
+_STANDING: Final = Struct(">BQQ")
+_FOLLOW: Final = Struct(">QB")
+_APPLIED: Final = Struct(">QQ")
+_BLOCK: Final = Struct(">QQII")
+_COSIGNATURE: Final = Struct(">Q32sQ64s")
+
+_CODE_BYTES_MAX: Final = 64
+_NOTICES_MAX: Final = 4096
+_BATCHES_MAX: Final = 4096
+
+_KIND_BATCH: Final = 0x01
+_KIND_COMMITTED: Final = 0x11
+_KIND_REFUSED: Final = 0x12
+_KIND_STANDING: Final = 0x13
+_KIND_FOLLOW: Final = 0x21
+_KIND_APPLIED: Final = 0x22
+_KIND_BLOCK: Final = 0x31
+_KIND_COSIGNATURE: Final = 0x32
+
+
+class FrameMalformedError(Exception):
+    """A peer sent a frame that cannot be read; the message says which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFrame:
+    """Validator to replica: one batch, in the encoding of `heptad.model.batch`."""
+
+    batch: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBatch:
+    """Where one batch of the validator stands in the log.
+
+    `first_index` is the log index of its first entry; `block_id` and `block_time_ms` are those of
+    the block that committed it. Two honest replicas send the same bytes for the same batch.
+    """
+
+    incarnation: int
+    sequence: int
+    digest: bytes
+    first_index: int
+    block_id: bytes
+    block_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedFrame:
+    """Replica to validator: batches of this validator that have been committed, in log order."""
+
+    batches: Sequence[CommittedBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFrame:
+    """Replica to validator: this batch was not taken, with a code of the table."""
+
+    incarnation: int
+    sequence: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFrame:
+    """Replica to validator, first on every stream: the last batch of it that is committed.
+
+    `known` is False where none is; then the numbers are 0.
+    """
+
+    known: bool
+    incarnation: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class FollowFrame:
+    """Ledger to replica, first on every stream and again to switch bytes on or off.
+
+    Blocks are wanted from `height` on (the genesis is 0, the first block is 1); with `want_batches`
+    each comes with its batches.
+    """
+
+    height: int
+    want_batches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedFrame:
+    """Ledger to replica: all blocks up to `height` are durable here, `published_size` is published.
+
+    Replicas may prune what a ledger has applied and published.
+    """
+
+    height: int
+    published_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFrame:
+    """Replica to ledger: one committed block.
+
+    `block` and `proof` are in the encodings of `heptad.consensus.codec`; `proof` is empty where a
+    later block's proof covers this one. `first_index` is the log size before the block. `batches`
+    are whole encoded batches in block order, or empty where they were not asked for.
+    """
+
+    height: int
+    first_index: int
+    block: bytes
+    proof: bytes
+    batches: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CosignatureFrame:
+    """Replica to ledger: this replica's cosignature of a committed head, made at `time_s`."""
+
+    size: int
+    root: bytes
+    time_s: int
+    signature: bytes
+
+
+ValidatorToReplica: TypeAlias = BatchFrame
+ReplicaToValidator: TypeAlias = CommittedFrame | RefusedFrame | StandingFrame
+LedgerToReplica: TypeAlias = FollowFrame | AppliedFrame
+ReplicaToLedger: TypeAlias = BlockFrame | CosignatureFrame
+
+
+def encode_batch(frame: BatchFrame) -> bytes:
+    """The frame's bytes."""
+    return bytes((_KIND_BATCH,)) + frame.batch
+
+
+def decode_from_validator(body: bytes) -> ValidatorToReplica:
+    """Read a frame that a validator sent. Raises: FrameMalformedError."""
+    if _kind(body) != _KIND_BATCH:
+        raise FrameMalformedError(f"kind {body[0]:#04x} is not one that a validator sends")
+    return BatchFrame(body[1:])
+
+
+def encode_to_validator(frame: ReplicaToValidator) -> bytes:
+    """The frame's bytes."""
+    match frame:
+        case CommittedFrame(batches):
+            rows = b"".join(
+                _COMMITTED.pack(
+                    b.incarnation, b.sequence, b.digest, b.first_index, b.block_id, b.block_time_ms
+                )
+                for b in batches
+            )
+            return bytes((_KIND_COMMITTED,)) + rows
+        case RefusedFrame(incarnation, sequence, code):
+            numbers = _REFUSED.pack(incarnation, sequence)
+            return bytes((_KIND_REFUSED,)) + numbers + code.encode("ascii")
+        case StandingFrame(known, incarnation, sequence):
+            return bytes((_KIND_STANDING,)) + _STANDING.pack(known, incarnation, sequence)
+
+
+def decode_to_validator(body: bytes) -> ReplicaToValidator:
+    """Read a frame that a replica sent to a validator. Raises: FrameMalformedError."""
+    kind = _kind(body)
+    try:
+        if kind == _KIND_COMMITTED:
+            return _committed(body)
+        if kind == _KIND_REFUSED:
+            return _refused(body)
+        if kind == _KIND_STANDING:
+            _exactly(body, 1 + _STANDING.size)
+            known, incarnation, sequence = _STANDING.unpack_from(body, 1)
+            return StandingFrame(bool(known), incarnation, sequence)
+    except (StructError, UnicodeDecodeError) as broken:
+        raise FrameMalformedError(f"frame of kind {kind:#04x}: {broken}") from broken
+    raise FrameMalformedError(f"kind {kind:#04x} is not one that a replica sends to a validator")
+
+
+def encode_from_ledger(frame: LedgerToReplica) -> bytes:
+    """The frame's bytes."""
+    match frame:
+        case FollowFrame(height, want_batches):
+            return bytes((_KIND_FOLLOW,)) + _FOLLOW.pack(height, want_batches)
+        case AppliedFrame(height, published_size):
+            return bytes((_KIND_APPLIED,)) + _APPLIED.pack(height, published_size)
+
+
+def decode_from_ledger(body: bytes) -> LedgerToReplica:
+    """Read a frame that a ledger sent. Raises: FrameMalformedError."""
+    kind = _kind(body)
+    if kind == _KIND_FOLLOW:
+        _exactly(body, 1 + _FOLLOW.size)
+        height, want_batches = _FOLLOW.unpack_from(body, 1)
+        return FollowFrame(height, bool(want_batches))
+    if kind == _KIND_APPLIED:
+        _exactly(body, 1 + _APPLIED.size)
+        return AppliedFrame(*_APPLIED.unpack_from(body, 1))
+    raise FrameMalformedError(f"kind {kind:#04x} is not one that a ledger sends")
+
+
+def encode_to_ledger(frame: ReplicaToLedger) -> bytes:
+    """The frame's bytes."""
+    match frame:
+        case BlockFrame(height, first_index, block, proof, batches):
+            head = _BLOCK.pack(height, first_index, len(block), len(proof))
+            parts = [bytes((_KIND_BLOCK,)), head, block, proof]
+            for batch in batches:
+                parts += (_U32.pack(len(batch)), batch)
+            return b"".join(parts)
+        case CosignatureFrame(size, root, time_s, signature):
+            return bytes((_KIND_COSIGNATURE,)) + _COSIGNATURE.pack(size, root, time_s, signature)
+
+
+def decode_to_ledger(body: bytes) -> ReplicaToLedger:
+    """Read a frame that a replica sent to a ledger. Raises: FrameMalformedError."""
+    kind = _kind(body)
+    try:
+        if kind == _KIND_BLOCK:
+            return _block(body)
+        if kind == _KIND_COSIGNATURE:
+            _exactly(body, 1 + _COSIGNATURE.size)
+            return CosignatureFrame(*_COSIGNATURE.unpack_from(body, 1))
+    except StructError as broken:
+        raise FrameMalformedError(f"frame of kind {kind:#04x}: {broken}") from broken
+    raise FrameMalformedError(f"kind {kind:#04x} is not one that a replica sends to a ledger")
+
+
+def _kind(body: bytes) -> int:
+    if not body:
+        raise FrameMalformedError("an empty frame")
+    return body[0]
+
+
+def _exactly(body: bytes, size: int) -> None:
+    if len(body) != size:
+        raise FrameMalformedError(f"frame of kind {body[0]:#04x}: {len(body)} bytes, not {size}")
+
+
+def _committed(body: bytes) -> CommittedFrame:
+    rows, rest = divmod(len(body) - 1, _COMMITTED.size)
+    if rest or rows > _NOTICES_MAX:
+        raise FrameMalformedError(f"commit notices: {rows} rows and {rest} bytes over")
+    return CommittedFrame(
+        tuple(CommittedBatch(*row) for row in _COMMITTED.iter_unpack(memoryview(body)[1:]))
+    )
+
+
+def _refused(body: bytes) -> RefusedFrame:
+    code = body[1 + _REFUSED.size :]
+    if not 0 < len(code) <= _CODE_BYTES_MAX:
+        raise FrameMalformedError(f"refusal: a code of {len(code)} bytes")
+    return RefusedFrame(*_REFUSED.unpack_from(body, 1), code.decode("ascii"))
+
+
+def _block(body: bytes) -> BlockFrame:
+    height, first_index, block_bytes, proof_bytes = _BLOCK.unpack_from(body, 1)
+    start = 1 + _BLOCK.size
+    proof_start, end = start + block_bytes, start + block_bytes + proof_bytes
+    if end > len(body):
+        raise FrameMalformedError(f"block frame: {len(body)} bytes, {end} announced")
+    batches = _batches(body, end)
+    return BlockFrame(
+        height, first_index, body[start:proof_start], body[proof_start:end], tuple(batches)
+    )
+
+
+def _batches(body: bytes, at: int) -> list[bytes]:
+    batches: list[bytes] = []
+    while at < len(body):
+        (size,) = _U32.unpack_from(body, at)
+        at += _U32.size
+        if at + size > len(body) or len(batches) >= _BATCHES_MAX:
+            raise FrameMalformedError(f"block frame: batch {len(batches)} does not fit")
+        batches.append(body[at : at + size])
+        at += size
+    return batches
