@@ -1,8 +1,8 @@
 """Frames of the hot streams between validators, replicas and ledgers: fixed headers, raw bytes.
 
 One frame is one byte string, whose first byte tells its kind. Building a protobuf object for each
-batch would cost more than the batch itself (docs/spec/wire.md gives the layout and the measurement),
-so these frames are packed with `struct` and slices. Integers are big-endian, digests 32 bytes.
+batch would cost more than the batch itself (docs/spec/wire.md gives the layout and the figures), so
+these frames are packed with `struct` and slices. Integers are big-endian, digests 32 bytes.
 
 A frame that cannot be read raises FrameMalformedError: a peer's mistake, never ours, so the stream
 that carried it is closed with the code `frame_malformed` and nothing changes.
@@ -267,7 +267,8 @@ def _refused(body: bytes) -> RefusedFrame:
     code = body[1 + _REFUSED.size :]
     if not 0 < len(code) <= _CODE_BYTES_MAX:
         raise FrameMalformedError(f"refusal: a code of {len(code)} bytes")
-    return RefusedFrame(*_REFUSED.unpack_from(body, 1), code.decode("ascii"))
+    incarnation, sequence = _REFUSED.unpack_from(body, 1)
+    return RefusedFrame(incarnation, sequence, code.decode("ascii"))
 
 
 def _block(body: bytes) -> BlockFrame:
