@@ -1,0 +1,42 @@
+"""`replica-<n>/config.toml`: the paces and bounds of one replica."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from heptad.runtime.config.decode import Between
+from heptad.runtime.config.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaConfig:
+    """A replica's own settings; none of them can make it unsafe, only slow or stuck."""
+
+    role: ClassVar[str] = "replica"
+
+    node: Node
+    # Pause between two proposals under load, so that a round carries many batches.
+    round_pace_ms: Annotated[int, Between(0, 1_000)] = 25
+    # Shortest and longest wait for a round before it is given up.
+    timeout_ms_min: Annotated[int, Between(20, 60_000)] = 200
+    timeout_ms_max: Annotated[int, Between(100, 600_000)] = 10_000
+    # Batches waiting for a proposal, all validators together; beyond it: `overloaded`.
+    pending_bytes_max: Annotated[int, Between(1 << 20, 1 << 34)] = 256 << 20
+    # The same for one validator, so that one cannot starve the others.
+    pending_bytes_per_validator_max: Annotated[int, Between(1 << 20, 1 << 34)] = 64 << 20
+    # Unsent bytes to one peer before its stream is dropped and opened anew.
+    peer_queue_bytes_max: Annotated[int, Between(1 << 20, 1 << 30)] = 64 << 20
+    # Committed bytes kept for a ledger that is away; beyond it the oldest acknowledged go.
+    retention_bytes_max: Annotated[int, Between(1 << 20, 1 << 40)] = 4 << 30
+    # Size of LMDB's address space; sparse, so it costs nothing until used.
+    map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 64 << 30
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """Rules between the fields (`decode.Validated`)."""
+        yield from self.node.mistakes()
+        if self.timeout_ms_min > self.timeout_ms_max:
+            yield "timeout_ms_min", f"{self.timeout_ms_min} is above timeout_ms_max"
+        if self.pending_bytes_per_validator_max > self.pending_bytes_max:
+            yield "pending_bytes_per_validator_max", "is above pending_bytes_max"
+        if self.retention_bytes_max > self.map_bytes_max:
+            yield "retention_bytes_max", "is above map_bytes_max"
