@@ -1,0 +1,89 @@
+# Heptad's commands. `make help` lists them; `make up` and `make test` are all that a newcomer needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= .heptad
+PROTOS := $(shell find protos -name '*.proto')
+SOURCES := libs services tests
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Heptad needs Python 3.11 or later; PYTHON=/path/to/python3 make … chooses one"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements/run.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent
+
+.PHONY: setup
+setup: $(VENV)/.dev ## Make the virtual environment with everything that tests need
+
+.PHONY: up
+up: $(VENV)/.run ## Start the whole mesh on this machine: http://127.0.0.1:7700
+	@$(BIN)/heptad up --home $(HOME_DIR)
+
+.PHONY: demo
+demo: $(VENV)/.run ## Drive a running mesh as a citizen, a service and an auditor would
+	@$(BIN)/heptad demo --home $(HOME_DIR)
+
+.PHONY: test
+test: $(VENV)/.dev ## Run every test, and say at the end what pytest says
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: $(VENV)/.dev node_modules/.package-lock.json ## Format, lint, types, walls, protos, generated code
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	npx --no-install buf lint
+	npx --no-install buf breaking --against protos/released.binpb
+	$(BIN)/python -m heptad.wire.generate --check
+	$(BIN)/python -m pytest -q tests/tidy
+
+.PHONY: format
+format: $(VENV)/.dev ## Put the code into the house's format
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+.PHONY: generate
+generate: $(VENV)/.dev ## Generate the stubs from the protos
+	$(BIN)/python -m heptad.wire.generate
+
+.PHONY: released
+released: node_modules/.package-lock.json ## Take today's protos as the API that may not break
+	npx --no-install buf build -o protos/released.binpb
+
+.PHONY: lock
+lock: $(VENV)/.dev ## Pin the dependencies anew, with hashes and without hosts
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header \
+	  --python-version 3.11 --quiet -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --extra build --generate-hashes --universal --no-header \
+	  --python-version 3.11 --quiet --constraint requirements/dev.lock -o requirements/run.lock
+
+.PHONY: sim
+sim: $(VENV)/.run ## A million simulated rounds of consensus under faults
+	$(BIN)/heptad simulate --rounds 1000000
+
+.PHONY: bench
+bench: $(VENV)/.run ## Measure throughput, latency and cost, and compare with the last run
+	$(BIN)/heptad bench
+
+.PHONY: clean
+clean: ## Remove what was built; the ledger's data in .heptad stay
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
