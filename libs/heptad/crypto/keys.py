@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,17 +59,17 @@ class RequestKey(Protocol):
 class Ed25519Key:
     """An Ed25519 private key, for services and for requests."""
 
-    __slots__ = ("_secret", "public_key")
-    algorithm: ClassVar[Algorithm] = Algorithm.EDDSA
+    __slots__ = ("_secret", "public")
 
-    public_key: bytes
-    """The public half, 32 bytes."""
+    public: PublicKey
+    """The public half: 32 bytes in `raw`, and its `kid`."""
 
     def __init__(self, seed: bytes) -> None:
         """The key of a 32-byte seed (RFC 8032, section 5.1.5)."""
         if len(seed) != SEED_BYTES:
             raise ValueError(f"an Ed25519 seed has {SEED_BYTES} bytes, not {len(seed)}")
-        self.public_key, self._secret = bindings.crypto_sign_seed_keypair(seed)
+        raw, self._secret = bindings.crypto_sign_seed_keypair(seed)
+        self.public = public_key(Algorithm.EDDSA, raw)
 
     @classmethod
     def generate(cls, entropy: Callable[[int], bytes] = os.urandom) -> "Ed25519Key":
@@ -77,9 +77,9 @@ class Ed25519Key:
         return cls(entropy(SEED_BYTES))
 
     @property
-    def public(self) -> PublicKey:
-        """The public half, with its `kid`."""
-        return public_key(Algorithm.EDDSA, self.public_key)
+    def public_key(self) -> bytes:
+        """The public half as 32 bytes."""
+        return self.public.raw
 
     def sign(self, message: bytes) -> bytes:
         """The signature of `message`: 64 bytes, the same for the same message."""
@@ -91,34 +91,29 @@ class Ed25519Key:
         return _pem(key)
 
     def __repr__(self) -> str:
-        return f"Ed25519Key(public_key={self.public_key.hex()})"
+        return f"Ed25519Key({self.public.kid})"
 
 
 class P256Key:
     """A P-256 private key, for requests only."""
 
-    __slots__ = ("_key", "public_key")
-    algorithm: ClassVar[Algorithm] = Algorithm.ES256
+    __slots__ = ("_key", "public")
 
-    public_key: bytes
-    """The public half: the uncompressed point, 65 bytes."""
+    public: PublicKey
+    """The public half: the uncompressed point, 65 bytes, in `raw`, and its `kid`."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         assert isinstance(key.curve, ec.SECP256R1)
         self._key = key
-        self.public_key = key.public_key().public_bytes(
+        raw = key.public_key().public_bytes(
             serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
         )
+        self.public = public_key(Algorithm.ES256, raw)
 
     @classmethod
     def generate(cls) -> "P256Key":
         """A new key, from OpenSSL's generator."""
         return cls(ec.generate_private_key(ec.SECP256R1()))
-
-    @property
-    def public(self) -> PublicKey:
-        """The public half, with its `kid`."""
-        return public_key(Algorithm.ES256, self.public_key)
 
     def sign(self, message: bytes) -> bytes:
         """The ES256 signature of `message`: r ‖ s, 64 bytes, new ones on each call."""
@@ -130,7 +125,7 @@ class P256Key:
         return _pem(self._key)
 
     def __repr__(self) -> str:
-        return f"P256Key(public_key={self.public_key.hex()})"
+        return f"P256Key({self.public.kid})"
 
 
 def save_key(path: Path, key: Ed25519Key | P256Key) -> None:
