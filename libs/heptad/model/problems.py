@@ -5,7 +5,7 @@ the sentences around it may improve. So everything that a caller may branch on s
 and each door of the system (gateway, validator, ledger, replica) only looks it up.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -69,360 +69,358 @@ class Problem(Exception):  # noqa: N818  the field's word (RFC 9457) is "problem
 _G = GrpcStatus
 _RE_SIGN = "Sign a new request and send that."
 
-
-def _rows() -> Iterator[ProblemKind]:
-    """All rows, in the order in which a request meets them."""
-    row = ProblemKind
+# In the order in which a request meets them.
+_ROWS: Final[tuple[ProblemKind, ...]] = (
     # Size and shape.
-    yield row(
+    ProblemKind(
         "request_too_large",
         413,
         _G.INVALID_ARGUMENT,
         False,
         "The request is too large",
         "Keep `data` within 8 KiB and the whole JWS within 16 KiB.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "batch_too_large",
         413,
         _G.INVALID_ARGUMENT,
         False,
         "The batch has too many requests",
         "Send at most 1,000 requests and 1 MiB in one call.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "media_type_unsupported",
         415,
         _G.INVALID_ARGUMENT,
         False,
         "The body's media type is not the one of this call",
         "Send the Content-Type that the API description names for this call.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "body_malformed",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The body cannot be read",
         "Send what the API description says for this call.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "jws_malformed",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The JWS cannot be read",
         "Send a JWS in compact form: three unpadded, canonical base64url parts.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "jws_header_refused",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The JWS header holds something that is not allowed",
         "The header holds exactly `alg`, `typ` and `kid`, and nothing else.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "algorithm_refused",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The signature algorithm is not accepted",
         "Sign with ES256 or EdDSA (Ed25519), the one that the registered key has.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "claims_malformed",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The claims cannot be read",
         "The claims are one JSON object with each name once, in UTF-8.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "claim_missing",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "A claim is missing",
         "Add the claim that `field` names.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "claim_invalid",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "A claim has a wrong value",
         "Correct the claim that `field` names; the list of claims is in the API description.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "audience_mismatch",
         403,
         _G.PERMISSION_DENIED,
         False,
         "The request is meant for another deployment",
         "Set `aud` to this cell's origin, as `GET /v1` shows it, and sign again.",
-    )
+    ),
     # Freshness.
-    yield row(
+    ProblemKind(
         "request_expired", 401, _G.UNAUTHENTICATED, False, "The request has expired", _RE_SIGN
-    )
-    yield row(
+    ),
+    ProblemKind(
         "request_from_the_future",
         401,
         _G.UNAUTHENTICATED,
         False,
         "The request's time lies in the future",
         "Your clock is ahead: set it right, then sign anew.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "lifetime_too_long",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The request would be valid for too long",
         "Choose `exp` at most 300 seconds after `iat`.",
-    )
+    ),
     # Key and signature.
-    yield row(
+    ProblemKind(
         "key_unknown",
         401,
         _G.UNAUTHENTICATED,
         False,
         "No registered key fits this subject and key id",
         "Register the subject's key first, or correct `iss` and `kid`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "key_revoked",
         401,
         _G.UNAUTHENTICATED,
         False,
         "The key has been revoked",
         "Sign with a key that is active.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "signature_invalid",
         401,
         _G.UNAUTHENTICATED,
         False,
         "The signature does not verify",
         "Sign the exact bytes of header and claims with the registered key.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "key_invalid",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "The public key cannot be used",
         "Send a public JWK: Ed25519 (OKP) or P-256 (EC), on its curve, without private parts.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "registration_closed",
         403,
         _G.PERMISSION_DENIED,
         False,
         "Apps may not register subjects here",
         "Let an internal service of this cell register the subject.",
-    )
+    ),
     # Replay.
-    yield row(
+    ProblemKind(
         "request_conflict",
         422,
         _G.ALREADY_EXISTS,
         False,
         "Another request with this `jti` is known, with other claims",
         "Take a new `jti` for a new request.",
-    )
+    ),
     # Policy.
-    yield row(
+    ProblemKind(
         "service_unknown",
         403,
         _G.PERMISSION_DENIED,
         False,
         "No service of that name is known here",
         "Correct `svc`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "action_not_allowed",
         403,
         _G.PERMISSION_DENIED,
         False,
         "This service may not ask for this action",
         "Ask for an action that the service's policy allows.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "subject_rate_limited",
         429,
         _G.RESOURCE_EXHAUSTED,
         True,
         "This subject has sent too many requests",
         "Wait as `Retry-After` says.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "client_rate_limited",
         429,
         _G.RESOURCE_EXHAUSTED,
         True,
         "This client has sent too many requests",
         "Wait as `Retry-After` says.",
-    )
+    ),
     # Capacity and dependencies.
-    yield row(
+    ProblemKind(
         "overloaded",
         503,
         _G.RESOURCE_EXHAUSTED,
         True,
         "The service is at its limit",
         "Wait as `Retry-After` says, then send the same bytes again.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "vault_unavailable",
         503,
         _G.UNAVAILABLE,
         True,
         "The key for this subject cannot be had just now",
         "Send the same bytes again after `Retry-After`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "quorum_unavailable",
         503,
         _G.UNAVAILABLE,
         True,
         "Too few replicas are up to agree",
         "Send the same bytes again after `Retry-After`; what was sent is not lost.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "validator_unavailable",
         503,
         _G.UNAVAILABLE,
         True,
         "No validator can be reached",
         "Send the same bytes again after `Retry-After`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "ledger_unavailable",
         503,
         _G.UNAVAILABLE,
         True,
         "The ledger cannot be reached",
         "Ask again after `Retry-After`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "draining",
         503,
         _G.UNAVAILABLE,
         True,
         "The service is about to stop",
         "Send the same bytes again, to another address if you have one.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "deadline_exceeded",
         504,
         _G.DEADLINE_EXCEEDED,
         True,
         "The answer did not come before the deadline",
         "Ask for the request's status; send the same bytes again if it is unknown.",
-    )
+    ),
     # Reads.
-    yield row(
+    ProblemKind(
         "not_found", 404, _G.NOT_FOUND, False, "There is nothing here", "Correct the address."
-    )
-    yield row(
+    ),
+    ProblemKind(
         "method_not_allowed",
         405,
         _G.INVALID_ARGUMENT,
         False,
         "This address does not know that method",
         "Use a method that `Allow` names.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "request_unknown",
         404,
         _G.NOT_FOUND,
         True,
         "No request with this id is known",
         "Correct the id; a request just sent is known once its batch is under way.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "receipt_pending",
         404,
         _G.NOT_FOUND,
         True,
         "The receipt is not there yet",
         "Ask again after `Retry-After`: it comes with the next checkpoint.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "checkpoint_pending",
         404,
         _G.NOT_FOUND,
         True,
         "No checkpoint has been published yet",
         "Ask again after `Retry-After`.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "index_out_of_range",
         404,
         _G.OUT_OF_RANGE,
         False,
         "The log has no such index or size",
         "Ask within the size of the latest checkpoint.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "parameter_invalid",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "A parameter has a wrong value",
         "Correct the parameter that `field` names.",
-    )
+    ),
     # Between services.
-    yield row(
+    ProblemKind(
         "role_refused",
         403,
         _G.PERMISSION_DENIED,
         False,
         "The certificate's role may not make this call",
         "Call with a certificate of a role that this call admits.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "cell_mismatch",
         403,
         _G.PERMISSION_DENIED,
         False,
         "The certificate belongs to another cell",
         "Connect to your own cell.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "frame_malformed",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "A stream's frame cannot be read",
         "Send frames as docs/spec describes them.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "batch_invalid",
         400,
         _G.INVALID_ARGUMENT,
         False,
         "A batch is signed, numbered or built wrongly",
         "Send the batch as its format says; its number follows the last one.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "incarnation_stale",
         409,
         _G.FAILED_PRECONDITION,
         False,
         "A newer incarnation of this validator is known",
         "Stop this process: another one has taken over its name.",
-    )
-    yield row(
+    ),
+    ProblemKind(
         "internal_error",
         500,
         _G.INTERNAL,
         True,
         "Something broke inside",
         "Report the trace id; sending the same bytes again is safe.",
-    )
+    ),
+)
 
-
-PROBLEMS: Final[Mapping[str, ProblemKind]] = MappingProxyType({row.code: row for row in _rows()})
+PROBLEMS: Final[Mapping[str, ProblemKind]] = MappingProxyType({row.code: row for row in _ROWS})
