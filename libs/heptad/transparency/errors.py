@@ -25,3 +25,7 @@ class CheckpointRejectedError(TransparencyError):
 
 class TileUnreadableError(TransparencyError):
     """The store did not deliver a tile that a tree of this size must have."""
+
+
+class ReceiptInvalidError(TransparencyError):
+    """A receipt does not prove its entry; the text is the first finding that does not hold."""
