@@ -71,6 +71,14 @@ class Reader:
             raise MalformedError(f"a field of {size} bytes, at most {size_max} are allowed")
         return self.fixed(size)
 
+    def position(self) -> int:
+        """How many bytes were taken so far."""
+        return self._at
+
+    def since(self, position: int) -> bytes:
+        """The bytes taken since `position`, again: an inner object as it arrived."""
+        return self._data[position : self._at]
+
     def rest(self) -> bytes:
         """All that is left."""
         return self.fixed(len(self._data) - self._at)

@@ -1,0 +1,32 @@
+"""Names of the facts that the core reports; the shell makes log lines and metrics of them."""
+
+from typing import Final
+
+MESSAGE_REFUSED: Final = "message_refused"
+"""A peer's message was malformed or invalid. Fields: sender, reason."""
+
+VOTE_REFUSED: Final = "vote_refused"
+"""This replica gave a proposal no vote. Fields: round, proposer, reason."""
+
+EVIDENCE: Final = "evidence"
+"""Two different proposals, votes or batches where one is allowed.
+
+Fields: kind (proposal, vote, batch), member or validator, round where there is one, first, second
+(the bytes of both).
+"""
+
+ROUND_TIMED_OUT: Final = "round_timed_out"
+"""This replica gave up on a round. Fields: round, leader (-1 where not known)."""
+
+ROUND_ENTERED: Final = "round_entered"
+"""Fields: round, by (qc or tc)."""
+
+LEADER_REFUSED: Final = "leader_refused"
+"""A leader leaves out a batch that has waited too long. Fields: leader, round, waited_ms."""
+
+CATCHING_UP: Final = "catching_up"
+"""Fields: height (mine), target_height."""
+
+CERTIFIED_BLOCK_INVALID: Final = "certified_block_invalid"
+"""A quorum certified what this replica finds wrong: more than f are faulty, or one of us has a
+bug. The block is not adopted. Fields: round, height, reason."""

@@ -1,0 +1,253 @@
+"""What replicas say to each other, and its bytes: one byte of kind, then the message's fields.
+
+Blocks and batches are asked for by separate messages and live in separate key spaces: an answer to
+one can never be taken for the other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from heptad.consensus.codec import (
+    BLOCK_BYTES_MAX,
+    decode_block,
+    encode_proof,
+    encode_ref,
+    encode_vote,
+    read_certificates,
+    read_proof,
+    read_ref,
+    read_timeout,
+    read_vote,
+    write_certificates,
+)
+from heptad.consensus.objects import QC, TC, BatchRef, Block, CommitProof, Timeout, Vote
+from heptad.model.batch import BATCH_BYTES_MAX
+from heptad.model.canonical import SIGNATURE_BYTES, MalformedError, Reader, Writer
+from heptad.model.ids import BatchDigest, BlockId, Height
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A leader's block, with its signature (64 bytes), which is also the leader's vote."""
+
+    block: Block
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The highest certificates that the sender knows."""
+
+    high_qc: QC
+    highest_tc: TC | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOffer:
+    """Batches that have waited at the sender: whoever lacks one fetches it from there."""
+
+    refs: tuple[BatchRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBlocks:
+    """Asks for a block by id, with as many ancestors above `height_above` as fit an answer."""
+
+    block_id: BlockId
+    height_above: Height
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksReply:
+    """Blocks, newest first, each the parent of the one before it."""
+
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBatches:
+    """Asks for batches by digest."""
+
+    digests: tuple[BatchDigest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchesReply:
+    """Encoded batches, as many of those asked for as fit an answer."""
+
+    batches: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchChain:
+    """Asks for committed blocks from `height` on: how a replica far behind catches up."""
+
+    height: Height
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReply:
+    """Committed blocks of ascending heights without a gap, and the proof of the last one."""
+
+    blocks: tuple[Block, ...]
+    proof: CommitProof
+
+
+Message: TypeAlias = (
+    Proposal
+    | Vote
+    | Timeout
+    | Certificates
+    | BatchOffer
+    | FetchBlocks
+    | BlocksReply
+    | FetchBatches
+    | BatchesReply
+    | FetchChain
+    | ChainReply
+)
+
+
+MESSAGE_BYTES_MAX: Final = 4 << 20
+
+_PROPOSAL: Final = 1
+_VOTE: Final = 2
+_TIMEOUT: Final = 3
+_CERTIFICATES: Final = 4
+_BATCH_OFFER: Final = 5
+_FETCH_BLOCKS: Final = 6
+_BLOCKS_REPLY: Final = 7
+_FETCH_BATCHES: Final = 8
+_BATCHES_REPLY: Final = 9
+_FETCH_CHAIN: Final = 10
+_CHAIN_REPLY: Final = 11
+
+_REPLY_ITEMS_MAX: Final = 1_024
+
+
+def encode_message(message: Message) -> bytes:  # noqa: PLR0911  a table, one line a kind
+    """The message's bytes."""
+    match message:
+        case Proposal(block, signature):
+            return _writer(_PROPOSAL).bytes32(block.encoded).fixed(signature).done()
+        case Vote():
+            return _writer(_VOTE).fixed(encode_vote(message)).done()
+        case Timeout(encoded=encoded):
+            return _writer(_TIMEOUT).fixed(encoded).done()
+        case Certificates(high_qc, highest_tc):
+            writer = _writer(_CERTIFICATES)
+            write_certificates(writer, high_qc, highest_tc)
+            return writer.done()
+        case BatchOffer(refs):
+            return _many(_BATCH_OFFER, [encode_ref(ref) for ref in refs])
+        case FetchBlocks(block_id, height_above):
+            return _writer(_FETCH_BLOCKS).digest(block_id).u64(height_above).done()
+        case BlocksReply(blocks):
+            return _many_long(_BLOCKS_REPLY, [block.encoded for block in blocks]).done()
+        case FetchBatches(digests):
+            return _many(_FETCH_BATCHES, list(digests))
+        case BatchesReply(batches):
+            return _many_long(_BATCHES_REPLY, list(batches)).done()
+        case FetchChain(height):
+            return _writer(_FETCH_CHAIN).u64(height).done()
+        case ChainReply(blocks, proof):
+            writer = _many_long(_CHAIN_REPLY, [block.encoded for block in blocks])
+            return writer.fixed(encode_proof(proof)).done()
+
+
+def decode_message(payload: bytes) -> Message:
+    """The message that `payload` is. Raises: MalformedError."""
+    if len(payload) > MESSAGE_BYTES_MAX:
+        raise MalformedError(f"a message of {len(payload)} bytes, at most {MESSAGE_BYTES_MAX}")
+    reader = Reader(payload)
+    kind = reader.u8()
+    read = _READERS.get(kind)
+    if read is None:
+        raise MalformedError(f"message kind {kind} is not known")
+    message = read(reader)
+    reader.end()
+    return message
+
+
+def _read_proposal(reader: Reader) -> Message:
+    block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
+    return Proposal(block, reader.fixed(SIGNATURE_BYTES))
+
+
+def _read_certificates(reader: Reader) -> Message:
+    return Certificates(*read_certificates(reader))
+
+
+def _read_batch_offer(reader: Reader) -> Message:
+    return BatchOffer(tuple(read_ref(reader) for _ in range(_count(reader))))
+
+
+def _read_fetch_blocks(reader: Reader) -> Message:
+    return FetchBlocks(BlockId(reader.digest()), Height(reader.u64()))
+
+
+def _read_blocks(reader: Reader) -> tuple[Block, ...]:
+    count = _count(reader)
+    return tuple(decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX)) for _ in range(count))
+
+
+def _read_blocks_reply(reader: Reader) -> Message:
+    return BlocksReply(_read_blocks(reader))
+
+
+def _read_fetch_batches(reader: Reader) -> Message:
+    return FetchBatches(tuple(BatchDigest(reader.digest()) for _ in range(_count(reader))))
+
+
+def _read_batches_reply(reader: Reader) -> Message:
+    count = _count(reader)
+    return BatchesReply(tuple(reader.bytes32(size_max=BATCH_BYTES_MAX) for _ in range(count)))
+
+
+def _read_fetch_chain(reader: Reader) -> Message:
+    return FetchChain(Height(reader.u64()))
+
+
+def _read_chain_reply(reader: Reader) -> Message:
+    return ChainReply(_read_blocks(reader), read_proof(reader))
+
+
+_READERS: Final[dict[int, Callable[[Reader], Message]]] = {
+    _PROPOSAL: _read_proposal,
+    _VOTE: read_vote,
+    _TIMEOUT: read_timeout,
+    _CERTIFICATES: _read_certificates,
+    _BATCH_OFFER: _read_batch_offer,
+    _FETCH_BLOCKS: _read_fetch_blocks,
+    _BLOCKS_REPLY: _read_blocks_reply,
+    _FETCH_BATCHES: _read_fetch_batches,
+    _BATCHES_REPLY: _read_batches_reply,
+    _FETCH_CHAIN: _read_fetch_chain,
+    _CHAIN_REPLY: _read_chain_reply,
+}
+
+
+def _writer(kind: int) -> Writer:
+    return Writer().u8(kind)
+
+
+def _many(kind: int, items: Sequence[bytes]) -> bytes:
+    writer = _writer(kind).u16(len(items))
+    for item in items:
+        writer.fixed(item)
+    return writer.done()
+
+
+def _many_long(kind: int, items: Sequence[bytes]) -> Writer:
+    writer = _writer(kind).u16(len(items))
+    for item in items:
+        writer.bytes32(item)
+    return writer
+
+
+def _count(reader: Reader) -> int:
+    count = reader.u16()
+    if count > _REPLY_ITEMS_MAX:
+        raise MalformedError(f"{count} items, at most {_REPLY_ITEMS_MAX} are allowed")
+    return count

@@ -1,0 +1,34 @@
+"""How a replica is, for health checks, dashboards and tests."""
+
+from dataclasses import dataclass
+
+from heptad.consensus.objects import LogHead
+from heptad.model.ids import BlockId, Epoch, Height, MemberIndex, Round
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A snapshot of the core's state.
+
+    `leader` is the leader of `round`, None while the block that decides it is being fetched.
+    `committed_*` describe the last committed block; `head` is the log after it and `cosigned` the
+    last head cosigned. `*_pending` count the pool. `timeouts` and `rounds_certified` (rounds
+    entered by a QC) count since the start. `is_catching_up`: missed blocks are being fetched.
+    """
+
+    epoch: Epoch
+    round: Round
+    leader: MemberIndex | None
+    high_qc_round: Round
+    highest_tc_round: Round
+    committed_height: Height
+    committed_round: Round
+    committed_id: BlockId
+    committed_time_ms: int
+    head: LogHead
+    cosigned: LogHead | None
+    batches_pending: int
+    bytes_pending: int
+    timeouts: int
+    rounds_certified: int
+    is_catching_up: bool
