@@ -213,11 +213,11 @@ def verify_consistency(
     """
     if not 0 < old_size <= new_size:
         raise ProofInvalidError(f"no consistency proof goes from size {old_size} to {new_size}")
-    _require_hashes((old_root, new_root), "the roots")
-    _require_hashes(proof, "the consistency proof")
     if old_size == new_size:
         _verify_same_tree(size=old_size, old_root=old_root, new_root=new_root, proof=proof)
         return
+    _require_hashes((old_root, new_root), "the roots")
+    _require_hashes(proof, "the consistency proof")
     computed_old, computed_new = _fold_consistency(
         old_size=old_size, new_size=new_size, old_root=old_root, proof=proof
     )
