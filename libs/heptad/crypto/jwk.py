@@ -17,7 +17,7 @@ from heptad.crypto.signatures import (
     ED25519_PUBLIC_KEY_BYTES,
     P256_PUBLIC_KEY_BYTES,
     Algorithm,
-    p256_key,
+    parse_p256_key,
 )
 from heptad.model import base64url
 
@@ -46,7 +46,7 @@ def public_key(algorithm: Algorithm, raw: bytes) -> PublicKey:
     if algorithm is Algorithm.EDDSA:
         _check_ed25519_point(raw)
     else:
-        p256_key(raw)
+        parse_p256_key(raw)
     return PublicKey(algorithm, raw, _thumbprint(_members(algorithm, raw)))
 
 

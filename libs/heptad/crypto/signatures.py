@@ -66,7 +66,7 @@ def verify_es256(*, public_key: bytes, message: bytes, signature: bytes) -> None
     """
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureInvalidError(f"an ES256 signature has 64 bytes, not {len(signature)}")
-    key = p256_key(public_key)
+    key = parse_p256_key(public_key)
     r = int.from_bytes(signature[:32], "big")
     s = int.from_bytes(signature[32:], "big")
     try:
@@ -82,7 +82,7 @@ def verify_by(algorithm: Algorithm, *, public_key: bytes, message: bytes, signat
 
 
 @lru_cache(maxsize=P256_KEYS_CACHED_MAX)
-def p256_key(public_key: bytes) -> ec.EllipticCurvePublicKey:
+def parse_p256_key(public_key: bytes) -> ec.EllipticCurvePublicKey:
     """The parsed key of an uncompressed P-256 point (65 bytes).
 
     Raises: KeyInvalidError if the point is not on the curve or not uncompressed.
