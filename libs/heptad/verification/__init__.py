@@ -1,0 +1,34 @@
+"""Judging what a log says, off line: receipts, whole logs, and whether one log continues another.
+
+Nothing here trusts a server or speaks to one. Bytes come in (a file, or a `read(path)` port for
+tiles), a policy that the caller has from elsewhere says whom to believe, and out comes each step of
+the arithmetic, so that a person can follow it and a program can branch on it.
+"""
+
+from heptad.verification.consistency import verify_continuation, verify_continuation_by_tiles
+from heptad.verification.errors import (
+    LogInvalidError,
+    ReceiptRefusedError,
+    ReceiptUnreadableError,
+    VerificationError,
+)
+from heptad.verification.logs import ReadPath, VerifiedLog, folder_reader, verify_log
+from heptad.verification.receipt_file import ReceiptFile
+from heptad.verification.receipts import ReceiptReport, examine_receipt_file, verify_receipt_file
+
+__all__ = [
+    "LogInvalidError",
+    "ReadPath",
+    "ReceiptFile",
+    "ReceiptRefusedError",
+    "ReceiptReport",
+    "ReceiptUnreadableError",
+    "VerificationError",
+    "VerifiedLog",
+    "examine_receipt_file",
+    "folder_reader",
+    "verify_continuation",
+    "verify_continuation_by_tiles",
+    "verify_log",
+    "verify_receipt_file",
+]

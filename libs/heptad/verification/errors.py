@@ -1,0 +1,17 @@
+"""What this room refuses. Every text is a diagnosis: what was wrong, where, with the numbers."""
+
+
+class VerificationError(Exception):
+    """Base of all errors of this room."""
+
+
+class ReceiptUnreadableError(VerificationError):
+    """A file is not a receipt at all; nothing has been checked."""
+
+
+class ReceiptRefusedError(VerificationError):
+    """A receipt does not prove its entry; the text is the first finding that does not hold."""
+
+
+class LogInvalidError(VerificationError):
+    """A log's tiles, entries or checkpoints contradict each other, or do not satisfy the policy."""

@@ -1,0 +1,159 @@
+"""Does this receipt prove its entry, under this policy? Every step, pass or fail.
+
+Three things are proved, each by arithmetic that a person can do again: that the entry's bytes are
+in the tree (leaf hash, folds, root), that the tree is one which enough replicas have cosigned (log
+signature, cosignatures, quorum), and, for whoever holds payload and witness, that this entry is the
+public half of that very request and says the same as its subject signed.
+
+Nothing stops at the first failure: a person who looks at a bad receipt wants to see all of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from heptad.crypto.requests import SignedRequest, parse_request
+from heptad.crypto.sealing import WITNESS_BYTES, commitment
+from heptad.crypto.signatures import verify
+from heptad.model.canonical import MalformedError
+from heptad.model.entry import Entry, Kind
+from heptad.model.problems import Problem
+from heptad.transparency.checkpoint import Checkpoint, Finding, TimeWindow
+from heptad.transparency.policy import Policy
+from heptad.transparency.receipt import examine_receipt
+from heptad.verification.errors import ReceiptRefusedError
+from heptad.verification.receipt_file import ReceiptFile
+from heptad.wire.convert.entry import decode_entry
+
+CLOCK_BOUND_S: Final = 60
+"""A cosignature may be this far ahead of the verifier's clock."""
+
+_KINDS_OF_REQUESTS: Final = (Kind.REQUEST, Kind.SUBJECT_REGISTERED)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptReport:
+    """What was found, in the order of the arithmetic.
+
+    `entry` is None if its bytes cannot be read, `request_id` is known only with the payload.
+    `cosigned_at_s` has each good cosigner (by policy name) with its time, seconds since 1970.
+    """
+
+    findings: tuple[Finding, ...]
+    checkpoint: Checkpoint
+    leaf_index: int
+    entry: Entry | None
+    request_id: str | None
+    cosigned_at_s: Mapping[str, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every finding holds: then, and only then, the receipt proves its entry."""
+        return all(finding.holds for finding in self.findings)
+
+    def require(self) -> None:
+        """Do nothing if the receipt holds. Raises: ReceiptRefusedError, with the first failure."""
+        for finding in self.findings:
+            if not finding.holds:
+                raise ReceiptRefusedError(f"{finding.subject}: {finding.detail}")
+
+
+def verify_receipt_file(file: ReceiptFile, *, policy: Policy, now_s: int) -> ReceiptReport:
+    """Prove that the file's entry is in a log that the policy believes, or raise.
+
+    `now_s` is the verifier's clock, seconds since 1970: cosignatures from after it are not
+    believed. Raises: ReceiptRefusedError.
+    """
+    report = examine_receipt_file(file, policy=policy, now_s=now_s)
+    report.require()
+    return report
+
+
+def examine_receipt_file(file: ReceiptFile, *, policy: Policy, now_s: int) -> ReceiptReport:
+    """Do all the arithmetic and say what came out at each step; never refuses."""
+    entry, entry_finding = _read_entry(file.entry)
+    proved = examine_receipt(
+        file.entry,
+        file.receipt,
+        policy=policy,
+        verify=verify,
+        window=TimeWindow.until(now_s, bound_s=CLOCK_BOUND_S),
+    )
+    findings = [entry_finding]
+    if file.receipt.extra:
+        detail = f"{len(file.receipt.extra)} extra bytes that nobody signed; Heptad writes none"
+        findings.append(Finding("extra", holds=False, detail=detail))
+    findings += proved.findings
+    request_id = None
+    if file.payload is not None and file.witness is not None:
+        private, request_id = _examine_private(entry, file.payload, file.witness)
+        findings += private
+    return ReceiptReport(
+        findings=tuple(findings),
+        checkpoint=proved.checkpoint,
+        leaf_index=file.receipt.leaf_index,
+        entry=entry,
+        request_id=request_id,
+        cosigned_at_s=proved.cosigned_at_s,
+    )
+
+
+def _read_entry(data: bytes) -> tuple[Entry | None, Finding]:
+    try:
+        entry = decode_entry(data)
+    except MalformedError as error:
+        return None, Finding("entry", holds=False, detail=str(error))
+    return entry, Finding("entry", holds=True, detail=_in_words(entry))
+
+
+def _in_words(entry: Entry) -> str:
+    # A validator chooses `time_ms`: no more than a calendar can show may be believed of it.
+    try:
+        when = datetime.fromtimestamp(entry.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        when = f"{entry.time_ms} ms"
+    return (
+        f"{entry.kind.name} of service {entry.service!r}, action {entry.action!r}, "
+        f"outcome {entry.outcome.name}, admitted {when} by validator-{entry.validator}"
+    )
+
+
+def _examine_private(
+    entry: Entry | None, payload: bytes, witness: bytes
+) -> tuple[list[Finding], str | None]:
+    """Hold payload and witness against the entry; also say which request the payload is."""
+    if entry is None:
+        detail = "the entry cannot be read, so nothing binds the payload to it"
+        return [Finding("commitment", holds=False, detail=detail)], None
+    findings = [_examine_commitment(entry, payload, witness)]
+    if entry.kind not in _KINDS_OF_REQUESTS:
+        return findings, None
+    try:
+        request = parse_request(payload)
+    except Problem as problem:
+        detail = f"the payload is no signed request: {problem.detail}"
+        return [*findings, Finding("request", holds=False, detail=detail)], None
+    return [*findings, _examine_claims(entry, request)], request.request_id
+
+
+def _examine_commitment(entry: Entry, payload: bytes, witness: bytes) -> Finding:
+    if len(witness) != WITNESS_BYTES:
+        detail = f"a witness has {WITNESS_BYTES} bytes, not {len(witness)}"
+        return Finding("commitment", holds=False, detail=detail)
+    computed = commitment(witness=witness, payload=payload)
+    text = f"SHA-256(domain, witness, payload of {len(payload)} bytes) = {computed.hex()}"
+    if computed == entry.commitment:
+        return Finding("commitment", holds=True, detail=f"{text}: equal to the entry's")
+    detail = f"{text}, the entry's is {entry.commitment.hex() or 'empty'}"
+    return Finding("commitment", holds=False, detail=detail)
+
+
+def _examine_claims(entry: Entry, request: SignedRequest) -> Finding:
+    """The validator writes service and action into the entry; they must be those signed."""
+    said, signed = (entry.service, entry.action), (request.svc, request.act)
+    detail = f"signed for service {request.svc!r}, action {request.act!r}"
+    if said == signed:
+        return Finding("request", holds=True, detail=f"{detail}: as the entry says")
+    detail = f"{detail}, but the entry says {entry.service!r}, {entry.action!r}"
+    return Finding("request", holds=False, detail=detail)
