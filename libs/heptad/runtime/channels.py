@@ -1,0 +1,103 @@
+"""gRPC servers and channels: the one place where they are made and tuned.
+
+Measured on two cores (docs/adr has the table): large HTTP/2 frames and a wide flow-control window
+make a 256 KiB message two to three times cheaper. A server's port is bound exclusively, so that
+a second process on the same address fails at once instead of sharing its connections.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import grpc
+
+from heptad.runtime.errors import PortTakenError
+from heptad.runtime.identity import member
+from heptad.runtime.tls import TlsMaterial, channel_credentials, server_credentials
+
+ChannelOptions: TypeAlias = list[tuple[str, int | str]]
+
+MESSAGE_BYTES_MAX: Final = 4 << 20
+"""Default limit of one message: a batch of 1 MiB with room around it."""
+
+PEER_MESSAGE_BYTES_MAX: Final = 64 << 20
+"""Limit between replicas and to ledgers, where one block may bring many batches."""
+
+_FRAME_BYTES: Final = 1 << 20
+_WINDOW_BYTES: Final = 8 << 20
+_KEEPALIVE_MS: Final = 10_000
+_KEEPALIVE_TIMEOUT_MS: Final = 5_000
+_PING_INTERVAL_MS_MIN: Final = 5_000
+_RECONNECT_MS_MIN: Final = 100
+_RECONNECT_MS_MAX: Final = 2_000
+
+
+def _common_options(message_bytes_max: int) -> ChannelOptions:
+    return [
+        ("grpc.max_send_message_length", message_bytes_max),
+        ("grpc.max_receive_message_length", message_bytes_max),
+        ("grpc.http2.max_frame_size", _FRAME_BYTES),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+        ("grpc.http2.write_buffer_size", _FRAME_BYTES),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+
+
+def create_server(
+    *,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    message_bytes_max: int = MESSAGE_BYTES_MAX,
+) -> grpc.aio.Server:
+    """A server that listens nowhere yet; `listen` binds it."""
+    options = _common_options(message_bytes_max)
+    options += [
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
+    ]
+    return grpc.aio.server(interceptors=list(interceptors), options=options)
+
+
+def listen(server: grpc.aio.Server, *, address: str, tls: TlsMaterial) -> int:
+    """Bind `server` to `address` (port 0: any free one) and return the port.
+
+    Raises: PortTakenError.
+    """
+    try:
+        port = server.add_secure_port(address, server_credentials(tls))
+    except RuntimeError as error:
+        raise PortTakenError(f"cannot listen on {address}: {error}") from error
+    if port == 0:
+        raise PortTakenError(f"cannot listen on {address}")
+    return port
+
+
+def open_channel(
+    *,
+    address: str,
+    peer_id: str,
+    origin: str,
+    tls: TlsMaterial,
+    message_bytes_max: int = MESSAGE_BYTES_MAX,
+    service_config_json: str = "",
+) -> grpc.aio.Channel:
+    """A channel to the member `peer_id`, whose certificate must show that very id.
+
+    It connects when first used and again after failures, with back-off and jitter (100 ms to 2 s).
+    `service_config_json` may hold a retry policy; without one nothing is retried.
+    """
+    options = _common_options(message_bytes_max)
+    options += [
+        ("grpc.ssl_target_name_override", member(origin, peer_id).dns_name),
+        ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS_MIN),
+        ("grpc.min_reconnect_backoff_ms", _RECONNECT_MS_MIN),
+        ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS_MAX),
+        # Two channels in one process may show two certificates; never share their connections.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_retries", int(bool(service_config_json))),
+    ]
+    if service_config_json:
+        options.append(("grpc.service_config", service_config_json))
+    return grpc.aio.secure_channel(address, channel_credentials(tls), options=options)
