@@ -1,0 +1,30 @@
+"""What can go wrong in the ledger: refusals of what replicas send, and faults of its own disk.
+
+A refusal costs the replica that caused it its place as the chosen one; nothing is written. A fault
+stops the ledger from applying: a full disk is tried again (somebody may make room), damage is not.
+Refusals towards callers are `heptad.model.problems.Problem` and are not listed here.
+"""
+
+
+class LedgerError(Exception):
+    """Base of all errors of this service."""
+
+
+class FollowRefusedError(LedgerError):
+    """A replica sent a frame that is not what the chain demands; the message has the numbers."""
+
+
+class StoreError(LedgerError):
+    """Base of the faults of the store."""
+
+
+class StoreFullError(StoreError):
+    """Nothing more can be written: the disk or the map is full. What was written is intact."""
+
+
+class StoreDamagedError(StoreError):
+    """The files cannot be read, contradict themselves, or belong to another cell."""
+
+
+class StoreInUseError(StoreError):
+    """Another process has this store open: two writers would each overwrite the other's edge."""

@@ -1,0 +1,202 @@
+"""Reading: one consistent view of all tables, whatever the writer does meanwhile.
+
+A leaf is found by a sparse search: the row of a batch has the batch's first index as its key, so
+the row at or below an index holds it. Everything here costs a few look-ups in the map, no copies of
+more than it returns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import lmdb
+
+from heptad.model.log_reads import PublishedCheckpoint
+from heptad.transparency.errors import TileUnreadableError
+from heptad.transparency.merkle import HASH_BYTES
+from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.state import AppliedState
+from heptad_ledger.store.wave import ServicePosting, TimeSpan, pack_index, unpack_index
+
+_STATE = b"state"
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Entry `index` is a later copy of the request that entry `first_index` records."""
+
+    index: int
+    first_index: int
+
+
+class Snapshot:
+    """All tables as one transaction left them. Not for two threads at a time.
+
+    Where a row must be there and is not, the store is damaged: StoreDamagedError.
+    """
+
+    def __init__(self, transaction: lmdb.Transaction, environment: Environment) -> None:
+        self._transaction = transaction
+        self._environment = environment
+
+    def state(self) -> AppliedState:
+        """Where the ledger stood."""
+        row = self._get("meta", _STATE)
+        if row is None:
+            raise StoreDamagedError("the store has no state")
+        return AppliedState.decode(row)
+
+    # The log.
+
+    def entry(self, index: int) -> bytes:
+        """The bytes of one entry; `index` is below the applied size."""
+        return self.entries(index, 1)[0]
+
+    def entries(self, start: int, count: int) -> list[bytes]:
+        """The bytes of `count` entries from `start` on; all are below the applied size."""
+        return [framed[2:] for framed in self._framed(start, count)]
+
+    def bundle(self, start: int, count: int) -> bytes:
+        """The same entries in the framing of a tile's entry bundle, as they came in batches."""
+        return b"".join(self._framed(start, count))
+
+    def read_tile(self, *, level: int, index: int, width: int) -> bytes:
+        """The first hashes of a tile (`heptad.transparency.tiled_tree.HashReader`)."""
+        hashes = self._get("tile", bytes((level,)) + pack_index(index))
+        if hashes is None or len(hashes) < width * HASH_BYTES:
+            raise TileUnreadableError(f"tile {level}/{index} has not {width} hashes")
+        return hashes[: width * HASH_BYTES]
+
+    def spans(self, *, from_ms: int, until_ms: int) -> Iterator[TimeSpan]:
+        """Which entries came with blocks of these times, the first included, the last not."""
+        cursor = self._cursor("by_time")
+        found = cursor.set_range(pack_index(from_ms))
+        while found:
+            key, value = _item(cursor)
+            time_ms = unpack_index(key[:8])
+            if time_ms >= until_ms:
+                return
+            yield TimeSpan(time_ms, unpack_index(key[8:]), unpack_index(value))
+            found = cursor.next()
+
+    def postings(self, service: bytes, *, from_index: int = 0) -> Iterator[ServicePosting]:
+        """The batches that name a service, from the one that holds `from_index` on."""
+        cursor = self._cursor("by_service")
+        prefix = service + b"\0"
+        found = _seek_at_most(cursor, prefix + pack_index(from_index))
+        if not found or not _item(cursor)[0].startswith(prefix):
+            found = cursor.set_range(prefix)
+        while found:
+            key, value = _item(cursor)
+            if not key.startswith(prefix):
+                return
+            first_index = unpack_index(key[len(prefix) :])
+            offsets = tuple(
+                int.from_bytes(value[i : i + 2], "big") for i in range(0, len(value), 2)
+            )
+            if first_index + offsets[-1] >= from_index:
+                yield ServicePosting(service, first_index, offsets)
+            found = cursor.next()
+
+    # What is private, and what finds it.
+
+    def sealed(self, index: int) -> bytes | None:
+        """The stored record of an entry; None where there is none (any more)."""
+        return self._get("sealed", pack_index(index))
+
+    def subject_row(self, row_key: bytes) -> int | None:
+        """The index that a row of `by_subject` holds."""
+        return _index(self._get("by_subject", row_key))
+
+    def request(self, request_ref: bytes) -> int | None:
+        """The lowest index of a request."""
+        return _index(self._get("by_request", request_ref))
+
+    def subject(self, row_key: bytes) -> bytes | None:
+        """A row of the registry."""
+        return self._get("subject", row_key)
+
+    def duplicates(self, *, count_max: int, from_index: int = 0) -> list[Duplicate]:
+        """Duplicates that the log does not state yet, by the index of the later copy."""
+        cursor = self._cursor("duplicate")
+        rows: list[Duplicate] = []
+        found = cursor.set_range(pack_index(from_index))
+        while found and len(rows) < count_max:
+            key, value = _item(cursor)
+            rows.append(Duplicate(unpack_index(key), unpack_index(value)))
+            found = cursor.next()
+        return rows
+
+    # Checkpoints.
+
+    def latest_checkpoint(self) -> PublishedCheckpoint | None:
+        """The largest published checkpoint."""
+        cursor = self._cursor("checkpoint")
+        return _checkpoint(cursor) if cursor.last() else None
+
+    def checkpoint(self, size: int) -> PublishedCheckpoint | None:
+        """The published checkpoint of exactly this size."""
+        note = self._get("checkpoint", pack_index(size))
+        return None if note is None else PublishedCheckpoint(note, size)
+
+    def checkpoint_from(self, size_min: int) -> PublishedCheckpoint | None:
+        """The smallest published checkpoint of at least this size."""
+        cursor = self._cursor("checkpoint")
+        return _checkpoint(cursor) if cursor.set_range(pack_index(size_min)) else None
+
+    # The tables themselves.
+
+    def _get(self, table: str, key: bytes) -> bytes | None:
+        value = self._transaction.get(key, db=self._environment.table(table))
+        return None if value is None else bytes(value)
+
+    def _cursor(self, table: str) -> lmdb.Cursor:
+        return self._transaction.cursor(self._environment.table(table))
+
+    def _framed(self, start: int, count: int) -> list[bytes]:
+        """Entries with their u16 lengths in front."""
+        framed: list[bytes] = []
+        cursor = self._cursor("entries")
+        found = _seek_at_most(cursor, pack_index(start))
+        while found and len(framed) < count:
+            key, leaves = _item(cursor)
+            skipped = start - unpack_index(key) if not framed else 0
+            framed += _slices(leaves, skipped, count - len(framed))
+            found = cursor.next()
+        if len(framed) != count:
+            raise StoreDamagedError(f"{len(framed)} of {count} entries from {start} on are there")
+        return framed
+
+
+def _seek_at_most(cursor: lmdb.Cursor, key: bytes) -> bool:
+    """Go to the last row whose key is `key` or below it; tell whether there is one."""
+    if not cursor.set_range(key):
+        return cursor.last()
+    return _item(cursor)[0] == key or cursor.prev()
+
+
+def _item(cursor: lmdb.Cursor) -> tuple[bytes, bytes]:
+    """Key and value; the environment hands out bytes, never views into the map."""
+    key, value = cursor.item()
+    return bytes(key), bytes(value)
+
+
+def _slices(leaves: bytes, skipped: int, count_max: int) -> list[bytes]:
+    at, end = 0, len(leaves)
+    for _ in range(skipped):
+        at += 2 + int.from_bytes(leaves[at : at + 2], "big")
+    slices: list[bytes] = []
+    while at < end and len(slices) < count_max:
+        after = at + 2 + int.from_bytes(leaves[at : at + 2], "big")
+        slices.append(leaves[at:after])
+        at = after
+    return slices
+
+
+def _index(value: bytes | None) -> int | None:
+    return None if value is None else unpack_index(value)
+
+
+def _checkpoint(cursor: lmdb.Cursor) -> PublishedCheckpoint:
+    key, note = _item(cursor)
+    return PublishedCheckpoint(note, unpack_index(key))

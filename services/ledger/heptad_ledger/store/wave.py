@@ -1,0 +1,61 @@
+"""What one write transaction holds: all that a wave of committed blocks leads to.
+
+Keys and indexes are packed already, so that the write path is `putmulti` over ready lists and
+nothing else: `pack_index` is the one spelling of an index in keys and values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from heptad_ledger.store.state import AppliedState
+
+_U64: Final = Struct(">Q")
+pack_index: Final = _U64.pack
+"""An index, size or time as a key: eight bytes, big-endian, so that keys sort as numbers."""
+
+
+def unpack_index(packed: bytes) -> int:
+    """What `pack_index` packed."""
+    return int.from_bytes(packed, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """Entries `first_index` <= i < `end_index` came with blocks of `time_ms`."""
+
+    time_ms: int
+    first_index: int
+    end_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePosting:
+    """Which entries of one batch name `service`: offsets from the batch's `first_index`."""
+
+    service: bytes
+    first_index: int
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Everything that becomes durable together. All sequences of rows ascend by index.
+
+    `leaves` are (first index, leaves section of a batch); `tiles` every tile that changed, by
+    (level, index); `sealed` (index, stored record); `by_subject` (16-byte row key, index);
+    `by_request` (16-byte reference, index); `subjects` (16-byte row key, row); `stated` the
+    packed indexes of duplicates that the log now states by itself. Indexes are packed.
+    """
+
+    state: AppliedState
+    leaves: Sequence[tuple[bytes, bytes]]
+    tiles: Mapping[tuple[int, int], bytes]
+    spans: Sequence[TimeSpan] = ()
+    postings: Sequence[ServicePosting] = ()
+    sealed: Sequence[tuple[bytes, bytes]] = ()
+    by_subject: Sequence[tuple[bytes, bytes]] = ()
+    by_request: Sequence[tuple[bytes, bytes]] = ()
+    subjects: Sequence[tuple[bytes, bytes]] = ()
+    stated: Sequence[bytes] = ()
