@@ -1,0 +1,190 @@
+"""Every metric of Heptad: name, unit, labels, and what it tells.
+
+Names are Prometheus names as they are scraped: the unit stands in the name, counters end in
+`_total`. Dashboards and alerts hold on to them, so a name is never changed, only retired. No label
+holds anything about a person, and each label has few values: a subject, a request id or an address
+is never one.
+
+Beside these every process exports `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+`process_open_fds` and `process_start_time_seconds`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(Enum):
+    """How a metric behaves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the catalogue. `buckets` are upper bounds in the metric's unit (histograms)."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_LATENCY_S: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0),
+)
+_RECORDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_BYTES: Final = tuple(float(1 << power) for power in range(10, 21))
+
+
+def _counter(name: str, help_text: str, *labels: str, unit: str = "1") -> Metric:
+    return Metric(name, Kind.COUNTER, unit, help_text, labels)
+
+
+def _gauge(name: str, help_text: str, *labels: str, unit: str = "1") -> Metric:
+    return Metric(name, Kind.GAUGE, unit, help_text, labels)
+
+
+def _latency(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, "s", help_text, labels, _LATENCY_S)
+
+
+# Gateway.
+HTTP_REQUESTS_TOTAL: Final = _counter(
+    "http_requests_total", "HTTP requests answered.", "route", "method", "status"
+)
+HTTP_REQUEST_DURATION_SECONDS: Final = _latency(
+    "http_request_duration_seconds", "Time from an HTTP request's head to its answer.", "route"
+)
+HTTP_CONNECTIONS_ACTIVE: Final = _gauge("http_connections_active", "Open HTTP connections.")
+HTTP_REQUESTS_IN_FLIGHT: Final = _gauge("http_requests_in_flight", "HTTP requests under way.")
+REFUSALS_TOTAL: Final = _counter(
+    "heptad_refusals_total", "Requests refused, by the code of the error table.", "code"
+)
+
+# gRPC, in every service.
+GRPC_CALLS_TOTAL: Final = _counter(
+    "grpc_calls_total", "gRPC calls ended, by outcome (ok, cancelled or a code).", "method", "code"
+)
+GRPC_CALL_DURATION_SECONDS: Final = _latency(
+    "grpc_call_duration_seconds", "Duration of unary gRPC calls.", "method"
+)
+GRPC_STREAMS_ACTIVE: Final = _gauge("grpc_streams_active", "Open hot streams.", "method")
+STREAM_QUEUE_BYTES: Final = _gauge(
+    "stream_queue_bytes", "Bytes that wait in the writer of a peer's stream.", "peer", unit="By"
+)
+PEER_CONNECTED: Final = _gauge("peer_connected", "1 while the stream to a peer is open.", "peer")
+PEER_RECONNECTS_TOTAL: Final = _counter(
+    "peer_reconnects_total", "Streams to a peer that broke and were opened anew.", "peer"
+)
+
+# Validator.
+REQUESTS_ADMITTED_TOTAL: Final = _counter(
+    "validator_requests_admitted_total", "Requests that passed stage 1.", "algorithm"
+)
+REQUESTS_REPLAYED_TOTAL: Final = _counter(
+    "validator_requests_replayed_total", "Requests answered with the stored result."
+)
+REQUESTS_IN_FLIGHT: Final = _gauge(
+    "validator_requests_in_flight", "Requests admitted and not yet answered."
+)
+COMMIT_LATENCY_SECONDS: Final = _latency(
+    "validator_commit_latency_seconds", "Time from a batch's sending to its commit."
+)
+BATCH_RECORDS: Final = Metric(
+    "validator_batch_records", Kind.HISTOGRAM, "1", "Records in a batch.", (), _RECORDS
+)
+BATCH_BYTES: Final = Metric(
+    "validator_batch_bytes", Kind.HISTOGRAM, "By", "Bytes of a batch.", (), _BYTES
+)
+BATCHES_OUTSTANDING: Final = _gauge(
+    "validator_batches_outstanding", "Batches sent and not yet committed."
+)
+BATCHES_RESENT_TOTAL: Final = _counter(
+    "validator_batches_resent_total", "Batches sent again since their commit did not come."
+)
+LEASES_HELD: Final = _gauge("validator_leases_held", "Leases of subject keys held in memory.")
+VERIFY_QUEUE_LENGTH: Final = _gauge(
+    "validator_verify_queue_length", "Requests that wait for their signature's verification."
+)
+
+# Replica.
+CONSENSUS_SUCCESS_RATE: Final = _gauge(
+    "byzantine_consensus_success_rate",
+    "Rounds that ended with a quorum certificate, of the last 1,000 rounds; 1 while idle.",
+)
+CONSENSUS_ROUND: Final = _gauge("consensus_round", "Current round.")
+CONSENSUS_LEADER: Final = _gauge("consensus_leader", "Number of the current round's leader.")
+CONSENSUS_IS_LEADER: Final = _gauge("consensus_is_leader", "1 while this replica leads.")
+ROUNDS_TOTAL: Final = _counter(
+    "consensus_rounds_total", "Rounds entered, by what ended the one before.", "certificate"
+)
+TIMEOUTS_TOTAL: Final = _counter("consensus_timeouts_total", "Time-outs that this replica signed.")
+BLOCKS_COMMITTED_TOTAL: Final = _counter("consensus_blocks_committed_total", "Blocks committed.")
+ENTRIES_COMMITTED_TOTAL: Final = _counter(
+    "consensus_entries_committed_total", "Log entries committed."
+)
+ROUND_DURATION_SECONDS: Final = _latency(
+    "consensus_round_duration_seconds", "Time that a round took."
+)
+BATCHES_PENDING: Final = _gauge("consensus_batches_pending", "Batches that wait for a proposal.")
+BATCH_BYTES_PENDING: Final = _gauge(
+    "consensus_pending_bytes", "Bytes of batches that wait for a proposal.", unit="By"
+)
+MESSAGES_REFUSED_TOTAL: Final = _counter(
+    "consensus_messages_refused_total", "Messages of peers refused, by reason.", "reason"
+)
+COSIGNATURES_TOTAL: Final = _counter("consensus_cosignatures_total", "Log heads cosigned.")
+EQUIVOCATIONS_TOTAL: Final = _counter(
+    "consensus_equivocations_total", "Proofs of a member's misbehaviour found.", "member"
+)
+STORE_SYNC_SECONDS: Final = _latency(
+    "store_sync_seconds", "Time of a synced write transaction.", "store"
+)
+
+# Ledger.
+LEDGER_LOG_SIZE: Final = _gauge("ledger_log_size", "Entries applied.")
+LEDGER_PUBLISHED_SIZE: Final = _gauge("ledger_published_size", "Size of the last checkpoint.")
+LEDGER_LAG_BLOCKS: Final = _gauge(
+    "ledger_lag_blocks", "Committed blocks that are not applied yet.", "replica"
+)
+LEDGER_CHECKPOINT_TIME_SECONDS: Final = _gauge(
+    "ledger_checkpoint_time_seconds", "Unix time of the last checkpoint.", unit="s"
+)
+LEDGER_COSIGNATURES_TOTAL: Final = _counter(
+    "ledger_cosignatures_total",
+    "Cosignatures received, by replica and verdict.",
+    "replica",
+    "verdict",
+)
+LEDGER_CHECKPOINT_COSIGNATURES: Final = _gauge(
+    "ledger_checkpoint_cosignatures", "Cosignatures on the last checkpoint."
+)
+LEDGER_APPLY_SECONDS: Final = _latency(
+    "ledger_apply_seconds", "Time to apply one wave of committed blocks."
+)
+LEDGER_DUPLICATES_TOTAL: Final = _counter(
+    "ledger_duplicates_total", "Entries found to be later copies of a request."
+)
+LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
+VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")
+VAULT_ERASURES_TOTAL: Final = _counter("vault_erasures_total", "Subjects erased.")
+
+# Every service.
+READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")
+BUILD_INFO: Final = _gauge("heptad_build_info", "Always 1.", "version", "cell", "role", "id")
+EVENT_LOOP_LAG_SECONDS: Final = _gauge(
+    "event_loop_lag_seconds", "How late the event loop ran a timer, the last time.", unit="s"
+)
+
+
+CATALOGUE: Final[Mapping[str, Metric]] = MappingProxyType(
+    {metric.name: metric for metric in list(globals().values()) if isinstance(metric, Metric)}
+)
