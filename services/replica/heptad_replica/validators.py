@@ -1,0 +1,147 @@
+"""The door for validators: batches in, commit notices out.
+
+A notice goes to every stream of the validator that made the batch. It may be lost with its stream;
+then the validator sends the batch again and is told where it stands, from the store.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import grpc
+
+from heptad.consensus.codec import decode_block
+from heptad.consensus.events import BatchReceived, Event
+from heptad.consensus.objects import BatchId, CommittedBlock
+from heptad.consensus.ready import BatchOutcome, BatchVerdict
+from heptad.model.batch import decode_batch
+from heptad.model.canonical import MalformedError
+from heptad.model.ids import ValidatorNumber
+from heptad.model.problems import Problem
+from heptad.runtime.identity import Identity
+from heptad.runtime.streams import FrameStream
+from heptad.wire.streams import (
+    CommittedBatch,
+    CommittedFrame,
+    FrameMalformedError,
+    RefusedFrame,
+    ReplicaToValidator,
+    StandingFrame,
+    decode_from_validator,
+    encode_to_validator,
+)
+from heptad_replica.storage import LmdbStore
+
+FRAMES_QUEUED_MAX: Final = 1_024
+"""Notices for one stream; a validator that does not read them loses the stream."""
+
+
+class ValidatorDoor:
+    """Serves `SubmitBatches`, and passes on what the driver tells of batches."""
+
+    def __init__(self, *, store: LmdbStore, offer: Callable[[Event], bool]) -> None:
+        self._store = store
+        self._offer = offer
+        self._streams: dict[int, set[asyncio.Queue[bytes]]] = defaultdict(set)
+
+    @property
+    def connected(self) -> int:
+        """Streams that validators hold open."""
+        return sum(len(streams) for streams in self._streams.values())
+
+    async def serve(self, stream: FrameStream, caller: Identity) -> None:
+        """One stream, until the validator ends it. Raises: Problem `frame_malformed`."""
+        validator = ValidatorNumber(int(caller.id.rpartition("-")[2]))
+        queue: asyncio.Queue[bytes] = asyncio.Queue(FRAMES_QUEUED_MAX)
+        queue.put_nowait(encode_to_validator(self._standing(validator)))
+        self._streams[validator].add(queue)
+        writer = asyncio.create_task(_write(stream, queue))
+        try:
+            while (body := await stream.read()) is not None:
+                self._take(validator, body, queue)
+        finally:
+            self._streams[validator].discard(queue)
+            writer.cancel()
+
+    def committed(self, commits: Sequence[CommittedBlock]) -> None:
+        """Tell each validator where its batches stand."""
+        rows: dict[int, list[CommittedBatch]] = defaultdict(list)
+        for commit in commits:
+            for ref, first_index in commit.placed():
+                row = CommittedBatch(
+                    incarnation=ref.incarnation,
+                    sequence=ref.sequence,
+                    digest=ref.digest,
+                    first_index=first_index,
+                    block_id=commit.block.id,
+                    block_time_ms=commit.block.time_ms,
+                )
+                rows[ref.validator].append(row)
+        for validator, batches in rows.items():
+            self._tell(validator, CommittedFrame(batches))
+
+    def answered(self, outcomes: Iterable[BatchOutcome]) -> None:
+        """Tell validators what became of the batches that they have sent."""
+        for outcome in outcomes:
+            if outcome.id is None or outcome.verdict is BatchVerdict.ACCEPTED:
+                continue
+            if outcome.verdict is BatchVerdict.COMMITTED:
+                self._repeat(outcome.id)
+                continue
+            _, incarnation, sequence = outcome.id
+            code = outcome.verdict.value
+            self._tell(outcome.validator, RefusedFrame(incarnation, sequence, code))
+
+    def _take(self, validator: ValidatorNumber, body: bytes, queue: asyncio.Queue[bytes]) -> None:
+        try:
+            frame = decode_from_validator(body)
+            if self._offer(BatchReceived(validator, frame.batch)):
+                return
+            header = decode_batch(frame.batch).header
+        except (FrameMalformedError, MalformedError) as error:
+            raise Problem("frame_malformed", str(error)) from error
+        _put(queue, RefusedFrame(header.incarnation, header.sequence, "overloaded"))
+
+    def _standing(self, validator: ValidatorNumber) -> StandingFrame:
+        last = self._store.last_place(validator)
+        if last is None:
+            return StandingFrame(known=False, incarnation=0, sequence=0)
+        return StandingFrame(known=True, incarnation=last.incarnation, sequence=last.sequence)
+
+    def _repeat(self, batch_id: BatchId) -> None:
+        """Tell again where a batch stands that was committed before."""
+        place = self._store.place(batch_id)
+        if place is None:
+            self._tell(batch_id.validator, RefusedFrame(*batch_id[1:], "incarnation_stale"))
+            return
+        block = self._store.stored_block(place.height)
+        assert block is not None, f"height {place.height} has a batch and no block"
+        header = decode_block(block.block)
+        row = CommittedBatch(
+            incarnation=batch_id.incarnation,
+            sequence=batch_id.sequence,
+            digest=place.digest,
+            first_index=place.first_index,
+            block_id=header.id,
+            block_time_ms=header.time_ms,
+        )
+        self._tell(batch_id.validator, CommittedFrame((row,)))
+
+    def _tell(self, validator: int, frame: ReplicaToValidator) -> None:
+        for queue in self._streams.get(validator, ()):
+            _put(queue, frame)
+
+
+def _put(queue: asyncio.Queue[bytes], frame: ReplicaToValidator) -> None:
+    """Queue a frame; a stream whose reader sleeps misses it, and learns it by sending again."""
+    if not queue.full():
+        queue.put_nowait(encode_to_validator(frame))
+
+
+async def _write(stream: FrameStream, queue: asyncio.Queue[bytes]) -> None:
+    try:
+        while True:
+            await stream.write(await queue.get())
+    except grpc.aio.UsageError:
+        return  # the stream has ended; its reader ends the rest
