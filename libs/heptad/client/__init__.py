@@ -1,0 +1,31 @@
+"""Speaking to a cell from Python: submit, ask, and keep receipts that prove themselves.
+
+    async with connect(".heptad/clients/tax-portal") as heptad:
+        recorded = await heptad.submit(heptad.sign(subject=…, action=…, data=…, key=…))
+        receipt = await heptad.receipt(recorded.request_id)
+
+`docs/examples/service.py` is the whole of it. Gateways use the same streams (`Submitter`).
+"""
+
+from heptad.client.blocking import BlockingClient
+from heptad.client.calls import LedgerReader, Terms, ValidatorCalls
+from heptad.client.client import Client, connect
+from heptad.client.peek import issuer_of
+from heptad.client.signing import sign, sign_new_subject
+from heptad.client.standing import Standing, find_standing
+from heptad.client.submission import Submitter
+
+__all__ = [
+    "BlockingClient",
+    "Client",
+    "LedgerReader",
+    "Standing",
+    "Submitter",
+    "Terms",
+    "ValidatorCalls",
+    "connect",
+    "find_standing",
+    "issuer_of",
+    "sign",
+    "sign_new_subject",
+]

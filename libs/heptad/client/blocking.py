@@ -1,0 +1,98 @@
+"""The same client for programs without an event loop: a loop of its own in one thread."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from heptad.client.client import DEADLINE_S, Client, connect
+from heptad.client.standing import Standing
+from heptad.crypto.keys import RequestKey
+from heptad.model.answers import Recorded, Registered
+from heptad.model.problems import Problem
+from heptad.verification import ReceiptFile
+
+ResultT = TypeVar("ResultT")
+
+
+class BlockingClient:
+    """A `Client` whose methods block; use it in `with`. Any thread may call it."""
+
+    def __init__(self, profile: Path | str) -> None:
+        """Read the profile in this folder; connects in `with`. Raises: as `connect`."""
+        self._client: Client = connect(profile)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="heptad", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Connect. Raises: Problem `validator_unavailable`."""
+        self._thread.start()
+        try:
+            self._run(self._client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all connections and end the thread."""
+        try:
+            self._run(self._client.close())
+        finally:
+            self._stop()
+
+    def sign(
+        self,
+        *,
+        subject: str,
+        action: str,
+        data: Mapping[str, object],
+        key: RequestKey | None = None,
+        service: str | None = None,
+    ) -> bytes:
+        """See `Client.sign`."""
+        return self._client.sign(
+            subject=subject, action=action, data=data, key=key, service=service
+        )
+
+    def register(self, key: RequestKey | None = None, *, service: str | None = None) -> Registered:
+        """See `Client.register`."""
+        return self._run(self._client.register(key, service=service))
+
+    def submit(self, request: bytes) -> Recorded:
+        """See `Client.submit`."""
+        return self._run(self._client.submit(request))
+
+    def submit_many(self, requests: Iterable[bytes]) -> Iterator[Recorded | Problem]:
+        """See `Client.submit_many`; reads `requests` in the client's own thread."""
+        answers = self._client.submit_many(requests)
+        while (outcome := self._run(_next(answers))) is not None:
+            yield outcome
+
+    def status(self, request_id: bytes | str) -> Standing:
+        """See `Client.status`."""
+        return self._run(self._client.status(request_id))
+
+    def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:
+        """See `Client.receipt`."""
+        return self._run(self._client.receipt(request_id, wait_s=wait_s))
+
+    def _run(self, work: Coroutine[object, object, ResultT]) -> ResultT:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(answers: AsyncIterator[Recorded | Problem]) -> Recorded | Problem | None:
+    """The next answer; None after the last."""
+    return await anext(answers, None)

@@ -1,0 +1,168 @@
+"""Unary calls to validators and to the ledger: deadlines in, values or `Problem`s out.
+
+Messages are read and written by `heptad.wire.convert`, so gRPC sees bytes only. What fails leaves
+as a `Problem` of the one table, whatever gRPC called it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from heptad.model.answers import PendingRequest, Registered, ValidatorStatus
+from heptad.model.log_reads import (
+    ConsistencyProof,
+    EntryPage,
+    InclusionProof,
+    LedgerStatus,
+    PublishedCheckpoint,
+    RequestReceipt,
+    RequestStatus,
+)
+from heptad.model.problems import Problem
+from heptad.model.routing import ranked
+from heptad.runtime.status import problem_of
+from heptad.wire.convert import ledger as ledger_wire
+from heptad.wire.convert import validator as validator_wire
+
+RETRYING: Final = (
+    '{"methodConfig":[{"name":[{"service":"heptad.ledger.v1.LedgerService"}],'
+    '"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.05s","maxBackoff":"1s",'
+    '"backoffMultiplier":3,"retryableStatusCodes":["UNAVAILABLE"]}}]}'
+)
+"""Service config of a ledger's channel: reads are repeated when the connection fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one call is made: how long it may take, and the trace it belongs to (may be empty)."""
+
+    deadline_s: float = 10.0
+    traceparent: str = ""
+
+
+async def _call(
+    channel: grpc.aio.Channel, method: str, request: bytes, *, terms: Terms, unavailable: str
+) -> bytes:
+    """One unary call with bytes both ways. Raises: Problem."""
+    metadata = (("traceparent", terms.traceparent),) if terms.traceparent else None
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+    try:
+        return await call(request, timeout=terms.deadline_s, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        raise problem_of(error, unavailable=unavailable) from error
+
+
+class LedgerReader:
+    """What anybody may ask a ledger. Every method raises Problem."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    async def _ask(self, name: str, request: bytes, terms: Terms) -> bytes:
+        return await _call(
+            self._channel,
+            f"/{ledger_wire.SERVICE}/{name}",
+            request,
+            terms=terms,
+            unavailable="ledger_unavailable",
+        )
+
+    async def checkpoint(self, size: int = 0, *, terms: Terms) -> PublishedCheckpoint:
+        """The published checkpoint of this size; 0 means the latest."""
+        request = ledger_wire.encode_checkpoint_call(size)
+        return ledger_wire.decode_checkpoint(await self._ask("GetCheckpoint", request, terms))
+
+    async def entry(self, index: int, *, terms: Terms) -> bytes:
+        """The bytes of one entry."""
+        request = ledger_wire.encode_entry_call(index)
+        return ledger_wire.decode_entry(await self._ask("GetEntry", request, terms))[1]
+
+    async def entries(self, start_index: int, page_size: int = 0, *, terms: Terms) -> EntryPage:
+        """At most `page_size` entries from an index on; 0 means 100."""
+        request = ledger_wire.encode_entries_call(start_index, page_size)
+        return ledger_wire.decode_entries(await self._ask("ListEntries", request, terms))
+
+    async def inclusion_proof(
+        self, index: int, tree_size: int = 0, *, terms: Terms
+    ) -> InclusionProof:
+        """Proves that an entry is in the tree; tree size 0 is the latest checkpoint's."""
+        request = ledger_wire.encode_inclusion_call(index, tree_size)
+        return ledger_wire.decode_inclusion(await self._ask("GetInclusionProof", request, terms))
+
+    async def consistency_proof(
+        self, first_size: int, second_size: int = 0, *, terms: Terms
+    ) -> ConsistencyProof:
+        """Proves that the second tree continues the first; 0 is the latest checkpoint's size."""
+        request = ledger_wire.encode_consistency_call(first_size, second_size)
+        answer = await self._ask("GetConsistencyProof", request, terms)
+        return ledger_wire.decode_consistency(answer)
+
+    async def receipt(self, request_id: bytes, *, terms: Terms) -> RequestReceipt:
+        """The receipt of a request, once a checkpoint covers it (else `receipt_pending`)."""
+        request = ledger_wire.encode_receipt_call(request_id)
+        return ledger_wire.decode_receipt(await self._ask("GetReceipt", request, terms))
+
+    async def request_status(self, request_id: bytes, *, terms: Terms) -> RequestStatus:
+        """UNKNOWN or COMMITTED, as far as this ledger has come."""
+        request = ledger_wire.encode_request_status_call(request_id)
+        answer = await self._ask("GetRequestStatus", request, terms)
+        return ledger_wire.decode_request_status(answer)
+
+    async def tile(self, path: str, *, terms: Terms) -> bytes:
+        """A tile or bundle of entries, by its canonical path."""
+        request = ledger_wire.encode_tile_call(path)
+        return ledger_wire.decode_tile(await self._ask("GetTile", request, terms))
+
+    async def status(self, *, terms: Terms) -> LedgerStatus:
+        """How the ledger is."""
+        request = ledger_wire.encode_status_call()
+        return ledger_wire.decode_status(await self._ask("GetStatus", request, terms))
+
+
+class ValidatorCalls:
+    """Unary calls to the validators of a cell, by number. Every method raises Problem."""
+
+    def __init__(self, channels: Mapping[int, grpc.aio.Channel]) -> None:
+        self._channels = dict(channels)
+        self.numbers = tuple(sorted(channels))
+        """The validators' numbers."""
+
+    async def _ask(self, validator: int, name: str, request: bytes, terms: Terms) -> bytes:
+        return await _call(
+            self._channels[validator],
+            f"/{validator_wire.SERVICE}/{name}",
+            request,
+            terms=terms,
+            unavailable="validator_unavailable",
+        )
+
+    async def register(self, jws: bytes, *, iss: str, terms: Terms) -> Registered:
+        """Register a subject by its signed registration, whose `iss` is the key's thumbprint.
+
+        The next validator is tried where one cannot be reached; each recognises the other's record.
+        """
+        refusal = Problem("validator_unavailable", "the cell has no validators", retry_after_s=1)
+        request = validator_wire.encode_register(jws)
+        for validator in ranked(iss, self.numbers):
+            try:
+                answer = await self._ask(validator, "RegisterSubject", request, terms)
+                return validator_wire.decode_registered(answer)
+            except Problem as problem:
+                if problem.code != "validator_unavailable":
+                    raise
+                refusal = problem
+        raise refusal
+
+    async def pending(self, validator: int, request_id: bytes, *, terms: Terms) -> PendingRequest:
+        """What one validator knows of a request."""
+        request = validator_wire.encode_pending_call(request_id)
+        answer = await self._ask(validator, "GetPendingRequest", request, terms)
+        return validator_wire.decode_pending(answer)
+
+    async def status(self, validator: int, *, terms: Terms) -> ValidatorStatus:
+        """How one validator is."""
+        request = validator_wire.encode_status_call()
+        answer = await self._ask(validator, "GetStatus", request, terms)
+        return validator_wire.decode_status(answer)

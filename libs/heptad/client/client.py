@@ -1,0 +1,230 @@
+"""The client of a cell for services and apps that hold a certificate.
+
+It speaks gRPC over mutual TLS, keeps one stream to each validator, and judges every receipt by the
+policy in its own profile before it hands it on. Sending one request again is always safe, so
+`submit` does so by itself while the cell says that it is only short of something.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+
+from heptad.client import signing
+from heptad.client.calls import RETRYING, LedgerReader, Terms, ValidatorCalls
+from heptad.client.peek import issuer_of
+from heptad.client.standing import Standing, find_standing
+from heptad.client.submission import Submitter
+from heptad.crypto.keys import RequestKey, load_key
+from heptad.model import base64url
+from heptad.model.answers import Recorded, Registered, Wait
+from heptad.model.problems import Problem
+from heptad.runtime.channels import open_channel
+from heptad.runtime.config import Endpoint, Profile, load_profile
+from heptad.runtime.tls import load_tls
+from heptad.transparency.policy import Policy
+from heptad.transparency.receipt import Receipt
+from heptad.verification import ReceiptFile, ReceiptReport, verify_receipt_file
+
+DEADLINE_S: Final = 10.0
+COALESCE_S: Final = 0.002
+IN_FLIGHT_MAX: Final = 4_000
+_CONNECT_S_MAX: Final = 5.0
+_RECEIPT_PAUSE_S: Final = 0.1
+_NOT_YET: Final = frozenset({"receipt_pending", "checkpoint_pending", "request_unknown"})
+
+
+def connect(profile: Path | str) -> "Client":
+    """The client of the profile in this folder, to be used in `async with`.
+
+    Raises: heptad.runtime.errors.ConfigInvalidError, OSError, for a profile that cannot be used.
+    """
+    folder = Path(profile)
+    return Client(load_profile(folder), folder)
+
+
+class Client:
+    """A connection to one cell. Refusals and failures of calls are raised as `Problem`."""
+
+    def __init__(self, profile: Profile, folder: Path) -> None:
+        """Read the profile's files; connects in `async with`."""
+        self.profile = profile
+        self.policy = Policy.parse((folder / profile.policy).read_bytes())
+        self.signing_key: RequestKey | None = (
+            load_key(folder / profile.signing_key) if profile.signing_key else None
+        )
+        self._tls = load_tls(
+            ca=folder / profile.ca,
+            certificate=folder / profile.certificate,
+            key=folder / profile.key,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect; returns once a first validator answers.
+
+        Raises: Problem `validator_unavailable`.
+        """
+        self.channels = {peer.id: self._channel(peer) for peer in self.profile.validators}
+        """The raw gRPC channels to the validators, by member id, for generated stubs."""
+        self.ledger_channel = self._channel(self.profile.ledger, RETRYING)
+        """The raw gRPC channel to the ledger."""
+        by_number = {int(name.rpartition("-")[2]): c for name, c in self.channels.items()}
+        self.ledger = LedgerReader(self.ledger_channel)
+        self.validators = ValidatorCalls(by_number)
+        self._submitter = Submitter(
+            by_number, coalesce_s=COALESCE_S, deadline_s=DEADLINE_S, in_flight_max=IN_FLIGHT_MAX
+        )
+        await self._submitter.__aenter__()
+        try:
+            await self._submitter.wait_ready(_CONNECT_S_MAX)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; what is under way is answered with `draining`."""
+        await self._submitter.__aexit__(None, None, None)
+        for channel in (*self.channels.values(), self.ledger_channel):
+            await channel.close()
+
+    def sign(
+        self,
+        *,
+        subject: str,
+        action: str,
+        data: Mapping[str, object],
+        key: RequestKey | None = None,
+        service: str | None = None,
+    ) -> bytes:
+        """A signed request for this cell; by default with the profile's key and service."""
+        return signing.sign(
+            self._key(key),
+            subject=subject,
+            audience=self.profile.origin,
+            service=service or self.profile.name,
+            action=action,
+            data=data,
+        )
+
+    async def register(
+        self, key: RequestKey | None = None, *, service: str | None = None
+    ) -> Registered:
+        """Register the owner of this key as a new subject."""
+        jws = signing.sign_new_subject(
+            self._key(key),
+            audience=self.profile.origin,
+            service=service or self.profile.name,
+        )
+        return await self.register_signed(jws)
+
+    async def register_signed(self, registration: bytes) -> Registered:
+        """Register a subject whose app has signed its registration itself."""
+        return await self.validators.register(
+            registration, iss=issuer_of(registration), terms=TERMS
+        )
+
+    async def submit(self, request: bytes, *, wait: Wait = Wait.COMMITTED) -> Recorded:
+        """Record one signed request; the answer says whether it is committed yet, and its index.
+
+        A denial by policy is recorded too, and is an answer: look at `outcome`. While the cell says
+        that it is short of something, the same bytes are sent again, for ten seconds in all.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + DEADLINE_S
+        while True:
+            outcome = await self._submitter.submit(request, iss=issuer_of(request), wait=wait)
+            if isinstance(outcome, Recorded):
+                return outcome
+            pause_s = outcome.retry_after_s or 1
+            is_passing = outcome.kind.retry and outcome.kind.http == 503
+            if not is_passing or loop.time() + pause_s > give_up_s:
+                raise outcome
+            await asyncio.sleep(pause_s)
+
+    async def submit_many(
+        self, requests: Iterable[bytes], *, wait: Wait = Wait.COMMITTED
+    ) -> AsyncIterator[Recorded | Problem]:
+        """Record many requests; the answers come in their order, refusals as values.
+
+        Up to 4,000 are under way at a time; `requests` is read only as fast as they are answered.
+        """
+        under_way: deque[asyncio.Future[Recorded | Problem]] = deque()
+        for request in requests:
+            if len(under_way) >= IN_FLIGHT_MAX // 2:
+                yield await under_way.popleft()
+            under_way.append(self._submitter.submit(request, iss=issuer_of(request), wait=wait))
+        while under_way:
+            yield await under_way.popleft()
+
+    async def status(self, request_id: bytes | str) -> Standing:
+        """How far a request has come."""
+        return await find_standing(
+            _id_bytes(request_id), ledger=self.ledger, validators=self.validators, terms=TERMS
+        )
+
+    async def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:
+        """The receipt of a request, proved by the profile's policy.
+
+        Waits up to `wait_s` for the checkpoint that covers it.
+        Raises: Problem `receipt_pending`, `request_unknown`; ReceiptRefusedError.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + wait_s
+        while True:
+            try:
+                found = await self.ledger.receipt(_id_bytes(request_id), terms=TERMS)
+                break
+            except Problem as problem:
+                if problem.code not in _NOT_YET or loop.time() + _RECEIPT_PAUSE_S > give_up_s:
+                    raise
+            await asyncio.sleep(_RECEIPT_PAUSE_S)
+        file = ReceiptFile(found.entry, Receipt.parse(found.proof))
+        self.verify(file)
+        return file
+
+    def verify(self, receipt: ReceiptFile) -> ReceiptReport:
+        """Prove a receipt by the profile's policy. Raises: ReceiptRefusedError."""
+        return verify_receipt_file(receipt, policy=self.policy, now_s=int(time.time()))
+
+    def _key(self, key: RequestKey | None) -> RequestKey:
+        chosen = key or self.signing_key
+        if chosen is None:
+            raise ValueError("the profile has no signing key: give one")
+        return chosen
+
+    def _channel(self, peer: Endpoint, service_config_json: str = "") -> grpc.aio.Channel:
+        return open_channel(
+            address=peer.address,
+            peer_id=peer.id,
+            origin=self.profile.origin,
+            tls=self._tls,
+            service_config_json=service_config_json,
+        )
+
+
+TERMS: Final = Terms(deadline_s=DEADLINE_S)
+
+
+def _id_bytes(request_id: bytes | str) -> bytes:
+    """A request id as its 32 bytes. Raises: Problem `parameter_invalid`."""
+    if isinstance(request_id, bytes):
+        return request_id
+    try:
+        return base64url.decode(request_id)
+    except base64url.Base64UrlError as error:
+        raise Problem("parameter_invalid", str(error), field="request_id") from None

@@ -1,0 +1,184 @@
+"""One long-lived SubmitStream to one validator: gathered on the way out, matched on the way in.
+
+Requests that arrive within a moment of each other share one message, because a message costs ten
+times what a request costs; but nobody waits on an idle stream: the first request after a pause goes
+at once. The stream is opened again after every failure. What it carried when it failed goes back to
+whoever submitted it (`lost`), once, and only then may be sent elsewhere: so no two validators hold
+one request because of us, as long as the first of them answers.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from heptad.model.answers import Recorded, SubmitItem, Wait
+from heptad.model.problems import Problem
+from heptad.runtime.status import problem_of
+from heptad.wire.convert.validator import SERVICE, decode_outcomes, encode_items
+
+ITEMS_MAX: Final = 1_000
+"""Requests in one message, as the proto says."""
+
+MESSAGE_BYTES_MAX: Final = 1 << 20
+"""Bytes of one message, as the proto says."""
+
+_ITEM_OVERHEAD_BYTES: Final = 32
+_RETRY_S_MIN: Final = 0.1
+_RETRY_S_MAX: Final = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request under way.
+
+    `ranking` are the validators that have not been tried yet, the best one last. `answer` gets the
+    outcome, also if it is a refusal; it never gets an exception. `deadline_s` is in the event
+    loop's time.
+    """
+
+    id: int
+    jws: bytes
+    wait: Wait
+    ranking: list[int]
+    answer: "asyncio.Future[Recorded | Problem]"
+    deadline_s: float
+
+    def settle(self, outcome: Recorded | Problem) -> None:
+        """Give the answer, unless whoever asked has gone away."""
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+
+class ValidatorStream:
+    """The stream to one validator; `run` keeps it up, `submit` puts tickets on it."""
+
+    def __init__(
+        self,
+        *,
+        channel: grpc.aio.Channel,
+        coalesce_s: float,
+        lost: Callable[[Sequence[Ticket]], None],
+        settled: Callable[[Ticket], None],
+        opened: Callable[[], None],
+    ) -> None:
+        """`lost` gets all tickets that a failed stream carried; `settled` each one answered.
+
+        `opened` is called whenever the stream has come up.
+        """
+        self._open: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            f"/{SERVICE}/SubmitStream"
+        )
+        self._coalesce_s = coalesce_s
+        self._lost = lost
+        self._settled = settled
+        self._opened = opened
+        self._carried: dict[int, Ticket] = {}
+        self._unsent: dict[int, Ticket] = {}
+        self._wake = asyncio.Event()
+        self.connected = False
+        self.trouble: Problem | None = None
+        """Why it is not connected, once that is known."""
+
+    @property
+    def in_flight(self) -> int:
+        """Tickets that have been submitted and not answered."""
+        return len(self._carried)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Send a ticket with the next message; only while `connected`."""
+        assert self.connected
+        self._carried[ticket.id] = ticket
+        self._unsent[ticket.id] = ticket
+        self._wake.set()
+
+    def forget(self, ticket: Ticket) -> None:
+        """Wait no longer for this ticket's answer; if it was sent, it may still take effect."""
+        self._carried.pop(ticket.id, None)
+        self._unsent.pop(ticket.id, None)
+
+    async def run(self) -> None:
+        """Keep the stream open until cancelled; back off from 0.1 to 2 s while it fails."""
+        delay_s = _RETRY_S_MIN
+        while True:
+            was_connected = False
+            try:
+                await self._serve_once()
+                self.trouble = Problem("validator_unavailable", "the validator ended the stream")
+            except grpc.aio.AioRpcError as error:
+                self.trouble = problem_of(error, unavailable="validator_unavailable")
+            except Problem as problem:
+                self.trouble = problem
+            finally:
+                was_connected = self.connected
+                self._drop()
+            delay_s = _RETRY_S_MIN if was_connected else min(2 * delay_s, _RETRY_S_MAX)
+            await asyncio.sleep(delay_s)
+
+    async def _serve_once(self) -> None:
+        """One stream from its opening to its end. Raises: AioRpcError, Problem."""
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = self._open(wait_for_ready=True)
+        writer: asyncio.Task[None] | None = None
+        try:
+            await call.wait_for_connection()
+            self.connected, self.trouble = True, None
+            self._opened()
+            writer = asyncio.create_task(self._write(call))
+            while isinstance(message := await call.read(), bytes):
+                self._receive(message)
+        finally:
+            call.cancel()
+            if writer is not None:
+                writer.cancel()
+                # The reader knows why the stream ended; the writer only felt it.
+                with suppress(
+                    asyncio.CancelledError, grpc.aio.AioRpcError, asyncio.InvalidStateError
+                ):
+                    await writer
+
+    async def _write(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
+        loop = asyncio.get_running_loop()
+        next_s = 0.0
+        while True:
+            await self._wake.wait()
+            if (wait_s := next_s - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            next_s = loop.time() + self._coalesce_s
+            if items := self._take():
+                await call.write(encode_items(items))
+
+    def _take(self) -> list[SubmitItem]:
+        """The next message's items, within the limits of a message."""
+        size = 0
+        taken: list[SubmitItem] = []
+        for ticket in self._unsent.values():
+            size += len(ticket.jws) + _ITEM_OVERHEAD_BYTES
+            if len(taken) == ITEMS_MAX or (taken and size > MESSAGE_BYTES_MAX):
+                break
+            taken.append(SubmitItem(ticket.id, ticket.jws, ticket.wait))
+        for item in taken:
+            del self._unsent[item.id]
+        if not self._unsent:
+            self._wake.clear()
+        return taken
+
+    def _receive(self, message: bytes) -> None:
+        for outcome in decode_outcomes(message):
+            # An answer to a ticket that is no longer known came after its deadline.
+            ticket = self._carried.pop(outcome.id, None)
+            if ticket is not None:
+                ticket.settle(outcome.result)
+                self._settled(ticket)
+
+    def _drop(self) -> None:
+        """The stream is gone: hand back what it carried, sent or not."""
+        self.connected = False
+        lost = list(self._carried.values())
+        self._carried.clear()
+        self._unsent.clear()
+        self._wake.clear()
+        if lost:
+            self._lost(lost)
