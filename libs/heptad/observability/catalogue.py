@@ -74,9 +74,9 @@ GRPC_CALLS_TOTAL: Final = _counter(
     "grpc_calls_total", "gRPC calls ended, by outcome (ok, cancelled or a code).", "method", "code"
 )
 GRPC_CALL_DURATION_SECONDS: Final = _latency(
-    "grpc_call_duration_seconds", "Duration of unary gRPC calls.", "method"
+    "grpc_call_duration_seconds", "Duration of gRPC calls; of streams, their life.", "method"
 )
-GRPC_STREAMS_ACTIVE: Final = _gauge("grpc_streams_active", "Open hot streams.", "method")
+GRPC_CALLS_ACTIVE: Final = _gauge("grpc_calls_active", "gRPC calls and streams open.", "method")
 STREAM_QUEUE_BYTES: Final = _gauge(
     "stream_queue_bytes", "Bytes that wait in the writer of a peer's stream.", "peer", unit="By"
 )

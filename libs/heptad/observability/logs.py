@@ -81,9 +81,13 @@ class EventLog:
         """Something that heals by itself, but should not happen often."""
         self._emit("warning", event, fields)
 
-    def error(self, event: str, error: BaseException | None = None, **fields: Field) -> None:
-        """Something that a person must look at; with `error`, where it came from."""
-        self._emit("error", event, {**fields, **(describe(error) if error else {})})
+    def error(self, event: str, **fields: Field) -> None:
+        """Something that a person must look at."""
+        self._emit("error", event, fields)
+
+    def failure(self, event: str, error: BaseException, **fields: Field) -> None:
+        """An error with the exception behind it: its type and where it came from."""
+        self._emit("error", event, {**fields, **describe(error)})
 
     def _emit(self, level: str, event: str, fields: Mapping[str, Field]) -> None:
         if LEVELS[level] < self._level:
@@ -143,8 +147,10 @@ class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """The hook of `logging`."""
         error = record.exc_info[1] if record.exc_info else None
-        if record.levelno >= logging.ERROR:
-            self._log.error("library_log", error, logger=record.name, message=str(record.msg))
+        if error is not None:
+            self._log.failure("library_log", error, logger=record.name, message=str(record.msg))
+        elif record.levelno >= logging.ERROR:
+            self._log.error("library_log", logger=record.name, message=str(record.msg))
         else:
             self._log.warning("library_log", logger=record.name, message=str(record.msg))
 

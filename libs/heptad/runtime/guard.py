@@ -43,6 +43,9 @@ STANDARD_ROLES: Final[RoleTable] = {
 class CallLog(Protocol):
     """What the guard tells about calls; the shell turns it into metrics and log lines."""
 
+    def began(self, *, method: str) -> None:
+        """A call came in; exactly one `ended` follows."""
+
     def ended(self, *, method: str, outcome: str, duration_s: float) -> None:
         """A call ended; `outcome` is `ok`, `cancelled` or a code of the table."""
 
@@ -139,6 +142,7 @@ class Guard(grpc.aio.ServerInterceptor):
         """One call: admitted first, and whatever it raises translated and counted."""
         started_s = time.monotonic()
         outcome = "cancelled"
+        self._calls.began(method=method)
         try:
             admit(context, method=method, roles=self._roles, cell=self._cell)
             yield

@@ -1,0 +1,45 @@
+"""The standard gRPC health service, and the one switch behind it."""
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+
+from heptad.observability.logs import EventLog
+
+
+class Health:
+    """Whether this process is ready; starts as not ready.
+
+    The same answer holds for the empty service name and for each gRPC service by its name.
+    """
+
+    def __init__(self, *, services: tuple[str, ...], log: EventLog) -> None:
+        self.servicer = health_aio.HealthServicer()
+        self._services = ("", *services)
+        self._log = log
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """What the health service says."""
+        return self._ready
+
+    async def set_ready(self, ready: bool, *, reason: str) -> None:
+        """Say SERVING or NOT_SERVING; `reason` goes to the log when the answer changes."""
+        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
+            "SERVING" if ready else "NOT_SERVING"
+        )
+        changed = ready is not self._ready
+        self._ready = ready
+        for service in self._services:
+            await self.servicer.set(service, status)
+        if changed:
+            self._log.info("health_changed", ready=ready, reason=reason)
+
+
+def enable_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
+    """Describe `services` and health to operators' tools such as grpcurl."""
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  off by default, slow to import
+
+    names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
