@@ -63,15 +63,14 @@ class CertificateAuthority:
         """The authority's own certificate and key."""
         return Issued(_pem(self._certificate), _key_pem(self._key))
 
-    def issue(self, identity: Identity, *, now: datetime, hosts: tuple[str, ...] = ()) -> Issued:
-        """A certificate for `identity`; `hosts` are further DNS names of a server.
+    def issue(self, identity: Identity, *, now: datetime) -> Issued:
+        """A certificate for `identity`.
 
         Members may be servers and clients; everybody else only client, so that a stolen service
         certificate cannot pose as a member's server.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
-        names += [x509.DNSName(name) for name in (identity.dns_name, *hosts)]
+        names = [x509.UniformResourceIdentifier(identity.uri), x509.DNSName(identity.dns_name)]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if identity.role in MEMBER_ROLES:
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)

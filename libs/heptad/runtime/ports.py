@@ -1,0 +1,143 @@
+"""Which port each part of a cell on one machine listens on, and whether those ports are free."""
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from heptad.runtime.errors import PortTakenError
+
+DEFAULT_PORT_BASE: Final = 7_700
+"""7700 gateway; 7701 its operators' listener, 7702 its gRPC; 7711+ validators; 7720 ledger; 7731+
+replicas; metrics 100 above each."""
+
+METRICS_OFFSET: Final = 100
+BLOCK_PORTS: Final = 200
+"""A cell's block: the ports themselves and their metrics."""
+
+VALIDATORS_MAX: Final = 9
+REPLICAS_MAX: Final = 60
+
+# Below the range from which Linux takes ports for outgoing connections (32768 and up), so that no
+# passing connection of somebody else sits on a port between the test and its use.
+_SEARCH_FROM: Final = 20_000
+_SEARCH_TO: Final = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """The ports of one cell, counted from `base`."""
+
+    base: int
+    host: str = "127.0.0.1"
+
+    def _address(self, offset: int) -> str:
+        return f"{self.host}:{self.base + offset}"
+
+    def http(self) -> str:
+        """Where apps speak HTTP to gateway-1."""
+        return self._address(0)
+
+    def admin(self) -> str:
+        """Where operators speak HTTP to gateway-1."""
+        return self._address(1)
+
+    def grpc(self, member_id: str) -> str:
+        """The gRPC listener of a member."""
+        return self._address(_offset(member_id))
+
+    def metrics(self, member_id: str) -> str:
+        """The Prometheus endpoint of a member."""
+        return self._address(_offset(member_id) + METRICS_OFFSET)
+
+
+def _offset(member_id: str) -> int:
+    role, _, number_text = member_id.rpartition("-")
+    number = int(number_text)
+    match role:
+        case "gateway":
+            assert number == 1, "one gateway a machine"
+            return 2
+        case "validator":
+            assert 1 <= number <= VALIDATORS_MAX
+            return 10 + number
+        case "ledger":
+            assert number == 1, "one ledger a machine"
+            return 20
+        case "replica":
+            assert 1 <= number <= REPLICAS_MAX
+            return 30 + number
+    raise AssertionError(f"{member_id!r} is no member")
+
+
+def free_base(*, start_hint: int) -> int:
+    """The base of a block of which no port is in use, found by binding each.
+
+    `start_hint` (any number) spreads the search, so that two meshes that start at once on one
+    machine look at different blocks. Raises: PortTakenError if there is none.
+    """
+    blocks = (_SEARCH_TO - _SEARCH_FROM) // BLOCK_PORTS
+    for step in range(blocks):
+        base = _SEARCH_FROM + (start_hint + step) % blocks * BLOCK_PORTS
+        if all(is_free("127.0.0.1", base + offset) for offset in range(BLOCK_PORTS)):
+            return base
+    raise PortTakenError(f"no free block of {BLOCK_PORTS} ports below {_SEARCH_TO}")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Can this port be bound now?"""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do, or ports of connections that ended a moment ago would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def require_free(addresses: Iterable[tuple[str, str, int]]) -> None:
+    """Check (what, host, port) one by one.
+
+    Raises: PortTakenError, which names each port that is taken, what it was for, and its holder.
+    """
+    taken = [
+        f"port {port} ({what}) is held by {holder(port)}"
+        for what, host, port in addresses
+        if not is_free(host, port)
+    ]
+    if taken:
+        raise PortTakenError("\n".join(taken))
+
+
+def holder(port: int) -> str:
+    """The process that listens on `port`, as far as this user may see; Linux only."""
+    inodes = _listening_inodes(port)
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            for descriptor in (folder / "fd").iterdir():
+                if os.readlink(descriptor) in inodes:
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    return f"process {folder.name} ({command.strip()[:80]})"
+        except OSError:
+            # The process ended meanwhile, or belongs to somebody else.
+            continue
+    return "another process"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """What `/proc/<pid>/fd` shows for sockets that listen on `port`."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            # Columns: local address:port in hex, state (0A: listening), and the inode.
+            if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
+                inodes.add(f"socket:[{fields[9]}]")
+    return inodes
