@@ -1,0 +1,1 @@
+"""A replica: one member of the group that agrees on the order of batches."""

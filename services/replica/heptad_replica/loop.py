@@ -34,20 +34,15 @@ class Clock:
         return time.monotonic_ns() // 1_000_000 + self._offset_ms
 
 
-class DriverLoop:
-    """Runs one driver; everything that happens to this replica passes through here in one order."""
+class EventQueue:
+    """What has happened and was not yet stepped, in order, within bounds."""
 
-    def __init__(self, *, driver: Driver, clock: Clock) -> None:
-        self._driver = driver
-        self._clock = clock
+    def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._queued_bytes = 0
-        self._wakeup = asyncio.Event()
-        self._is_stopping = False
+        self._bytes = 0
+        self.wakeup = asyncio.Event()
 
-    @property
-    def queued(self) -> int:
-        """Events that wait for the next wave."""
+    def __len__(self) -> int:
         return len(self._events)
 
     def offer(self, event: Event) -> bool:
@@ -56,52 +51,68 @@ class DriverLoop:
         Consensus copes with a lost message, a validator with a batch that it has to send again.
         """
         size = _size_bytes(event)
-        if len(self._events) >= EVENTS_MAX or self._queued_bytes + size > QUEUED_BYTES_MAX:
+        if len(self._events) >= EVENTS_MAX or self._bytes + size > QUEUED_BYTES_MAX:
             return False
         self._events.append(event)
-        self._queued_bytes += size
-        self._wakeup.set()
+        self._bytes += size
+        self.wakeup.set()
         return True
+
+    def take(self, count_max: int) -> list[Event]:
+        """The oldest events, at most `count_max`."""
+        taken = [self._events.popleft() for _ in range(min(count_max, len(self._events)))]
+        self._bytes -= sum(_size_bytes(event) for event in taken)
+        return taken
+
+
+class DriverLoop:
+    """Runs one driver; everything that happens to this replica passes through here in one order."""
+
+    def __init__(self, *, driver: Driver, clock: Clock, events: EventQueue) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._events = events
+        self._is_stopping = False
 
     def stop(self) -> None:
         """End `run` after the wave that is under way."""
         self._is_stopping = True
-        self._wakeup.set()
+        self._events.wakeup.set()
+
+    def start(self) -> None:
+        """The first wave; everything that the last process promised is in force again."""
+        self._driver.start(self._clock.now_ms())
 
     async def run(self) -> None:
         """Drive until `stop`. Raises: whatever the store raised; the replica is dead then."""
-        self._driver.start(self._clock.now_ms())
         while not self._is_stopping:
             await self._wait()
-            if self._is_stopping:
-                return
-            self._driver.run(self._take(), self._clock.now_ms())
-            # Reads, writes and timers of the process get their turn between two waves.
+            events = self._take()
+            if events:
+                self._driver.run(events, self._clock.now_ms())
+            # Streams and timers of the process get their turn between two waves.
             await asyncio.sleep(0)
 
     async def _wait(self) -> None:
         """Return once there is an event, the timer is due, or the end has come."""
-        self._wakeup.clear()
+        wakeup = self._events.wakeup
+        wakeup.clear()
         if self._events or self._is_stopping:
             return
         due_ms = self._driver.timer_at_ms
         if due_ms is None:
-            await self._wakeup.wait()
+            await wakeup.wait()
             return
         wait_s = max(0, due_ms - self._clock.now_ms()) / 1_000
-        handle = asyncio.get_running_loop().call_later(wait_s, self._wakeup.set)
+        handle = asyncio.get_running_loop().call_later(wait_s, wakeup.set)
         try:
-            await self._wakeup.wait()
+            await wakeup.wait()
         finally:
             handle.cancel()
 
     def _take(self) -> list[Event]:
-        """The next wave's events, in order; the timer when it is due."""
-        events: list[Event] = []
-        while self._events and len(events) < WAVE_EVENTS_MAX:
-            event = self._events.popleft()
-            self._queued_bytes -= _size_bytes(event)
-            events.append(event)
+        """The next wave's events, in order, and the timer where it is due."""
+        events = self._events.take(WAVE_EVENTS_MAX)
         due_ms = self._driver.timer_at_ms
         if due_ms is not None and due_ms <= self._clock.now_ms():
             events.append(TimerFired())

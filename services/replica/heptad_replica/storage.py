@@ -8,20 +8,19 @@ process stops, and the last complete transaction is what the next one finds.
 Blocks and batches live in key spaces of their own, so that an answer to one can never be taken for
 the other (known bug 31). What each database holds:
 
-    record      "record" → safety record, "state" → committed state, "height" → last height
+    record      "record" → safety record, "state" → committed state, "height" → last height,
+                "pruned" → height up to which batches were dropped
     blocks      block id → header                                   committed or not
     open        block id → ""                                       headers not yet committed
-    commits     u64be height → u64be first index ‖ block id ‖ proof (may be empty)
+    commits     u64be height → u64be first index ‖ u64be bytes of all batches up to here
+                ‖ block id ‖ proof (may be empty)
     batches     digest → encoded batch
     numbers     u32be validator ‖ u64be incarnation ‖ u64be sequence → u64be height ‖ u64be first
                 index ‖ digest                                       of committed batches
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from os import O_RDONLY, close, fsync
-from os import open as open_fd
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -33,14 +32,18 @@ from heptad.consensus.objects import BatchId, CommittedBlock
 from heptad.consensus.ports import Restored, StoredCommit
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
+from heptad.runtime.disk import sync_folder
 
 _HEIGHT: Final = Struct(">Q")
-_COMMIT: Final = Struct(">Q32s")
+_COMMIT: Final = Struct(">QQ32s")
 _NUMBER: Final = Struct(">IQQ")
 _PLACE: Final = Struct(">QQ32s")
 
-MAP_BYTES: Final = 1 << 40
+MAP_BYTES: Final = 64 << 30
 """Address space, not disk: the file grows as it is used, so there is no resizing to get wrong."""
+
+PRUNE_BLOCKS_MAX: Final = 256
+"""So many blocks lose their batches in one call, to keep its transaction short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +72,21 @@ class CommittedPlace:
 class LmdbStore:
     """The `Store` port of `heptad.consensus.ports` on LMDB, and what the shell reads besides."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, map_bytes: int = MAP_BYTES) -> None:
         """Open the environment in `folder`, which is made if it is absent.
 
         Raises: lmdb.Error when the file is damaged or held by another process; OSError.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=6, mode=0o600)
+        self._env = lmdb.open(str(folder), map_size=map_bytes, max_dbs=6, mode=0o600)
         self._record = self._env.open_db(b"record")
         self._blocks = self._env.open_db(b"blocks")
         self._open = self._env.open_db(b"open")
         self._commits = self._env.open_db(b"commits")
         self._batches = self._env.open_db(b"batches")
         self._numbers = self._env.open_db(b"numbers")
-        _sync_directory(folder)
-        _sync_directory(folder.parent)
+        sync_folder(folder)
+        sync_folder(folder.parent)
 
     def close(self) -> None:
         """Close the environment; nothing may be called afterwards."""
@@ -148,8 +151,7 @@ class LmdbStore:
     def height(self) -> Height:
         """Height of the last committed block; 0 before the first."""
         with self._env.begin() as txn:
-            held = txn.get(b"height", db=self._record)
-            return Height(0 if held is None else _HEIGHT.unpack(held)[0])
+            return Height(self._number(txn, b"height"))
 
     def stored_block(self, height: Height) -> StoredBlock | None:
         """The committed block of this height, with its place in the log."""
@@ -157,7 +159,7 @@ class LmdbStore:
             row = txn.get(_HEIGHT.pack(height), db=self._commits)
             if row is None:
                 return None
-            first_index, block_id = _COMMIT.unpack_from(row)
+            first_index, _, block_id = _COMMIT.unpack_from(row)
             block = self._header(txn, block_id)
             return StoredBlock(height, first_index, block, bytes(row[_COMMIT.size :]))
 
@@ -180,22 +182,47 @@ class LmdbStore:
             number = BatchId(*_NUMBER.unpack(cursor.key()))
             return number if number.validator == validator else None
 
-    def prune(self, *, height_to: Height, height_from: Height) -> int:
-        """Delete the batches of the committed blocks from `height_from` to `height_to`, inclusive.
+    def prune(self, *, height_max: Height, size_max: int, retention_bytes: int) -> int:
+        """Delete batches of the oldest committed blocks; returns how many batches went.
 
-        Headers, proofs and numbers stay: the chain can still be checked, and a validator still
-        learns where its batch stands. Only committed blocks are touched, so a batch above the last
-        commit is never lost. Returns how many batches went.
+        A block's batches go when its height is at most `height_max`, the log after it is at most
+        `size_max` long, and more than `retention_bytes` of later batches are kept. Headers, proofs
+        and numbers stay: the chain can still be checked, and a validator still learns where its
+        batch stands. Only committed blocks are touched, at most `PRUNE_BLOCKS_MAX` in one call.
         """
-        gone = 0
+        with self._env.begin() as txn:
+            pruned = self._number(txn, b"pruned")
+            last = self._number(txn, b"height")
+            height_to = min(height_max, last - 1, pruned + PRUNE_BLOCKS_MAX)
+            blocks: list[bytes] = []
+            for height in range(pruned + 1, height_to + 1):
+                _, bytes_here, block_id = self._commit_row(txn, height)
+                size_after, _, _ = self._commit_row(txn, height + 1)
+                bytes_after = self._commit_row(txn, last)[1] - bytes_here
+                if size_after > size_max or bytes_after <= retention_bytes:
+                    break
+                blocks.append(block_id)
+        return self._drop_batches(blocks, pruned=pruned + len(blocks)) if blocks else 0
+
+    def _drop_batches(self, block_ids: list[bytes], *, pruned: int) -> int:
         with self._env.begin(write=True) as txn:
-            for height in range(height_from, min(height_to, self.height()) + 1):
-                row = txn.get(_HEIGHT.pack(height), db=self._commits)
-                if row is None:
-                    continue
-                block = decode_block(self._header(txn, _COMMIT.unpack_from(row)[1]))
-                gone += sum(txn.delete(ref.digest, db=self._batches) for ref in block.batches)
-        return gone
+            gone = 0
+            for block_id in block_ids:
+                refs = decode_block(self._header(txn, block_id)).batches
+                gone += sum(txn.delete(ref.digest, db=self._batches) for ref in refs)
+            txn.put(b"pruned", _HEIGHT.pack(pruned), db=self._record)
+            return gone
+
+    def _commit_row(self, txn: lmdb.Transaction, height: int) -> tuple[int, int, bytes]:
+        """First index, bytes of all batches up to here, block id."""
+        row = txn.get(_HEIGHT.pack(height), db=self._commits)
+        assert row is not None, f"height {height} is below the last commit and has no row"
+        first_index, bytes_total, block_id = _COMMIT.unpack_from(row)
+        return first_index, bytes_total, block_id
+
+    def _number(self, txn: lmdb.Transaction, key: bytes) -> int:
+        held = txn.get(key, db=self._record)
+        return 0 if held is None else int(_HEIGHT.unpack(held)[0])
 
     def _header(self, txn: lmdb.Transaction, block_id: bytes) -> bytes:
         header = txn.get(block_id, db=self._blocks)
@@ -209,7 +236,9 @@ class LmdbStore:
     def _put_commit(self, txn: lmdb.Transaction, commit: CommittedBlock) -> None:
         block = commit.block
         proof = b"" if commit.proof is None else encode_proof(commit.proof)
-        row = _COMMIT.pack(commit.first_index, block.id) + proof
+        before = self._commit_row(txn, block.height - 1)[1] if block.height > 1 else 0
+        bytes_total = before + sum(ref.size_bytes for ref in block.batches)
+        row = _COMMIT.pack(commit.first_index, bytes_total, block.id) + proof
         txn.put(_HEIGHT.pack(block.height), row, db=self._commits)
         txn.put(block.id, block.encoded, db=self._blocks)
         txn.delete(block.id, db=self._open)
@@ -226,17 +255,3 @@ def _bytes(value: bytes | None) -> bytes | None:
 def _keys(txn: lmdb.Transaction, db: lmdb._Database) -> Sequence[bytes]:
     with txn.cursor(db=db) as cursor:
         return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
-
-
-def _sync_directory(folder: Path) -> None:
-    with _descriptor(folder) as descriptor:
-        fsync(descriptor)
-
-
-@contextmanager
-def _descriptor(folder: Path) -> Iterator[int]:
-    descriptor = open_fd(folder, O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        close(descriptor)

@@ -1,0 +1,108 @@
+"""Makes log lines and metrics of what the core reports; the core itself writes none.
+
+Digests are written in hexadecimal, bytes of evidence only as their length: the proof itself goes
+into the log of the cell with the issue on evidence.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from heptad.consensus import facts
+from heptad.consensus.objects import CommittedBlock, Cosignature
+from heptad.consensus.ready import Fact
+from heptad.consensus.status import Status
+from heptad.observability import catalogue
+from heptad.observability.logs import EventLog
+from heptad.observability.metrics import Metrics
+
+_WARNINGS: Final = frozenset(
+    {facts.EVIDENCE, facts.LEADER_REFUSED, facts.CERTIFIED_BLOCK_INVALID, facts.CATCHING_UP}
+)
+_RATE_ROUNDS: Final = 1_000
+_FIELD_BYTES_MAX: Final = 32
+
+
+class Reporter:
+    """Counts and writes; one for each replica."""
+
+    def __init__(self, *, log: EventLog, metrics: Metrics) -> None:
+        self._log = log
+        self._rounds = metrics.counter(catalogue.ROUNDS_TOTAL)
+        self._timeouts = metrics.counter(catalogue.TIMEOUTS_TOTAL)
+        self._blocks = metrics.counter(catalogue.BLOCKS_COMMITTED_TOTAL)
+        self._entries = metrics.counter(catalogue.ENTRIES_COMMITTED_TOTAL)
+        self._refused = metrics.counter(catalogue.MESSAGES_REFUSED_TOTAL)
+        self._cosignatures = metrics.counter(catalogue.COSIGNATURES_TOTAL)
+        self._equivocations = metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
+        self._outcomes: deque[bool] = deque(maxlen=_RATE_ROUNDS)
+        metrics.read(catalogue.CONSENSUS_SUCCESS_RATE, self._success_rate)
+
+    def committed(self, commits: Sequence[CommittedBlock]) -> None:
+        """Blocks are final."""
+        self._blocks.add(len(commits))
+        self._entries.add(sum(ref.count for commit in commits for ref in commit.block.batches))
+
+    def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
+        """Heads were cosigned."""
+        self._cosignatures.add(len(cosignatures))
+
+    def observed(self, observed: Sequence[Fact]) -> None:
+        """Facts of the core."""
+        for fact in observed:
+            fields = dict(fact.fields)
+            if fact.name == facts.ROUND_ENTERED:
+                self._rounds.add(1, str(fields["by"]))
+                self._outcomes.append(fields["by"] == "qc")
+            elif fact.name == facts.ROUND_TIMED_OUT:
+                self._timeouts.add(1)
+                self._log.info(fact.name, **_printable(fact))
+            elif fact.name == facts.MESSAGE_REFUSED:
+                self._refused.add(1, "invalid")
+                self._log.debug(fact.name, **_printable(fact))
+            elif fact.name in _WARNINGS:
+                if fact.name == facts.EVIDENCE:
+                    self._equivocations.add(1, str(fields.get("member", "validator")))
+                self._log.warning(fact.name, **_printable(fact))
+            else:
+                self._log.debug(fact.name, **_printable(fact))
+
+    def _success_rate(self) -> dict[tuple[str, ...], float]:
+        certified = sum(self._outcomes) / len(self._outcomes) if self._outcomes else 1.0
+        return {(): certified}
+
+
+def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int) -> None:
+    """Let the gauges read the core's status whenever somebody scrapes.
+
+    `number` is this replica's, from 1; a leader that is not known reads as 0.
+    """
+
+    def leader() -> int:
+        known = status().leader
+        return 0 if known is None else known + 1
+
+    gauges: dict[catalogue.Metric, Callable[[], float]] = {
+        catalogue.CONSENSUS_ROUND: lambda: status().round,
+        catalogue.CONSENSUS_LEADER: leader,
+        catalogue.CONSENSUS_IS_LEADER: lambda: leader() == number,
+        catalogue.BATCHES_PENDING: lambda: status().batches_pending,
+        catalogue.BATCH_BYTES_PENDING: lambda: status().bytes_pending,
+    }
+    for metric, read in gauges.items():
+        metrics.read(metric, partial(_single, read))
+
+
+def _single(read: Callable[[], float]) -> dict[tuple[str, ...], float]:
+    return {(): float(read())}
+
+
+def _printable(fact: Fact) -> dict[str, int | str]:
+    return {name: _shown(value) for name, value in fact.fields}
+
+
+def _shown(value: int | str | bytes) -> int | str:
+    if not isinstance(value, bytes):
+        return value
+    return value.hex() if len(value) <= _FIELD_BYTES_MAX else f"{len(value)} bytes"

@@ -1,0 +1,177 @@
+"""One member of the group, as a gRPC service: peers, validators and ledgers at its doors.
+
+Everything that changes the replica goes through the driver's loop; the doors only queue events,
+read the store and pass on what the loop has made durable.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from heptad.consensus.events import MessageReceived
+from heptad.consensus.objects import CommittedBlock, Cosignature
+from heptad.consensus.ready import BatchOutcome, Fact
+from heptad.model.ids import Height, MemberIndex
+from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX
+from heptad.runtime.config.replica import ReplicaConfig
+from heptad.runtime.group import member_index
+from heptad.runtime.identity import ALL_ROLES, Identity, Role
+from heptad.runtime.service import Context, ServiceKind
+from heptad.runtime.streams import FrameStream, add_frame_handlers
+from heptad.wire.convert.replica import ReplicaStatus, to_status_response
+from heptad.wire.replica.v1 import replica_pb2
+from heptad.wire.streams import AppliedFrame
+from heptad_replica.followers import FollowerDoor
+from heptad_replica.loop import Clock, DriverLoop, EventQueue
+from heptad_replica.peers import HELLO, PeerLink, PeerOutbox
+from heptad_replica.reporting import Reporter, read_status
+from heptad_replica.validators import ValidatorDoor
+from heptad_replica.wiring import build_driver, mark_started, open_store
+
+SERVICE: Final = "heptad.replica.v1.ReplicaService"
+ROLES: Final = {
+    f"/{SERVICE}/PeerStream": frozenset({Role.REPLICA}),
+    f"/{SERVICE}/SubmitBatches": frozenset({Role.VALIDATOR}),
+    f"/{SERVICE}/Follow": frozenset({Role.LEDGER}),
+    f"/{SERVICE}/GetStatus": ALL_ROLES,
+}
+
+
+class ReplicaService:
+    """The doors, the loop and what connects them; the `Sink` of the driver."""
+
+    def __init__(self, context: Context[ReplicaConfig]) -> None:
+        self._context = context
+        self._store = open_store(context)
+        self._reporter = Reporter(log=context.log, metrics=context.metrics)
+        self._events = EventQueue()
+        self._links = self._peer_links()
+        self._outbox = PeerOutbox(self._links)
+        self._driver = build_driver(context, store=self._store, outbox=self._outbox, sink=self)
+        self._loop = DriverLoop(driver=self._driver, clock=Clock(), events=self._events)
+        self._validators = ValidatorDoor(store=self._store, offer=self._events.offer)
+        self._followers = FollowerDoor(store=self._store, applied=self._prune)
+        self._register()
+
+    # The process's life.
+
+    async def start(self) -> None:
+        """The first wave, then the links and the loop."""
+        self._loop.start()
+        mark_started(self._context.data)
+        for link in self._links.values():
+            self._context.tasks.spawn(f"peer {link.member}", link.run())
+        self._context.tasks.spawn("loop", self._loop.run())
+
+    async def drain(self) -> None:
+        """Nothing to finish: what is not committed is held by validators and other replicas."""
+
+    async def stop(self) -> None:
+        """End the loop between two waves, then close the store."""
+        self._loop.stop()
+        await self._context.tasks.close()
+        self._store.close()
+
+    # The driver's sink.
+
+    def committed(self, commits: Sequence[CommittedBlock]) -> None:
+        """See `heptad.consensus.ports.Sink`."""
+        self._validators.committed(commits)
+        self._followers.committed(commits)
+        self._reporter.committed(commits)
+
+    def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
+        """See `heptad.consensus.ports.Sink`."""
+        self._followers.cosigned(cosignatures)
+        self._reporter.cosigned(cosignatures)
+
+    def answered(self, outcomes: Sequence[BatchOutcome]) -> None:
+        """See `heptad.consensus.ports.Sink`."""
+        self._validators.answered(outcomes)
+
+    def observed(self, facts: Sequence[Fact]) -> None:
+        """See `heptad.consensus.ports.Sink`."""
+        self._reporter.observed(facts)
+
+    # The doors.
+
+    async def _get_status(self, _request: object, _context: object) -> ReplicaStatus:
+        """How this replica is."""
+        return self._status()
+
+    async def _serve_peer(self, stream: FrameStream, caller: Identity) -> None:
+        """Messages of one member: the certificate says which, never the message."""
+        sender = member_index(caller.id)
+        await stream.write(HELLO)
+        while (payload := await stream.read()) is not None:
+            self._events.offer(MessageReceived(sender, payload))
+
+    def _peer_links(self) -> dict[MemberIndex, PeerLink]:
+        context = self._context
+        others = (replica.id for replica in context.cell.replicas if replica.id != context.name)
+        return {
+            member_index(other): PeerLink(
+                member=member_index(other),
+                channel=context.open_channel(other, message_bytes_max=PEER_MESSAGE_BYTES_MAX),
+                offer=self._events.offer,
+            )
+            for other in others
+        }
+
+    def _register(self) -> None:
+        streams = {
+            "PeerStream": self._serve_peer,
+            "SubmitBatches": self._validators.serve,
+            "Follow": self._followers.serve,
+        }
+        add_frame_handlers(self._context.server, service=SERVICE, handlers=streams)
+        unary = grpc.unary_unary_rpc_method_handler(
+            self._get_status,
+            request_deserializer=replica_pb2.GetStatusRequest.FromString,
+            response_serializer=to_status_response,
+        )
+        handler = grpc.method_handlers_generic_handler(SERVICE, {"GetStatus": unary})
+        self._context.server.add_generic_rpc_handlers((handler,))
+        read_status(self._context.metrics, status=self._driver.status, number=self._context.number)
+
+    def _prune(self, applied: AppliedFrame) -> None:
+        """Drop old batches that the ledger has made durable and published."""
+        self._store.prune(
+            height_max=Height(applied.height),
+            size_max=applied.published_size,
+            retention_bytes=self._context.config.retention_bytes_max,
+        )
+
+    def _status(self) -> ReplicaStatus:
+        status = self._driver.status()
+        return ReplicaStatus(
+            replica=self._context.number,
+            epoch=status.epoch,
+            round=status.round,
+            high_qc_round=status.high_qc_round,
+            leader=0 if status.leader is None else status.leader + 1,
+            height=status.committed_height,
+            log_size=status.head.size,
+            log_root=status.head.root,
+            cosigned_size=0 if status.cosigned is None else status.cosigned.size,
+            batches_pending=status.batches_pending,
+            peers_connected=self._outbox.connected,
+            timeouts=status.timeouts,
+            rounds_certified=status.rounds_certified,
+            catching_up=status.is_catching_up,
+        )
+
+
+async def build(context: Context[ReplicaConfig]) -> ReplicaService:
+    """The hook of `heptad.runtime.service`."""
+    return ReplicaService(context)
+
+
+KIND: Final = ServiceKind(
+    config=ReplicaConfig,
+    build=build,
+    roles=ROLES,
+    services=(SERVICE,),
+    message_bytes_max=PEER_MESSAGE_BYTES_MAX,
+)
