@@ -27,6 +27,7 @@ from heptad.wire.streams import (
     decode_from_ledger,
     encode_to_ledger,
 )
+from heptad_replica.duplex import first_of
 from heptad_replica.storage import LmdbStore, StoredBlock
 
 COSIGNATURES_QUEUED_MAX: Final = 256
@@ -62,13 +63,10 @@ class FollowerDoor:
         if self._last_cosignature is not None:
             follower.cosignatures.append(self._last_cosignature)
         self._followers.add(follower)
-        writer = asyncio.create_task(self._feed(stream, follower))
         try:
-            while (body := await stream.read()) is not None:
-                self._take(follower, body)
+            await first_of(self._read(stream, follower), self._feed(stream, follower))
         finally:
             self._followers.discard(follower)
-            writer.cancel()
 
     def committed(self, _commits: Sequence[CommittedBlock]) -> None:
         """New blocks are in the store."""
@@ -82,6 +80,10 @@ class FollowerDoor:
             follower.cosignatures += cosignatures
             del follower.cosignatures[:-COSIGNATURES_QUEUED_MAX]
             follower.wakeup.set()
+
+    async def _read(self, stream: FrameStream, follower: _Follower) -> None:
+        while (body := await stream.read()) is not None:
+            self._take(follower, body)
 
     def _take(self, follower: _Follower, body: bytes) -> None:
         try:

@@ -31,6 +31,7 @@ from heptad.wire.streams import (
     decode_from_validator,
     encode_to_validator,
 )
+from heptad_replica.duplex import first_of
 from heptad_replica.storage import LmdbStore
 
 FRAMES_QUEUED_MAX: Final = 1_024
@@ -56,13 +57,10 @@ class ValidatorDoor:
         queue: asyncio.Queue[bytes] = asyncio.Queue(FRAMES_QUEUED_MAX)
         queue.put_nowait(encode_to_validator(self._standing(validator)))
         self._streams[validator].add(queue)
-        writer = asyncio.create_task(_write(stream, queue))
         try:
-            while (body := await stream.read()) is not None:
-                self._take(validator, body, queue)
+            await first_of(self._read(stream, validator, queue), _write(stream, queue))
         finally:
             self._streams[validator].discard(queue)
-            writer.cancel()
 
     def committed(self, commits: Sequence[CommittedBlock]) -> None:
         """Tell each validator where its batches stand."""
@@ -92,6 +90,12 @@ class ValidatorDoor:
             _, incarnation, sequence = outcome.id
             code = outcome.verdict.value
             self._tell(outcome.validator, RefusedFrame(incarnation, sequence, code))
+
+    async def _read(
+        self, stream: FrameStream, validator: ValidatorNumber, queue: asyncio.Queue[bytes]
+    ) -> None:
+        while (body := await stream.read()) is not None:
+            self._take(validator, body, queue)
 
     def _take(self, validator: ValidatorNumber, body: bytes, queue: asyncio.Queue[bytes]) -> None:
         try:
