@@ -28,12 +28,22 @@ CLOCK_SKEW_S_MAX: Final = 30
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
-def request_id(*, iss: str, jti: str) -> RequestId:
-    """The public handle of the request that subject `iss` calls `jti`.
+def request_hash(*, iss: str, jti: str) -> bytes:
+    """The 32 bytes behind a request's public handle, as services send them to each other.
 
     `jti` holds no ".", so no two pairs run together to the same text.
     """
-    return RequestId(base64url.encode(hashlib.sha256(f"{iss}.{jti}".encode()).digest()))
+    return hashlib.sha256(f"{iss}.{jti}".encode()).digest()
+
+
+def request_id(*, iss: str, jti: str) -> RequestId:
+    """The public handle of the request that subject `iss` calls `jti`."""
+    return request_id_of(request_hash(iss=iss, jti=jti))
+
+
+def request_id_of(digest: bytes) -> RequestId:
+    """The public handle that spells these 32 bytes of `request_hash`."""
+    return RequestId(base64url.encode(digest))
 
 
 def is_request_id(text: str) -> bool:
