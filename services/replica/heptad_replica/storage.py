@@ -116,8 +116,8 @@ class LmdbStore:
         with self._env.begin(write=True) as txn:
             self._put_batches(txn, persist)
             for block in persist.blocks:
-                txn.put(block.id, block.encoded, db=self._blocks)
-                if txn.get(block.id, db=self._open) is None:
+                # A header that is here already may be committed: it must not become open again.
+                if txn.put(block.id, block.encoded, db=self._blocks, overwrite=False):
                     txn.put(block.id, b"", db=self._open)
             for commit in persist.commits:
                 self._put_commit(txn, commit)

@@ -1,0 +1,223 @@
+"""The replica's disk: what a wave wrote is there after any end of the process, and nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import lmdb
+import pytest
+
+import heptad_replica.storage
+from heptad.consensus.codec import encode_proof
+from heptad.consensus.objects import BatchId
+from heptad.consensus.ready import Persist
+from heptad.model.ids import ValidatorNumber
+from heptad_replica.storage import LmdbStore
+
+
+@pytest.fixture(name="store")
+def _store(tmp_path):
+    store = LmdbStore(tmp_path / "store", map_bytes=1 << 28)
+    yield store
+    store.close()
+
+
+def reopened(store: LmdbStore, tmp_path: Path) -> LmdbStore:
+    store.close()
+    return LmdbStore(tmp_path / "store", map_bytes=1 << 28)
+
+
+def test_an_empty_store_has_no_record(store):
+    assert store.load() is None
+    assert store.height() == 0
+
+
+def test_what_a_wave_wrote_is_there_after_a_restart(store, tmp_path, chain):
+    wave = chain.grow(3)
+    store.write(wave)
+
+    again = reopened(store, tmp_path)
+
+    restored = again.load()
+    assert (restored.record, restored.state) == (wave.record, wave.state)
+    assert again.height() == 3
+    for commit in wave.commits:
+        kept = again.committed(commit.block.height)
+        assert (kept.block, kept.proof) == (commit.block.encoded, encode_proof(commit.proof))
+        assert again.stored_block(commit.block.height).first_index == commit.first_index
+    for digest, encoded in wave.batches:
+        assert again.batch(digest) == encoded
+    again.close()
+
+
+def test_only_open_blocks_and_their_batches_are_restored(store, tmp_path, chain):
+    store.write(chain.grow(2))
+    ref, encoded = chain.batch(1)
+    block = chain.block(ref)
+    store.write(Persist(blocks=(block,), batches=((ref.digest, encoded),)))
+
+    restored = store.load()
+
+    assert restored.blocks == (block.encoded,)
+    assert restored.batches == (encoded,)
+
+
+def test_a_committed_block_is_no_longer_open(store, chain):
+    block = chain.block()
+    store.write(Persist(record=b"r", blocks=(block,)))
+    store.write(Persist(commits=(chain.commit(block),)))
+    assert store.load().blocks == ()
+
+
+def test_a_header_that_comes_again_after_its_commit_stays_committed(store, chain):
+    block = chain.block()
+    store.write(Persist(record=b"r", blocks=(block,)))
+    store.write(Persist(commits=(chain.commit(block),)))
+    store.write(Persist(blocks=(block,)))
+    assert store.load().blocks == ()
+
+
+def test_dropped_blocks_and_batches_are_gone(store, chain):
+    ref, encoded = chain.batch(1)
+    block = chain.block(ref)
+    store.write(Persist(record=b"r", blocks=(block,), batches=((ref.digest, encoded),)))
+    store.write(Persist(blocks_dropped=(block.id,), batches_dropped=(ref.digest,)))
+    assert store.block(block.id) is None
+    assert store.batch(ref.digest) is None
+    assert store.load().blocks == ()
+
+
+def test_a_committed_block_cannot_be_dropped(store, chain):
+    block = chain.block()
+    store.write(Persist(record=b"r", blocks=(block,), commits=(chain.commit(block),)))
+    store.write(Persist(blocks_dropped=(block.id,)))
+    assert store.block(block.id) == block.encoded
+
+
+def test_writing_a_wave_twice_changes_nothing(store, chain):
+    wave = chain.grow(2)
+    store.write(wave)
+    before = store.load()
+    store.write(wave)
+    assert store.load() == before
+    assert store.height() == 2
+
+
+def test_a_batch_is_found_by_its_number_with_its_place(store, chain):
+    wave = chain.grow(3, count=4)
+    store.write(wave)
+    place = store.place(BatchId(ValidatorNumber(1), 1, 2))
+    assert (place.height, place.first_index) == (3, 8)
+    assert place.digest == wave.commits[2].block.batches[0].digest
+    assert store.place(BatchId(ValidatorNumber(1), 1, 3)) is None
+
+
+def test_the_last_place_is_that_of_this_validator_alone(store, chain):
+    assert store.last_place(1) is None
+    refs = [chain.batch(1, validator=1), chain.batch(1, validator=3)]
+    block = chain.block(*(ref for ref, _ in refs))
+    store.write(Persist(record=b"r", blocks=(block,), commits=(chain.commit(block),)))
+    assert store.last_place(1) == (1, 1, 0)
+    assert store.last_place(2) is None
+    assert store.last_place(3) == (3, 1, 1)
+
+
+def test_bug_02_every_write_is_synced_and_so_is_the_folder_that_names_the_file(
+    tmp_path, monkeypatch
+):
+    synced: list[Path] = []
+    monkeypatch.setattr(heptad_replica.storage, "sync_folder", synced.append)
+    store = LmdbStore(tmp_path / "store", map_bytes=1 << 24)
+    flags = store._env.flags()
+    assert (flags["sync"], flags["metasync"], flags["map_async"]) == (True, True, False)
+    assert synced == [tmp_path / "store", tmp_path]
+    store.close()
+
+
+def test_bug_31_a_batch_is_never_found_as_a_block_nor_a_block_as_a_batch(store, chain):
+    wave = chain.grow(1)
+    store.write(wave)
+    (block,), ((digest, _),) = wave.blocks, wave.batches
+    assert store.batch(block.id) is None
+    assert store.block(digest) is None
+
+
+def test_a_full_disk_fails_the_whole_wave_and_keeps_the_last(tmp_path, chain):
+    store = LmdbStore(tmp_path / "store", map_bytes=1 << 20)
+    first = chain.grow(1)
+    store.write(first)
+    ref, _ = chain.batch(1)
+    huge = Persist(record=b"new", batches=((ref.digest, bytes(2 << 20)),))
+    with pytest.raises(lmdb.MapFullError):
+        store.write(huge)
+    assert store.load().record == first.record
+    assert store.batch(ref.digest) is None
+    store.close()
+
+
+def test_only_published_batches_beyond_the_retention_are_pruned(store, chain):
+    wave = chain.grow(10)
+    store.write(wave)
+    bytes_each = wave.commits[0].block.batches[0].size_bytes
+
+    assert store.prune(height_max=10, size_max=15, retention_bytes=0) == 5
+    assert store.prune(height_max=10, size_max=15, retention_bytes=0) == 0
+    assert store.prune(height_max=10, size_max=30, retention_bytes=bytes_each * 3) == 1
+
+    kept = [store.batch(digest) is not None for digest, _ in wave.batches]
+    assert kept == [False] * 6 + [True] * 4
+    assert store.committed(1).block == wave.commits[0].block.encoded
+    assert store.place(BatchId(ValidatorNumber(1), 1, 0)) is not None
+
+
+def test_nothing_above_what_the_ledger_has_applied_is_pruned(store, chain):
+    wave = chain.grow(4)
+    store.write(wave)
+    assert store.prune(height_max=2, size_max=99, retention_bytes=0) == 2
+    assert store.batch(wave.batches[2][0]) is not None
+
+
+def test_the_last_commit_keeps_its_batches_whatever_is_acknowledged(store, chain):
+    wave = chain.grow(2)
+    store.write(wave)
+    store.prune(height_max=99, size_max=99, retention_bytes=0)
+    assert store.batch(wave.batches[1][0]) is not None
+
+
+def test_the_process_killed_at_any_moment_leaves_whole_waves(tmp_path):
+    """A child writes wave after wave and says so; whatever it had said is there, and no half."""
+    child = textwrap.dedent(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from conftest import Chain
+        from heptad_replica.storage import LmdbStore
+        store, chain = LmdbStore(Path({str(tmp_path)!r}), map_bytes=1 << 30), Chain()
+        for number in range(1, 10_000):
+            store.write(chain.grow(2, count=50))
+            print(number, flush=True)
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True)
+    said = 0
+    for line in process.stdout:
+        said = int(line)
+        if said >= 20:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    process.wait()
+
+    store = LmdbStore(tmp_path, map_bytes=1 << 30)
+    height = store.height()
+    assert height >= 2 * said
+    assert height % 2 == 0
+    assert store.load().record == b"record %d" % height
+    for number in range(1, height + 1):
+        assert store.committed(number) is not None
+    assert store.committed(height + 1) is None
+    store.close()
