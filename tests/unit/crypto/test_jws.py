@@ -186,9 +186,9 @@ def test_a_long_header_is_refused_before_it_is_read(forge: Forge) -> None:
         parse(forge(b"[" * 600, PAYLOAD))
 
 
-@pytest.mark.parametrize("parts", [0, 1, 2, 4, 5, 9])
+@pytest.mark.parametrize("parts", [1, 2, 4, 5, 9])
 def test_a_jws_has_three_parts(parts: int) -> None:
-    with pytest.raises(JwsMalformedError):
+    with pytest.raises(JwsMalformedError, match=f"3 parts, not {parts}"):
         parse(b".".join([b"e30"] * parts))
 
 

@@ -1,5 +1,7 @@
 """The key tree: what is given out is durable, what is erased is gone, the rest stays."""
 
+import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from heptad.crypto.errors import SealBrokenError
+from heptad.vault import cell_keys, open_nodes
 from heptad.vault import tree as tree_module
 from heptad.vault.errors import (
     RootKeyLostError,
@@ -18,7 +22,7 @@ from heptad.vault.errors import (
     VaultFullError,
     VaultMissingError,
 )
-from heptad.vault.nodes import NodeId
+from heptad.vault.nodes import NodeId, open_node, seal_node
 from heptad.vault.root_files import FileRootKeyStore
 from heptad.vault.root_keys import MemoryRootKeyStore, RootKey
 from heptad.vault.tree import ALLOCATION_MAX, KeyTree
@@ -153,8 +157,6 @@ def test_old_and_new_erasures_are_answered_together(vault) -> None:
 
 
 def test_the_answer_names_the_root_node_as_it_was_written(vault) -> None:
-    import hashlib
-
     vault.tree.allocate(1)
 
     erased = vault.tree.erase([1])
@@ -246,8 +248,6 @@ def test_slots_and_routing_keys_go_in_one_epoch(vault) -> None:
 
 
 def test_routing_keys_are_bounded(vault, monkeypatch) -> None:
-    from heptad.vault import cell_keys
-
     monkeypatch.setattr(cell_keys, "ROUTING_KEYS_MAX", 2)
     vault.tree.rotate_routing_key(now_ms=5)
 
@@ -283,6 +283,8 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(vault, tmp_path: Path) 
         KeyTree.create(tmp_path / "empty", vault.roots, now_ms=9, map_bytes=MAP_BYTES)
 
     assert vault.root_epochs() == [2]
+    with pytest.raises(VaultMissingError):
+        KeyTree.open(tmp_path / "empty", vault.roots, map_bytes=MAP_BYTES)
     vault.reopen()
 
 
@@ -321,8 +323,6 @@ def test_a_database_older_than_its_root_key_does_not_open_and_destroys_nothing(
     vault, tmp_path: Path
 ) -> None:
     """A restored backup from before an erasure: its root key is gone, as it must be."""
-    import shutil
-
     vault.tree.allocate(1)
     vault.tree.close()
     shutil.copytree(vault.database, tmp_path / "backup")
@@ -335,14 +335,12 @@ def test_a_database_older_than_its_root_key_does_not_open_and_destroys_nothing(
 
 
 def test_a_blob_in_another_nodes_place_does_not_open(vault) -> None:
-    from heptad.vault.nodes import open_node, seal_node
-
     blob = seal_node(NodeId(2, 1), b"keys", key=bytes(32), epoch=3, nonce=bytes(24))
 
     assert open_node(NodeId(2, 1), blob, key=bytes(32)) == b"keys"
-    from heptad.crypto.errors import SealBrokenError
-
-    for node, changed in ((NodeId(2, 2), blob), (NodeId(2, 1), bytes(7) + b"\x04" + blob[8:])):
+    other_epoch = bytes(7) + b"\x04" + blob[8:]
+    cut_off = [(NodeId(2, 1), blob[:length]) for length in (0, 7, 20, 40, len(blob) - 1)]
+    for node, changed in ((NodeId(2, 2), blob), (NodeId(2, 1), other_epoch), *cut_off):
         with pytest.raises(SealBrokenError):
             open_node(node, changed, key=bytes(32))
 
@@ -357,8 +355,6 @@ def test_the_database_is_never_opened_without_synchronous_commits(vault) -> None
 
 
 def test_open_nodes_are_bounded(vault, monkeypatch) -> None:
-    from heptad.vault import open_nodes
-
     monkeypatch.setattr(open_nodes, "LEAVES_CACHED_MAX", 2)
     slots = vault.tree.allocate(128 * 5)
 
