@@ -30,3 +30,7 @@ CATCHING_UP: Final = "catching_up"
 CERTIFIED_BLOCK_INVALID: Final = "certified_block_invalid"
 """A quorum certified what this replica finds wrong: more than f are faulty, or one of us has a
 bug. The block is not adopted. Fields: round, height, reason."""
+
+COSIGN_REFUSED: Final = "cosign_refused"
+"""A committed head is inconsistent with one cosigned before: the log forked. Fields: size, reason.
+"""

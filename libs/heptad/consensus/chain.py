@@ -1,0 +1,278 @@
+"""From headers and batches to validated blocks, and from those to the committed log.
+
+A header goes through three places: *parked* until its parent and batches are here, the *tree* once
+it is validated against them, and out through a *commit*. What is missing is not remembered but
+derived: after each change the needs of all that is parked are computed anew and the wants adjusted,
+so nothing is fetched that nobody waits for any more.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from heptad.consensus import facts
+from heptad.consensus.certificates import Certificates
+from heptad.consensus.codec import BLOCK_BYTES_MAX, decode_block
+from heptad.consensus.committee import Cell
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.genesis import genesis_block
+from heptad.consensus.limits import Limits
+from heptad.consensus.objects import QC, BatchRef, Block, CommitProof, CommittedBlock
+from heptad.consensus.parking import Parked, ParkedBlocks
+from heptad.consensus.pool import BatchPool, PooledBatch
+from heptad.consensus.results import Results
+from heptad.consensus.state import ChainState
+from heptad.consensus.tree import BlockTree, Node
+from heptad.consensus.validity import Validity
+from heptad.consensus.verified import VerifiedBlock
+from heptad.consensus.wants import Wants
+from heptad.model.canonical import Reader, Writer
+from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round
+
+_INVALID_MAX: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A block that has just entered the tree, and how it came."""
+
+    node: Node
+    parked: Parked
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Blocks that have just become final, oldest first; `before` was the last final one."""
+
+    before: Node
+    final: list[Node]
+
+
+class Chain:
+    """The blocks of one replica: parked, in the tree, committed."""
+
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        limits: Limits,
+        certificates: Certificates,
+        others: tuple[MemberIndex, ...],
+        root: Node,
+    ) -> None:
+        self._certificates = certificates
+        self.validity = Validity(cell, cell.membership_hash())
+        self.tree = BlockTree(root, blocks_max=limits.tree_blocks_max)
+        self.pool = BatchPool(limits)
+        self.parked = ParkedBlocks(count_max=limits.parked_blocks_max)
+        self.blocks_wanted: Wants[BlockId] = Wants(
+            others=others, retry_ms=limits.fetch_retry_ms, count_max=limits.wants_max
+        )
+        self.batches_wanted: Wants[BatchDigest] = Wants(
+            others=others, retry_ms=limits.fetch_retry_ms, count_max=limits.wants_max
+        )
+        self._offers_max = limits.wants_max // 2
+        self._offers: dict[BatchDigest, tuple[BatchRef, MemberIndex]] = {}
+        self._invalid: set[BlockId] = set()
+        self._is_dirty = True
+
+    def knows(self, block_id: BlockId) -> bool:
+        """True if the block is in the tree or parked, or was found to be invalid."""
+        return (
+            self.tree.get(block_id) is not None
+            or self.parked.get(block_id) is not None
+            or block_id in self._invalid
+        )
+
+    def park_proposal(self, parked: Parked) -> None:
+        """Take in a proposal of the current round; a fetched copy of it learns its vote."""
+        known = self.parked.get(parked.block.id)
+        if known is not None:
+            known.vote = parked.vote
+        elif not self.knows(parked.block.id):
+            self._is_dirty |= self.parked.add(parked)
+
+    def park_certified(self, block: Block, *, source: MemberIndex, is_urgent: bool = False) -> None:
+        """Take in a block that a verified certificate names, directly or through justify hashes.
+
+        An urgent one comes in even where there is no room: a chunk of the committed chain is
+        limited by itself. Raises: RefusedError if its own certificates do not hold.
+        """
+        known = self.parked.get(block.id)
+        if known is not None:
+            known.is_certified = True
+        elif not self.knows(block.id) and block.height > self.tree.root.block.height:
+            entry = self._certificates.entry(block)
+            parked = Parked(block, entry, None, True, source)
+            self._is_dirty |= self.parked.add(parked, is_urgent=is_urgent)
+
+    def certify(self, block_id: BlockId) -> None:
+        """A quorum has voted for this block, and so for its ancestors: they will be needed."""
+        parked = self.parked.get(block_id)
+        while parked is not None and not parked.is_certified:
+            parked.is_certified = True
+            parked = self.parked.get(parked.block.parent_id)
+        self._is_dirty = True
+
+    def add_batch(self, batch: PooledBatch) -> None:
+        """Take a verified batch into the pool."""
+        self.pool.add(batch)
+        self.batches_wanted.done(batch.ref.digest)
+        self._offers.pop(batch.ref.digest, None)
+        self._is_dirty = True
+
+    def offer(self, ref: BatchRef, sender: MemberIndex) -> None:
+        """A peer holds a batch that has waited; it is fetched if it is not here and has room."""
+        last = self.tree.root.state.positions.get(ref.validator)
+        is_behind = last is not None and (ref.incarnation, ref.sequence) <= last
+        has_room = self.pool.has_room(ref.id, ref.size_bytes, self.tree.root.state.positions)
+        if ref.digest in self.pool or self.pool.under(ref.id) is not None:
+            return
+        if not is_behind and has_room and len(self._offers) < self._offers_max:
+            self._offers[ref.digest] = (ref, sender)
+            self._is_dirty = True
+
+    def touch(self) -> None:
+        """Have the next `advance` look again at everything."""
+        self._is_dirty = True
+
+    def advance(self, *, keep: BlockId, results: Results) -> list[Arrival]:
+        """Move every parked block whose parent and batches are here into the tree.
+
+        Parents come before children in what is returned. Blocks that turn out to be invalid are
+        dropped. `keep` is the highest certified block.
+        """
+        arrivals: list[Arrival] = []
+        progressed = self._is_dirty
+        while progressed:
+            progressed = False
+            for parked in self.parked.all():
+                arrival = self._try_insert(parked, keep, results)
+                if arrival is not None:
+                    arrivals.append(arrival)
+                    progressed = True
+        return arrivals
+
+    def update_wants(self, *, certified: QC, walk: bool, now_ms: int) -> None:
+        """Ask for exactly what is missing: parents and batches of what is parked, and offers.
+
+        `certified` is the highest certificate: its block is wanted too. Without `walk` no block is
+        asked for one by one, because the committed chain is being fetched instead.
+        """
+        if not self._is_dirty:
+            return
+        self._is_dirty = False
+        blocks: dict[BlockId, tuple[MemberIndex, ...]] = {}
+        batches: dict[BatchDigest, tuple[MemberIndex, ...]] = {}
+        if walk and not self.knows(certified.block_id):
+            blocks[certified.block_id] = voters(certified)
+        for parked in self.parked.all():
+            block = parked.block
+            if walk and not self.knows(block.parent_id):
+                blocks[block.parent_id] = (parked.source, *voters(block.justify))
+            for ref in block.batches:
+                if ref.digest not in self.pool:
+                    batches[ref.digest] = (parked.source, block.proposer)
+        for digest, (_, sender) in self._offers.items():
+            batches.setdefault(digest, (sender,))
+        self.blocks_wanted.retain(blocks)
+        self.batches_wanted.retain(batches)
+        for block_id, hints in blocks.items():
+            self.blocks_wanted.add(block_id, hints=hints, now_ms=now_ms)
+        for digest, hints in batches.items():
+            self.batches_wanted.add(digest, hints=hints, now_ms=now_ms)
+
+    def insert_own(self, verified: VerifiedBlock, *, keep: BlockId) -> Node:
+        """Put a block of my own into the tree."""
+        self._is_dirty = True
+        return self.tree.insert(verified, keep=keep)
+
+    def persist(self, node: Node, results: Results) -> None:
+        """Have header and batches of a block written, unless they are on disk already."""
+        if node.is_durable:
+            return
+        node.is_durable = True
+        for ref in node.block.batches:
+            batch = self.pool.get(ref.digest)
+            assert batch is not None, f"batch {ref.id} of a block in the tree"
+            if not batch.is_durable:
+                results.batches.append((ref.digest, batch.encoded))
+                self.pool.mark(ref.digest, is_durable=True)
+        results.blocks.append(node.block)
+
+    def commit(self, block_id: BlockId, *, proof: CommitProof, results: Results) -> Wave:
+        """Make a block and its uncommitted ancestors final, oldest first."""
+        before = self.tree.root
+        for node in self.tree.path(block_id):
+            self.persist(node, results)
+        final, abandoned = self.tree.commit(block_id)
+        index = before.state.edge.size
+        for node in final:
+            own_proof = proof if node is final[-1] else None
+            results.commits.append(CommittedBlock(node.block, LogIndex(index), own_proof))
+            index = node.state.edge.size
+        results.state = encode_committed(self.tree.root)
+        results.blocks_dropped += [node.block.id for node in abandoned if node.is_durable]
+        self._let_go(final, results)
+        self._is_dirty = True
+        return Wave(before, final)
+
+    def forget(self, round_: Round) -> None:
+        """Let go of parked blocks that a new round or a commit has made useless."""
+        if self.parked.forget(height=self.tree.root.block.height, round_=round_):
+            self._is_dirty = True
+
+    def _let_go(self, final: list[Node], results: Results) -> None:
+        """Drop batches that are committed, or can never be any more."""
+        committed = {ref.digest for node in final for ref in node.block.batches}
+        for batch in self.pool.committed(self.tree.root.state.positions):
+            if batch.is_durable and batch.ref.digest not in committed:
+                results.batches_dropped.append(batch.ref.digest)
+        positions = self.tree.root.state.positions
+        self._offers = {
+            digest: (ref, sender)
+            for digest, (ref, sender) in self._offers.items()
+            if (ref.incarnation, ref.sequence) > positions.get(ref.validator, (-1, -1))
+        }
+
+    def _try_insert(self, parked: Parked, keep: BlockId, results: Results) -> Arrival | None:
+        block = parked.block
+        parent = self.tree.get(block.parent_id)
+        if parent is None:
+            return None
+        batches = [self.pool.get(ref.digest) for ref in block.batches]
+        held = [batch for batch in batches if batch is not None]
+        if len(held) < len(batches):
+            return None
+        self.parked.remove(block.id)
+        self._is_dirty = True
+        try:
+            verified = self.validity.check(block, parked.entry, parent=parent, batches=held)
+        except RefusedError as error:
+            name = facts.CERTIFIED_BLOCK_INVALID if parked.is_certified else facts.VOTE_REFUSED
+            results.fact(name, round=block.round, proposer=block.proposer, reason=str(error))
+            if len(self._invalid) < _INVALID_MAX:
+                self._invalid.add(block.id)
+            return None
+        return Arrival(self.tree.insert(verified, keep=keep), parked)
+
+
+def voters(qc: QC) -> tuple[MemberIndex, ...]:
+    """Who has voted for a block, and so has it."""
+    return tuple(voter for voter, _ in qc.votes)
+
+
+def encode_committed(node: Node) -> bytes:
+    """The committed state for the store: bytes32 header ‖ the state after it."""
+    return Writer().bytes32(node.block.encoded).fixed(node.state.encode()).done()
+
+
+def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
+    """The root to start from: what `encode_committed` wrote, or the genesis block.
+
+    Raises: MalformedError.
+    """
+    if encoded is None:
+        return Node(genesis_block(cell), ChainState.genesis(), None, is_durable=True)
+    reader = Reader(encoded)
+    block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
+    return Node(block, ChainState.decode(reader), None, is_durable=True)

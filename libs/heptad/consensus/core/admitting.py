@@ -1,0 +1,67 @@
+"""Batches that validators send: what is taken into the pool, and what each sender is told."""
+
+from heptad.consensus import facts
+from heptad.consensus.core.parts import Parts
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.events import BatchReceived
+from heptad.consensus.objects import BatchId
+from heptad.consensus.pool import PooledBatch
+from heptad.consensus.ready import BatchOutcome, BatchVerdict
+from heptad.model.batch import Batch
+
+
+def admit(parts: Parts, event: BatchReceived) -> BatchOutcome:
+    """Take a batch in, or say why not. The cheap checks come before the signature."""
+    try:
+        batch = parts.reader.decode(event.payload)
+        if batch.header.validator != event.validator:
+            raise RefusedError(f"a batch of validator {batch.header.validator}")
+        if batch.sealed is None:
+            raise RefusedError("a batch without its sealed half")
+    except RefusedError as error:
+        return BatchOutcome(event.validator, None, BatchVerdict.INVALID, str(error))
+    header = batch.header
+    batch_id = BatchId(header.validator, header.incarnation, header.sequence)
+    verdict, detail = _judge(parts, batch, batch_id, event.payload)
+    return BatchOutcome(event.validator, batch_id, verdict, detail)
+
+
+def _judge(
+    parts: Parts, batch: Batch, batch_id: BatchId, encoded: bytes
+) -> tuple[BatchVerdict, str]:
+    pool, committed = parts.chain.pool, parts.chain.tree.root.state.positions
+    position = committed.get(batch_id.validator, (-1, -1))
+    if (batch_id.incarnation, batch_id.sequence) <= position:
+        if batch_id.incarnation < position[0]:
+            return BatchVerdict.STALE, f"incarnation {position[0]} has begun"
+        return BatchVerdict.COMMITTED, f"sequence {position[1]} is committed"
+    if batch.digest in pool:
+        return BatchVerdict.ACCEPTED, "it waits already"
+    if pool.under(batch_id) is None and not pool.has_room(batch_id, len(encoded), committed):
+        return BatchVerdict.OVERLOADED, "the pool holds as much as it may of this validator"
+    return _take(parts, batch, batch_id, encoded)
+
+
+def _take(
+    parts: Parts, batch: Batch, batch_id: BatchId, encoded: bytes
+) -> tuple[BatchVerdict, str]:
+    rival = parts.chain.pool.under(batch_id)
+    try:
+        verified = parts.reader.verify(batch, encoded, now_ms=parts.now_ms)
+    except RefusedError as error:
+        return BatchVerdict.INVALID, str(error)
+    if rival is not None:
+        _report_two_batches(parts, batch_id, rival, encoded)
+        return BatchVerdict.INVALID, "another batch with the same number came before"
+    parts.chain.add_batch(verified)
+    return BatchVerdict.ACCEPTED, ""
+
+
+def _report_two_batches(parts: Parts, batch_id: BatchId, first: PooledBatch, second: bytes) -> None:
+    parts.results.fact(
+        facts.EVIDENCE,
+        kind="batch",
+        validator=batch_id.validator,
+        first=first.encoded,
+        second=second,
+    )

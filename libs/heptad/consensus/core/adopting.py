@@ -1,0 +1,88 @@
+"""Adopting verified certificates, and committing what they commit.
+
+The commit rule: a QC of C commits C's parent B iff C.round == B.round + 1, and with B all its
+uncommitted ancestors, oldest first, found by walking justify hashes down to the last committed
+block. Rounds that are not consecutive commit nothing, however many certificates there are.
+"""
+
+from heptad.consensus import facts
+from heptad.consensus.chain import Wave
+from heptad.consensus.core.parts import Parts
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.objects import Block, CommitProof
+from heptad.consensus.tree import Node, cosignable
+from heptad.consensus.validity import committed_head
+from heptad.consensus.verified import VerifiedQC, VerifiedTC
+
+
+def adopt_qc(parts: Parts, verified: VerifiedQC) -> bool:
+    """Learn a quorum certificate; True if it is higher than any before."""
+    round_before = parts.rounds.round
+    if not parts.rounds.adopt_qc(verified, parts.now_ms):
+        return False
+    parts.chain.certify(verified.qc.block_id)
+    if parts.rounds.round > round_before:
+        parts.results.fact(facts.ROUND_ENTERED, round=parts.rounds.round, by="qc")
+    commit_by(parts, verified)
+    return True
+
+
+def adopt_tc(parts: Parts, verified: VerifiedTC) -> bool:
+    """Learn a time-out certificate and the quorum certificate in it; True if either is news."""
+    is_news = adopt_qc(parts, verified.high_qc)
+    round_before = parts.rounds.round
+    is_news |= parts.rounds.adopt_tc(verified, parts.now_ms)
+    if parts.rounds.round > round_before:
+        parts.results.fact(facts.ROUND_ENTERED, round=parts.rounds.round, by="tc")
+    return is_news
+
+
+def commit_by(parts: Parts, verified: VerifiedQC) -> None:
+    """Commit what this certificate commits, if its block and that block's parent are here."""
+    tree = parts.chain.tree
+    child = tree.get(verified.qc.block_id)
+    if child is None or child is tree.root or child.block.round != verified.qc.round:
+        return
+    parent = tree.get(child.block.parent_id)
+    if parent is None or parent is tree.root or child.block.round != parent.block.round + 1:
+        return
+    _commit(parts, parent, CommitProof(child.block, verified.qc))
+
+
+def commit_chunk(parts: Parts, node: Node) -> None:
+    """Commit `node` if it is the block that a fetched chunk's proof proves final."""
+    commit = parts.sync.chunk
+    if commit is not None and commit.proof.block_id == node.block.id:
+        _commit(parts, node, commit.proof)
+
+
+def cosign_again(parts: Parts) -> None:
+    """After a restart: the last cosignature may have been lost with the process; make it anew."""
+    head = committed_head(parts.chain.tree.root)
+    if parts.kernel.record.cosigned == head.head:
+        time_s = parts.now_ms // 1000
+        parts.results.cosignatures.append(parts.kernel.cosign(head, time_s=time_s))
+
+
+def _commit(parts: Parts, node: Node, proof: CommitProof) -> None:
+    wave = parts.chain.commit(node.block.id, proof=proof, results=parts.results)
+    parts.rounds.pacemaker.committed()
+    _cosign(parts, wave, proof.child)
+    parts.sync.on_commit(now_ms=parts.now_ms)
+
+
+def _cosign(parts: Parts, wave: Wave, child: Block) -> None:
+    """Cosign the heads that the chain names; while catching up, only the last of each wave."""
+    nodes = cosignable(wave.final, wave.before.block, child)
+    if parts.sync.is_active:
+        nodes = nodes[-1:]
+    for node in nodes:
+        head = committed_head(node)
+        if head.head == parts.kernel.record.cosigned:
+            continue
+        try:
+            cosignature = parts.kernel.cosign(head, time_s=parts.now_ms // 1000)
+        except RefusedError as error:
+            parts.results.fact(facts.COSIGN_REFUSED, size=head.head.size, reason=str(error))
+        else:
+            parts.results.cosignatures.append(cosignature)

@@ -1,0 +1,246 @@
+"""One replica's state machine: `step(event, now_ms) -> Ready`, pure and deterministic.
+
+Two-chain HotStuff with time-out certificates (Jolteon, DiemBFT v4). A step has two halves. First
+the event is *taken in*: what arrives is verified, certificates are adopted, votes and time-outs
+counted, headers parked. Then the replica *settles*: whatever has become possible is done, until
+nothing is: blocks enter the tree, are voted for and committed, a leader proposes, a round is given
+up, what is missing is asked for. The second half does not look at the event, so every way to become
+able to do something ends in the same place.
+
+A bad message is refused with a fact and never raises out of `step`.
+"""
+
+from heptad.consensus import facts
+from heptad.consensus.committee import Cell
+from heptad.consensus.core.admitting import admit
+from heptad.consensus.core.adopting import cosign_again
+from heptad.consensus.core.answering import Answers
+from heptad.consensus.core.giving_up import GivingUp
+from heptad.consensus.core.leading import Leading
+from heptad.consensus.core.restoring import restore, stored_proposal
+from heptad.consensus.core.voting import Voting
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import (
+    BatchesReply,
+    BatchOffer,
+    BlocksReply,
+    ChainReply,
+    FetchBatches,
+    FetchBlocks,
+    FetchChain,
+    Message,
+    Proposal,
+    decode_message,
+)
+from heptad.consensus.messages import Certificates as CertificatesMessage
+from heptad.consensus.objects import Timeout, Vote
+from heptad.consensus.ports import Restored, SignatureVerifier, Signer
+from heptad.consensus.ready import Lookup, Ready
+from heptad.consensus.results import Results
+from heptad.consensus.status import Status
+from heptad.model.canonical import MalformedError
+from heptad.model.ids import MemberIndex
+
+
+class Core:
+    """One replica. It reads no clock and no disk; the same events give the same results."""
+
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        me: MemberIndex,
+        limits: Limits,
+        vote_signer: Signer,
+        cosigner: Signer,
+        verifier: SignatureVerifier,
+        restored: Restored | None,
+    ) -> None:
+        """Begin at the genesis, or where `restored` left off. Raises: RecordDamagedError."""
+        self._parts = restore(
+            cell=cell,
+            me=me,
+            limits=limits,
+            vote_signer=vote_signer,
+            cosigner=cosigner,
+            verifier=verifier,
+            restored=restored,
+        )
+        self._answers = Answers(self._parts)
+        self._voting = Voting(self._parts, self._answers)
+        self._leading = Leading(self._parts, self._voting)
+        self._giving_up = GivingUp(self._parts, self._voting, self._answers)
+        self._round_settled = self._parts.rounds.round
+
+    def start(self, now_ms: int) -> Ready:
+        """Once, before any step: what a (re)started replica sends first.
+
+        A new record is persisted; the last vote, time-out and proposal are sent again, bit for bit;
+        all others are told the highest certificates and will answer with theirs.
+        """
+        self._begin(now_ms)
+        parts = self._parts
+        parts.results.send(parts.others, parts.rounds.message())
+        self._resume()
+        for peer in parts.others:
+            self._say_again(peer)
+        cosign_again(parts)
+        self._settle()
+        return self._ready(always=True)
+
+    def step(self, event: Event, now_ms: int) -> Ready:
+        """Handle one event at Unix time `now_ms`, which never decreases."""
+        self._begin(now_ms)
+        match event:
+            case MessageReceived(sender, payload):
+                self._take_message(sender, payload)
+            case PeerConnected(member):
+                if member in self._parts.others:
+                    self._parts.results.send((member,), self._parts.rounds.message())
+                    self._say_again(member)
+            case BatchReceived():
+                self._parts.results.outcomes.append(admit(self._parts, event))
+            case _:
+                pass  # The timer: settling looks at the clock whatever the event was.
+        self._settle()
+        return self._ready(always=False)
+
+    def status(self) -> Status:
+        """How the replica is."""
+        parts = self._parts
+        root, pool, rounds = parts.chain.tree.root, parts.chain.pool, parts.rounds
+        return Status(
+            epoch=parts.cell.epoch,
+            round=rounds.round,
+            leader=rounds.leader(parts.chain.tree),
+            high_qc_round=rounds.high_qc.qc.round,
+            highest_tc_round=rounds.highest_tc_round,
+            committed_height=root.block.height,
+            committed_round=root.block.round,
+            committed_id=root.block.id,
+            committed_time_ms=root.block.time_ms,
+            head=root.block.head,
+            cosigned=parts.kernel.record.cosigned,
+            batches_pending=len(pool),
+            bytes_pending=pool.size_bytes,
+            timeouts=self._giving_up.count,
+            rounds_certified=rounds.certified_count,
+            is_catching_up=parts.sync.is_active,
+        )
+
+    def _begin(self, now_ms: int) -> None:
+        self._parts.now_ms = max(now_ms, self._parts.now_ms)
+        self._parts.results = Results()
+
+    def _take_message(self, sender: MemberIndex, payload: bytes) -> None:
+        try:
+            if sender not in self._parts.others:
+                raise RefusedError(f"member {sender} is not one of the others")
+            self._dispatch(sender, decode_message(payload))
+        except (RefusedError, MalformedError) as error:
+            self._parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
+
+    def _dispatch(self, sender: MemberIndex, message: Message) -> None:
+        match message:
+            case Proposal():
+                self._voting.on_proposal(sender, message)
+            case Vote():
+                self._voting.on_vote(sender, message)
+            case Timeout():
+                self._giving_up.on_timeout(sender, message)
+            case CertificatesMessage():
+                self._giving_up.on_certificates(sender, message)
+            case _:
+                self._dispatch_fetching(sender, message)
+
+    def _dispatch_fetching(self, sender: MemberIndex, message: Message) -> None:
+        parts = self._parts
+        now_ms, results = parts.now_ms, parts.results
+        match message:
+            case BatchOffer(refs):
+                for ref in refs:
+                    parts.chain.offer(ref, sender)
+            case FetchBlocks():
+                parts.sync.serve_blocks(sender, message, results)
+            case FetchBatches():
+                parts.sync.serve_batches(sender, message, results)
+            case FetchChain():
+                results.lookups.append(Lookup(sender, message))
+            case BlocksReply():
+                parts.sync.on_blocks(sender, message, now_ms=now_ms, results=results)
+            case BatchesReply():
+                parts.sync.on_batches(sender, message, now_ms=now_ms)
+            case ChainReply():
+                parts.sync.on_chain(sender, message)
+
+    def _settle(self) -> None:
+        """Do what has become possible, until nothing is."""
+        parts = self._parts
+        progressed = True
+        while progressed:
+            progressed = False
+            keep = parts.rounds.high_qc.qc.block_id
+            for arrival in parts.chain.advance(keep=keep, results=parts.results):
+                self._voting.arrived(arrival)
+                progressed = True
+            self._forget()
+            self._giving_up.watch()
+            progressed |= self._leading.propose()
+            progressed |= self._giving_up.give_up_if_due()
+        self._leading.share()
+        parts.chain.update_wants(
+            certified=parts.rounds.high_qc.qc, walk=not parts.sync.is_active, now_ms=parts.now_ms
+        )
+        parts.sync.request(now_ms=parts.now_ms, results=parts.results)
+
+    def _forget(self) -> None:
+        """What belongs to earlier rounds, or lies below a commit, is of no use any more."""
+        round_ = self._parts.rounds.round
+        if round_ != self._round_settled or self._parts.results.commits:
+            self._round_settled = round_
+            self._parts.chain.forget(round_)
+            self._voting.forget()
+
+    def _resume(self) -> None:
+        """Take up what the record says this replica was in the middle of."""
+        parts = self._parts
+        record, round_ = parts.kernel.record, parts.rounds.round
+        proposal = stored_proposal(record)
+        if proposal is not None:
+            node = parts.chain.tree.get(proposal.block.id)
+            if node is not None and node.block.round == round_ and record.proposal is not None:
+                self._voting.proposed(node, record.proposal[1])
+        if record.round_timed_out == round_:
+            parts.rounds.pacemaker.timed_out(parts.now_ms)
+            timeout = parts.kernel.timeout(round_)
+            parts.rounds.timeouts.add(parts.certificates.timeout(timeout))
+
+    def _say_again(self, peer: MemberIndex) -> None:
+        """Send `peer` my last proposal, vote and time-out, as far as they may still matter."""
+        parts = self._parts
+        record, round_ = parts.kernel.record, parts.rounds.round
+        proposal = stored_proposal(record)
+        if proposal is not None and proposal.block.round == round_:
+            parts.results.send((peer,), proposal)
+        if record.vote is not None and record.vote.round > parts.rounds.high_qc.qc.round:
+            node = parts.chain.tree.get(record.vote.block_id)
+            if node is not None and self._voting.collector(node.block) == peer:
+                parts.results.send((peer,), record.vote)
+        if record.timeout is not None and record.timeout.round == round_:
+            parts.results.send((peer,), record.timeout)
+
+    def _ready(self, *, always: bool) -> Ready:
+        parts = self._parts
+        record = parts.kernel.take_record(always=always or bool(parts.results.commits))
+        return parts.results.ready(record=record, timer_at_ms=self._timer_at_ms())
+
+    def _timer_at_ms(self) -> int | None:
+        waits = (
+            self._leading.wake_ms,
+            self._giving_up.wake_ms,
+            self._parts.rounds.pacemaker.due_ms(),
+            self._parts.sync.due_ms(),
+        )
+        return min((due for due in waits if due is not None), default=None)

@@ -1,0 +1,32 @@
+"""What the parts of the core share: each other, and the results of the step that is running."""
+
+from dataclasses import dataclass, field
+
+from heptad.consensus.certificates import Certificates
+from heptad.consensus.chain import Chain
+from heptad.consensus.committee import Cell
+from heptad.consensus.kernel.rules import Kernel
+from heptad.consensus.limits import Limits
+from heptad.consensus.pool import BatchReader
+from heptad.consensus.results import Results
+from heptad.consensus.rounds import Rounds
+from heptad.consensus.sync import Sync
+from heptad.model.ids import MemberIndex
+
+
+@dataclass(slots=True, eq=False)
+class Parts:
+    """One replica's parts. `results` and `now_ms` (Unix time) are those of the running step."""
+
+    cell: Cell
+    me: MemberIndex
+    others: tuple[MemberIndex, ...]
+    limits: Limits
+    certificates: Certificates
+    kernel: Kernel
+    reader: BatchReader
+    chain: Chain
+    rounds: Rounds
+    sync: Sync
+    results: Results = field(default_factory=Results)
+    now_ms: int = 0

@@ -1,0 +1,110 @@
+"""Building a replica's parts, from nothing or from what its disk kept.
+
+A restart needs no mode of its own: the record gives the certificates and so the round, the stored
+state gives the root, and the stored headers go through the same validation as any others.
+"""
+
+from heptad.consensus.certificates import Certificates
+from heptad.consensus.chain import Chain, decode_committed
+from heptad.consensus.codec import decode_block
+from heptad.consensus.committee import Cell
+from heptad.consensus.core.parts import Parts
+from heptad.consensus.errors import RecordDamagedError, RefusedError
+from heptad.consensus.genesis import genesis_qc
+from heptad.consensus.kernel.record import decode_record, first_record
+from heptad.consensus.kernel.rules import Kernel
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import Proposal
+from heptad.consensus.objects import SafetyRecord
+from heptad.consensus.parking import Parked
+from heptad.consensus.pool import BatchReader
+from heptad.consensus.ports import Restored, SignatureVerifier, Signer
+from heptad.consensus.results import Results
+from heptad.consensus.rounds import Rounds
+from heptad.consensus.sync import Sync
+from heptad.model.canonical import MalformedError
+from heptad.model.ids import MemberIndex
+
+
+def restore(
+    *,
+    cell: Cell,
+    me: MemberIndex,
+    limits: Limits,
+    vote_signer: Signer,
+    cosigner: Signer,
+    verifier: SignatureVerifier,
+    restored: Restored | None,
+) -> Parts:
+    """All parts of one replica. Raises: RecordDamagedError."""
+    certificates = Certificates(cell, verifier)
+    record = _record(cell, me, restored)
+    kernel = Kernel(cell=cell, me=me, vote_signer=vote_signer, cosigner=cosigner, record=record)
+    others = cell.committee.others(me)
+    reader = BatchReader(cell, verifier)
+    try:
+        root = decode_committed(restored.state if restored is not None else None, cell)
+        rounds = Rounds(
+            committee=cell.committee,
+            limits=limits,
+            record=record,
+            learner=kernel,
+            certificates=certificates,
+        )
+    except (MalformedError, RefusedError) as error:
+        raise RecordDamagedError(f"stored state: {error}") from error
+    chain = Chain(cell=cell, limits=limits, certificates=certificates, others=others, root=root)
+    sync = Sync(limits=limits, chain=chain, certificates=certificates, reader=reader, others=others)
+    parts = Parts(
+        cell=cell,
+        me=me,
+        others=others,
+        limits=limits,
+        certificates=certificates,
+        kernel=kernel,
+        reader=reader,
+        chain=chain,
+        rounds=rounds,
+        sync=sync,
+    )
+    if restored is not None:
+        _restore_tree(parts, restored)
+    return parts
+
+
+def stored_proposal(record: SafetyRecord) -> Proposal | None:
+    """The last proposal made, bit for bit."""
+    if record.proposal is None:
+        return None
+    header, vote = record.proposal
+    return Proposal(decode_block(header), vote.signature)
+
+
+def _record(cell: Cell, me: MemberIndex, restored: Restored | None) -> SafetyRecord:
+    if restored is None:
+        return first_record(cell.epoch, genesis_qc(cell))
+    record = decode_record(restored.record, origin=cell.origin, member=me)
+    if record.epoch != cell.epoch:
+        raise RecordDamagedError(f"record of epoch {record.epoch}, this is epoch {cell.epoch}")
+    return record
+
+
+def _restore_tree(parts: Parts, restored: Restored) -> None:
+    """Put stored batches into the pool and stored headers, lowest first, into the tree.
+
+    What cannot be put there (an orphan, a batch gone) is left out: it can be fetched again.
+    """
+    chain, positions = parts.chain, parts.chain.tree.root.state.positions
+    for encoded in restored.batches:
+        batch = parts.reader.decode(encoded)
+        position = positions.get(batch.header.validator, (-1, -1))
+        if (batch.header.incarnation, batch.header.sequence) > position:
+            chain.add_batch(parts.reader.trusted(batch, encoded, now_ms=0))
+            chain.pool.mark(batch.digest, is_durable=True)
+    for block in sorted(map(decode_block, restored.blocks), key=lambda each: each.round):
+        if block.height > chain.tree.root.block.height:
+            entry = parts.certificates.entry(block)
+            chain.park_proposal(Parked(block, entry, None, False, parts.me))
+    for arrival in chain.advance(keep=parts.rounds.high_qc.qc.block_id, results=Results()):
+        arrival.node.is_durable = True
+    chain.forget(parts.rounds.round)

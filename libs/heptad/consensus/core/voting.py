@@ -1,0 +1,235 @@
+"""Proposals in, votes out; and votes in, certificates out.
+
+A proposal is verified as a whole before anything in it is acted on: its certificates, that they
+enter its round, and its proposer's signature. Then its certificates are adopted (which brings this
+replica into the proposal's round), and the header waits for parent and batches; it is voted for
+when it enters the tree, if the round is still its round.
+"""
+
+from heptad.consensus import facts
+from heptad.consensus.chain import Arrival
+from heptad.consensus.core.adopting import adopt_qc, adopt_tc, commit_by, commit_chunk
+from heptad.consensus.core.answering import Answers
+from heptad.consensus.core.parts import Parts
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.leaders import leader_after_qc, leader_after_tc
+from heptad.consensus.messages import Proposal
+from heptad.consensus.objects import Block, Vote
+from heptad.consensus.parking import Parked
+from heptad.consensus.tree import Node
+from heptad.consensus.verified import VerifiedEntry, VerifiedQC
+from heptad.consensus.votes import TwoVotes
+from heptad.model.ids import MemberIndex, Round
+
+_LATE_ROUNDS = 2
+"""Votes so many rounds late are ordinary stragglers; later ones come from somebody left behind."""
+
+
+class Voting:
+    """The proposals of the current round, this replica's votes, and the votes sent to it."""
+
+    def __init__(self, parts: Parts, answers: Answers) -> None:
+        self._parts = parts
+        self._answers = answers
+        self._proposals: dict[tuple[Round, MemberIndex], Block] = {}
+        self._refused: tuple[MemberIndex, int] | None = None
+        self.qc_to_share: VerifiedQC | None = None
+        """A certificate made here that no proposal has carried to the others yet."""
+
+    def on_proposal(self, sender: MemberIndex, proposal: Proposal) -> None:
+        """A leader proposes. Raises: RefusedError."""
+        parts, block = self._parts, proposal.block
+        if sender != block.proposer:
+            raise RefusedError(f"proposal of member {block.proposer} sent by {sender}")
+        if block.round < parts.rounds.round:
+            self._take_late(sender, block)
+            return
+        known = self._proposals.get((block.round, sender))
+        if known is not None:
+            self._take_again(known, proposal)
+            return
+        entry = parts.certificates.entry(block)
+        vote = parts.certificates.proposer(block, proposal.signature)
+        self._adopt(entry)
+        if block.round == parts.rounds.round:
+            self._require_leader(block)
+            self._proposals[(block.round, sender)] = block
+            parts.chain.park_proposal(Parked(block, entry, vote, False, sender))
+
+    def on_vote(self, sender: MemberIndex, vote: Vote) -> None:
+        """A member votes and takes this replica for the next leader. Raises: RefusedError."""
+        parts = self._parts
+        if sender != vote.voter:
+            raise RefusedError(f"vote of member {vote.voter} sent by {sender}")
+        if vote.epoch != parts.cell.epoch:
+            raise RefusedError(f"vote of epoch {vote.epoch}, this is epoch {parts.cell.epoch}")
+        high_qc_round = parts.rounds.high_qc.qc.round
+        if vote.round <= high_qc_round:
+            if vote.round + _LATE_ROUNDS < high_qc_round:
+                self._answers.answer(sender)
+            return
+        if vote.round > parts.rounds.round + parts.limits.round_window:
+            raise RefusedError(f"vote for round {vote.round}, this is {parts.rounds.round}")
+        self.count(vote, is_verified=False)
+
+    def arrived(self, arrival: Arrival) -> None:
+        """A block has entered the tree: commit what that makes possible, and vote for it."""
+        parts, node, parked = self._parts, arrival.node, arrival.parked
+        commit_by(parts, parked.entry.justify)
+        if parts.rounds.high_qc.qc.block_id == node.block.id:
+            commit_by(parts, parts.rounds.high_qc)
+        commit_chunk(parts, node)
+        if parked.vote is not None and parts.chain.tree.get(node.block.id) is node:
+            self._vote(node, parked.vote)
+
+    def count(self, vote: Vote, *, is_verified: bool) -> None:
+        """Count a vote; at a quorum of good ones there is a certificate."""
+        parts = self._parts
+        if vote.round <= parts.rounds.high_qc.qc.round:
+            return
+        conflict = parts.rounds.votes.add(vote, is_verified=is_verified)
+        if conflict is not None:
+            self._report_two_votes(conflict)
+        verified, refused = parts.rounds.votes.certificate(vote.round, vote.block_id)
+        for reason in refused:
+            parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=reason)
+        if verified is not None and adopt_qc(parts, verified):
+            self.qc_to_share = verified
+
+    def proposed(self, node: Node, vote: Vote) -> None:
+        """This replica has proposed a block: count its own vote if it collects them itself."""
+        self._proposals[(node.block.round, self._parts.me)] = node.block
+        self.qc_to_share = None
+        if self.collector(node.block) == self._parts.me:
+            self.count(vote, is_verified=True)
+
+    def collector(self, block: Block) -> MemberIndex:
+        """Who gets the votes for `block`: the leader of the round that its certificate enters."""
+        parts = self._parts
+        return leader_after_qc(
+            block, n=parts.cell.committee.n, term_rounds=parts.limits.term_rounds
+        )
+
+    def front(self, tip: Node) -> Node:
+        """The current round's proposal on top of `tip` if there is one in the tree, else `tip`."""
+        for block in self._proposals.values():
+            node = self._parts.chain.tree.get(block.id)
+            if node is not None and block.parent_id == tip.block.id:
+                return node
+        return tip
+
+    def refuse(self, leader: MemberIndex) -> None:
+        """Give this leader no vote until the term of the current round ends."""
+        self._refused = (leader, self._term(self._parts.rounds.round))
+
+    def is_refused(self, leader: MemberIndex | None) -> bool:
+        """True if this leader gets no vote in the current term."""
+        return self._refused == (leader, self._term(self._parts.rounds.round))
+
+    def forget(self) -> None:
+        """Let go of the proposals of earlier rounds."""
+        round_ = self._parts.rounds.round
+        self._proposals = {
+            key: block for key, block in self._proposals.items() if block.round >= round_
+        }
+
+    def _take_late(self, sender: MemberIndex, block: Block) -> None:
+        """A proposal of a round that is over: welcome if its block is missing here, else stale."""
+        chain = self._parts.chain
+        if block.id in chain.blocks_wanted:
+            chain.park_certified(block, source=sender)
+        elif not chain.knows(block.id):
+            self._answers.answer(sender)
+
+    def _take_again(self, known: Block, proposal: Proposal) -> None:
+        """A second proposal of one leader in one round: sent again, or evidence."""
+        parts, block = self._parts, proposal.block
+        if known.id != block.id:
+            parts.certificates.proposer(block, proposal.signature)
+            parts.results.fact(
+                facts.EVIDENCE,
+                kind="proposal",
+                member=block.proposer,
+                round=block.round,
+                first=known.encoded,
+                second=block.encoded,
+            )
+            raise RefusedError(f"second proposal of member {block.proposer} in {block.round}")
+        node = parts.chain.tree.get(block.id)
+        if node is not None and node.verified is not None:
+            self._vote(node, parts.certificates.proposer(block, proposal.signature))
+
+    def _adopt(self, entry: VerifiedEntry) -> None:
+        adopt_qc(self._parts, entry.justify)
+        if entry.tc is not None:
+            adopt_tc(self._parts, entry.tc)
+
+    def _require_leader(self, block: Block) -> None:
+        """Refuse a block that is not by its round's leader, as far as that is known by now."""
+        parts = self._parts
+        parent = parts.chain.tree.get(block.parent_id)
+        if block.tc is not None:
+            leader = leader_after_tc(block.round, n=parts.cell.committee.n)
+        elif parent is not None:
+            leader = self.collector(parent.block)
+        else:
+            return
+        if block.proposer != leader:
+            raise RefusedError(
+                f"round {block.round} is led by {leader}, not by member {block.proposer}"
+            )
+
+    def _vote(self, node: Node, proposers: Vote) -> None:
+        """Vote for a block in the tree, unless a rule says no."""
+        parts, block = self._parts, node.block
+        collector = self.collector(block)
+        if collector == parts.me:
+            self.count(proposers, is_verified=True)
+        if block.round != parts.rounds.round:
+            return
+        try:
+            self._require_votable(block)
+            assert node.verified is not None, "only the root comes from elsewhere"
+            vote = parts.kernel.vote(node.verified)
+        except RefusedError as error:
+            parts.results.fact(
+                facts.VOTE_REFUSED, round=block.round, proposer=block.proposer, reason=str(error)
+            )
+            return
+        parts.chain.persist(node, parts.results)
+        if collector == parts.me:
+            self.count(vote, is_verified=True)
+        else:
+            parts.results.send((collector,), vote)
+
+    def _require_votable(self, block: Block) -> None:
+        """What depends on the moment and on this replica, not on the block alone."""
+        parts = self._parts
+        self._require_leader(block)
+        ahead_ms = block.time_ms - parts.now_ms
+        if ahead_ms > parts.limits.time_ahead_ms_max:
+            raise RefusedError(f"round {block.round} is {ahead_ms} ms ahead of this clock")
+        if parts.sync.is_active:
+            raise RefusedError(f"round {block.round}: no votes while catching up")
+        if self.is_refused(block.proposer):
+            raise RefusedError(f"leader {block.proposer} leaves out batches that wait")
+
+    def _report_two_votes(self, conflict: TwoVotes) -> None:
+        """Two votes of one member in one round are evidence if both signatures hold."""
+        parts = self._parts
+        try:
+            parts.certificates.vote(conflict.first)
+            parts.certificates.vote(conflict.second)
+        except RefusedError:
+            return
+        parts.results.fact(
+            facts.EVIDENCE,
+            kind="vote",
+            member=conflict.second.voter,
+            round=conflict.second.round,
+            first=conflict.first.block_id,
+            second=conflict.second.block_id,
+        )
+
+    def _term(self, round_: Round) -> int:
+        return round_ // self._parts.limits.term_rounds

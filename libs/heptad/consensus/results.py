@@ -1,0 +1,56 @@
+"""What one step has brought about so far; at its end it becomes a `Ready`."""
+
+from dataclasses import dataclass, field
+
+from heptad.consensus.messages import Message
+from heptad.consensus.objects import Block, CommittedBlock, Cosignature
+from heptad.consensus.ready import BatchOutcome, Fact, Lookup, Outgoing, Persist, Ready
+from heptad.model.ids import BatchDigest, BlockId, MemberIndex
+
+
+@dataclass(slots=True)
+class Results:
+    """Lists that the parts of the core append to while they handle one event."""
+
+    blocks: list[Block] = field(default_factory=list)
+    batches: list[tuple[BatchDigest, bytes]] = field(default_factory=list)
+    commits: list[CommittedBlock] = field(default_factory=list)
+    state: bytes | None = None
+    blocks_dropped: list[BlockId] = field(default_factory=list)
+    batches_dropped: list[BatchDigest] = field(default_factory=list)
+    messages: list[Outgoing] = field(default_factory=list)
+    cosignatures: list[Cosignature] = field(default_factory=list)
+    outcomes: list[BatchOutcome] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+
+    def send(self, targets: tuple[MemberIndex, ...], message: Message) -> None:
+        """Have a message sent, if there is anybody to send it to."""
+        if targets:
+            self.messages.append(Outgoing(targets, message))
+
+    def fact(self, name: str, **fields: int | str | bytes) -> None:
+        """Report something for logs and metrics."""
+        self.facts.append(Fact(name, tuple(fields.items())))
+
+    def ready(self, *, record: bytes | None, timer_at_ms: int | None) -> Ready:
+        """The step's outcome."""
+        persist = Persist(
+            record=record,
+            blocks=tuple(self.blocks),
+            batches=tuple(self.batches),
+            commits=tuple(self.commits),
+            state=self.state,
+            blocks_dropped=tuple(self.blocks_dropped),
+            batches_dropped=tuple(self.batches_dropped),
+        )
+        return Ready(
+            persist=persist,
+            messages=tuple(self.messages),
+            commits=tuple(self.commits),
+            cosignatures=tuple(self.cosignatures),
+            outcomes=tuple(self.outcomes),
+            lookups=tuple(self.lookups),
+            facts=tuple(self.facts),
+            timer_at_ms=timer_at_ms,
+        )

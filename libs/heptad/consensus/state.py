@@ -1,0 +1,114 @@
+"""The state that a block binds: the log's right edge and each validator's last batch.
+
+It is derived from the parent's state and the block's batches, never from local commit state, so
+two replicas that hold the same block hold the same state. It stays flat: O(log n) hashes and one
+position a validator, however long the log grows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.objects import BatchRef, LogHead
+from heptad.model.canonical import DIGEST_BYTES, Reader, Writer
+from heptad.model.ids import Epoch, ValidatorNumber
+from heptad.transparency.merkle import CompactRange
+
+LEADER_RECORD_EMPTY = b""
+"""Which leaders failed lately, for excluding them at the ends of terms: not recorded yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """What stands after a block.
+
+    `edge` is the log's compact range. `positions` maps each validator that has committed anything
+    to (incarnation, sequence) of its last batch. `leader_record` is reserved, and empty.
+    """
+
+    edge: CompactRange
+    positions: Mapping[ValidatorNumber, tuple[int, int]]
+    leader_record: bytes = LEADER_RECORD_EMPTY
+
+    @classmethod
+    def genesis(cls) -> "ChainState":
+        """An empty log to which no validator has given anything."""
+        return cls(CompactRange.empty(), {})
+
+    def head(self) -> LogHead:
+        """Size and root of the log."""
+        return LogHead(self.edge.size, self.edge.root())
+
+    def hash(self, *, epoch: Epoch, membership_hash: bytes) -> bytes:
+        """The block header's `state_hash`: 32 bytes that bind all of this but the log's edge.
+
+        The edge is bound by the header's head. Layout: u64 epoch ‖ membership hash[32] ‖ positions
+        ‖ bytes16 leader record, with positions as in `encode`.
+        """
+        writer = Writer().u64(epoch).digest(membership_hash)
+        self._write_positions(writer)
+        return sha256(writer.bytes16(self.leader_record).done()).digest()
+
+    def extended(
+        self, refs: Sequence[BatchRef], leaf_hashes: Sequence[Sequence[bytes]]
+    ) -> "ChainState":
+        """The state after these batches; `leaf_hashes[i]` are those of `refs[i]`.
+
+        Raises: RefusedError if a batch does not go on where its validator stopped.
+        """
+        if not refs:
+            return self
+        positions = dict(self.positions)
+        for ref in refs:
+            require_next(positions.get(ref.validator), ref)
+            positions[ref.validator] = (ref.incarnation, ref.sequence)
+        leaves = [leaf for batch in leaf_hashes for leaf in batch]
+        return replace(self, edge=self.edge.extended(leaves), positions=positions)
+
+    def encode(self) -> bytes:
+        """For the store: u16 count ‖ count x (u32 validator ‖ u64 ‖ u64) ‖ bytes16 ‖ edge."""
+        writer = Writer()
+        self._write_positions(writer)
+        return writer.bytes16(self.leader_record).fixed(self.edge.encode()).done()
+
+    @classmethod
+    def decode(cls, reader: Reader) -> "ChainState":
+        """Read what `encode` wrote, up to the end of `reader`'s bytes. Raises: MalformedError."""
+        positions = {}
+        for _ in range(reader.u16()):
+            validator = ValidatorNumber(reader.u32())
+            positions[validator] = (reader.u64(), reader.u64())
+        leader_record = reader.bytes16()
+        size = reader.u64()
+        hashes = tuple(reader.fixed(DIGEST_BYTES) for _ in range(size.bit_count()))
+        reader.end()
+        return cls(CompactRange(size, hashes), positions, leader_record)
+
+    def _write_positions(self, writer: Writer) -> None:
+        writer.u16(len(self.positions))
+        for validator, (incarnation, sequence) in sorted(self.positions.items()):
+            writer.u32(validator).u64(incarnation).u64(sequence)
+
+
+def follows(position: tuple[int, int] | None, incarnation: int, sequence: int) -> bool:
+    """True if a batch so numbered may come after the one at `position` (None: after nothing).
+
+    Either the next sequence of the same incarnation, or sequence 0 of a greater one: so no batch
+    is ever in the log twice, whatever leaders do.
+    """
+    if position is None:
+        return sequence == 0
+    last_incarnation, last_sequence = position
+    if incarnation == last_incarnation:
+        return sequence == last_sequence + 1
+    return incarnation > last_incarnation and sequence == 0
+
+
+def require_next(position: tuple[int, int] | None, ref: BatchRef) -> None:
+    """Refuse a batch that does not follow. Raises: RefusedError."""
+    if not follows(position, ref.incarnation, ref.sequence):
+        raise RefusedError(
+            f"batch {ref.incarnation}/{ref.sequence} of validator {ref.validator} "
+            f"does not follow {position}"
+        )

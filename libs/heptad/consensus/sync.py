@@ -1,0 +1,216 @@
+"""Fetching what this replica missed, and giving others what they missed.
+
+Near the tip, blocks are fetched by hash, walking down from a certified block until its chain meets
+the tree. Far behind, committed blocks are fetched upwards in chunks, each proved by the commit
+proof of its last block, applied and made durable before the next is asked for: memory stays flat
+and a crash loses one chunk. How far behind is told by the height in a *certified* header, never by
+what a peer claims; who is silent or answers rubbish only costs one retry.
+"""
+
+from itertools import pairwise
+
+from heptad.consensus import facts
+from heptad.consensus.certificates import Certificates
+from heptad.consensus.chain import Chain
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import (
+    BatchesReply,
+    BlocksReply,
+    ChainReply,
+    FetchBatches,
+    FetchBlocks,
+    FetchChain,
+)
+from heptad.consensus.objects import Block
+from heptad.consensus.pool import BatchReader
+from heptad.consensus.ready import Lookup
+from heptad.consensus.results import Results
+from heptad.consensus.verified import VerifiedCommit
+from heptad.consensus.wants import Wants
+from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex
+
+_DIGESTS_MAX = 1_024
+
+
+class Sync:
+    """Fetches for one chain, and serves from it."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        chain: Chain,
+        certificates: Certificates,
+        reader: BatchReader,
+        others: tuple[MemberIndex, ...],
+    ) -> None:
+        self._limits = limits
+        self._chain = chain
+        self._certificates = certificates
+        self._reader = reader
+        self._others = others
+        self._chunk_wanted: Wants[Height] = Wants(
+            others=others, retry_ms=limits.fetch_retry_ms, count_max=1
+        )
+        self._target: Height | None = None
+        self._exhausted_at: Height | None = None
+        self._chunk: VerifiedCommit | None = None
+        self._server: MemberIndex | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """True while the committed chain is being fetched: no votes are given."""
+        return self._target is not None
+
+    @property
+    def chunk(self) -> VerifiedCommit | None:
+        """The proof that commits the chunk which is being applied."""
+        return self._chunk
+
+    def on_blocks(
+        self, sender: MemberIndex, reply: BlocksReply, *, now_ms: int, results: Results
+    ) -> None:
+        """Blocks that were asked for by hash. Raises: RefusedError."""
+        if not reply.blocks or reply.blocks[0].id not in self._chain.blocks_wanted:
+            raise RefusedError("blocks that were not asked for")
+        _require_links(reply.blocks[::-1])
+        newest = reply.blocks[0]
+        if self._is_far(newest.height) and self._exhausted_at != self._height:
+            self._start(newest.height, sender, now_ms=now_ms, results=results)
+            return
+        for block in reversed(reply.blocks):
+            self._chain.park_certified(block, source=sender)
+        self._chain.blocks_wanted.done(newest.id)
+        self._chain.touch()
+
+    def on_batches(self, sender: MemberIndex, reply: BatchesReply, *, now_ms: int) -> None:
+        """Batches that were asked for by digest. Raises: RefusedError at the first bad one."""
+        for encoded in reply.batches:
+            batch = self._reader.decode(encoded)
+            if batch.digest in self._chain.pool:
+                continue
+            if batch.digest not in self._chain.batches_wanted:
+                raise RefusedError(f"batch {batch.digest.hex()} was not asked for")
+            self._chain.add_batch(self._reader.verify(batch, encoded, now_ms=now_ms))
+            self._chain.batches_wanted.expedite(sender, now_ms)
+
+    def on_chain(self, sender: MemberIndex, reply: ChainReply) -> None:
+        """A chunk of the committed chain. Raises: RefusedError."""
+        if not len(self._chunk_wanted):
+            raise RefusedError("a chunk of the chain that was not asked for")
+        _require_links(reply.blocks)
+        root = self._chain.tree.root.block
+        blocks = [block for block in reply.blocks if block.height > root.height]
+        if not blocks or blocks[0].parent_id != root.id:
+            raise RefusedError(f"a chunk of the chain that does not extend height {root.height}")
+        if reply.proof.block_id != blocks[-1].id:
+            raise RefusedError("a chunk of the chain whose proof is of another block")
+        commit = self._certificates.commit(reply.proof)
+        for block in blocks:
+            self._chain.park_certified(block, source=sender, is_urgent=True)
+        self._chunk, self._server = commit, sender
+        self._chunk_wanted.retain(())
+
+    def on_commit(self, *, now_ms: int) -> None:
+        """The root has moved up: ask for the next chunk, or stop when near enough."""
+        height = self._height
+        if self._chunk is not None and height >= self._chunk.proof.child.height - 1:
+            self._chunk = None
+        if self._target is None:
+            return
+        if not self._is_far(self._target):
+            self._stop()
+        elif self._chunk is None:
+            hints = () if self._server is None else (self._server,)
+            self._chunk_wanted.retain(())
+            self._chunk_wanted.add(Height(height + 1), hints=hints, now_ms=now_ms)
+
+    def request(self, *, now_ms: int, results: Results) -> None:
+        """Send all requests that are due."""
+        height = self._height
+        for peer, block_ids in self._chain.blocks_wanted.due(now_ms).items():
+            for block_id in block_ids:
+                results.send((peer,), FetchBlocks(block_id, height))
+        for peer, digests in self._chain.batches_wanted.due(now_ms).items():
+            for start in range(0, len(digests), _DIGESTS_MAX):
+                part = tuple(digests[start : start + _DIGESTS_MAX])
+                results.send((peer,), FetchBatches(part))
+        for peer, heights in self._chunk_wanted.due(now_ms).items():
+            if self._chunk_wanted.asked(heights[0]) > 2 * len(self._others):
+                self._exhausted_at = height
+                self._stop()
+                return
+            results.send((peer,), FetchChain(heights[0]))
+
+    def due_ms(self) -> int | None:
+        """When the next request is due; None if nothing is missing."""
+        wants = (self._chain.blocks_wanted, self._chain.batches_wanted, self._chunk_wanted)
+        return min((due for want in wants if (due := want.due_ms()) is not None), default=None)
+
+    def serve_blocks(self, peer: MemberIndex, request: FetchBlocks, results: Results) -> None:
+        """Answer from memory, or leave it to the store."""
+        blocks: list[Block] = []
+        block = self._held(request.block_id)
+        while block is not None and block.height > max(request.height_above, 0):
+            blocks.append(block)
+            if len(blocks) >= self._limits.reply_blocks_max:
+                break
+            block = self._held(block.parent_id)
+        if blocks:
+            results.send((peer,), BlocksReply(tuple(blocks)))
+        else:
+            results.lookups.append(Lookup(peer, request))
+
+    def serve_batches(self, peer: MemberIndex, request: FetchBatches, results: Results) -> None:
+        """Answer from the pool what is there, and leave the rest to the store."""
+        batches: list[bytes] = []
+        absent: list[BatchDigest] = []
+        size = 0
+        for digest in request.digests:
+            batch = self._chain.pool.get(digest)
+            if batch is None:
+                absent.append(digest)
+                continue
+            size += len(batch.encoded)
+            if batches and size > self._limits.reply_bytes_max:
+                break
+            batches.append(batch.encoded)
+        if batches:
+            results.send((peer,), BatchesReply(tuple(batches)))
+        if absent:
+            results.lookups.append(Lookup(peer, FetchBatches(tuple(absent))))
+
+    @property
+    def _height(self) -> Height:
+        return self._chain.tree.root.block.height
+
+    def _is_far(self, height: Height) -> bool:
+        return height > self._height + self._limits.chain_gap_min
+
+    def _start(self, target: Height, sender: MemberIndex, *, now_ms: int, results: Results) -> None:
+        if self._target is None:
+            results.fact(facts.CATCHING_UP, height=self._height, target_height=target)
+        self._target = max(target, self._target or target)
+        if self._chunk is None:
+            self._chunk_wanted.add(Height(self._height + 1), hints=(sender,), now_ms=now_ms)
+        self._chain.touch()
+
+    def _stop(self) -> None:
+        self._target = None
+        self._chunk_wanted.retain(())
+        self._chain.touch()
+
+    def _held(self, block_id: BlockId) -> Block | None:
+        node = self._chain.tree.get(block_id)
+        if node is not None:
+            return node.block
+        parked = self._chain.parked.get(block_id)
+        return parked.block if parked is not None else None
+
+
+def _require_links(blocks: tuple[Block, ...]) -> None:
+    """Refuse blocks, oldest first, of which one is not the parent of the next."""
+    for parent, child in pairwise(blocks):
+        if child.parent_id != parent.id or child.height != parent.height + 1:
+            raise RefusedError(f"height {child.height} does not extend height {parent.height}")

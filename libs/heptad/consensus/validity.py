@@ -1,0 +1,129 @@
+"""Is a block right, given its parent and its batches? And the making of one that is.
+
+All checks here are functions of the block's own ancestor chain, so every honest replica comes to
+the same answer about the same block; what depends on the moment (is it too far in the future, may
+I still vote) is not decided here. The log head and the state hash are recomputed from the leaves
+and must be equal: a replica that computes another head does not vote.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from heptad.consensus.codec import new_block
+from heptad.consensus.committee import Cell
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.objects import BatchRef, Block
+from heptad.consensus.pool import PooledBatch
+from heptad.consensus.state import ChainState
+from heptad.consensus.tree import Node
+from heptad.consensus.verified import (
+    SEAL,
+    VerifiedBlock,
+    VerifiedEntry,
+    VerifiedHead,
+    VerifiedQC,
+    VerifiedTC,
+)
+from heptad.model.ids import Height, MemberIndex, Round
+
+BLOCK_BATCH_BYTES_MAX: Final = 64 << 20
+"""Bytes of batches that any block may refer to. A leader's own limit is far lower; this one is the
+same in all replicas, whatever their configuration, because they must agree on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """The rules of one cell and epoch."""
+
+    cell: Cell
+    membership_hash: bytes
+
+    def check(
+        self, block: Block, entry: VerifiedEntry, *, parent: Node, batches: Sequence[PooledBatch]
+    ) -> VerifiedBlock:
+        """Check a block against its parent; `batches[i]` must be what `block.batches[i]` names.
+
+        Raises: RefusedError, naming the field that is wrong.
+        """
+        self._require_follows(block, parent.block)
+        require_batches(block.batches, batches)
+        state = parent.state.extended(block.batches, [batch.leaves for batch in batches])
+        if state.head() != block.head:
+            raise RefusedError(
+                f"round {block.round}: head {block.head.size} {block.head.root.hex()}, "
+                f"recomputed {state.head().size} {state.head().root.hex()}"
+            )
+        if self._state_hash(state) != block.state_hash:
+            raise RefusedError(f"round {block.round}: state hash {block.state_hash.hex()} is wrong")
+        return VerifiedBlock(block, entry, state, SEAL)
+
+    def build(
+        self,
+        *,
+        round_: Round,
+        proposer: MemberIndex,
+        time_ms: int,
+        parent: Node,
+        justify: VerifiedQC,
+        tc: VerifiedTC | None,
+        batches: Sequence[PooledBatch],
+    ) -> VerifiedBlock:
+        """Make the block that extends `parent` by `batches`."""
+        refs = tuple(batch.ref for batch in batches)
+        state = parent.state.extended(refs, [batch.leaves for batch in batches])
+        block = new_block(
+            epoch=self.cell.epoch,
+            round_=round_,
+            height=Height(parent.block.height + 1),
+            proposer=proposer,
+            time_ms=max(time_ms, parent.block.time_ms),
+            justify=justify.qc,
+            tc=tc.tc if tc is not None else None,
+            batches=refs,
+            control=(),
+            head=state.head(),
+            state_hash=self._state_hash(state),
+        )
+        self._require_follows(block, parent.block)
+        return VerifiedBlock(block, VerifiedEntry(block.id, justify, tc, SEAL), state, SEAL)
+
+    def _require_follows(self, block: Block, parent: Block) -> None:
+        if block.parent_id != parent.id or block.justify.round != parent.round:
+            raise RefusedError(
+                f"justify of round {block.justify.round} is not of the parent, round {parent.round}"
+            )
+        if block.height != parent.height + 1:
+            raise RefusedError(f"height {block.height} on a parent of height {parent.height}")
+        if block.time_ms < parent.time_ms:
+            raise RefusedError(f"time {block.time_ms} before the parent's {parent.time_ms}")
+        if block.control:
+            raise RefusedError(f"{len(block.control)} control entries, none are known yet")
+        size = sum(ref.size_bytes for ref in block.batches)
+        if size > BLOCK_BATCH_BYTES_MAX:
+            raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
+
+    def _state_hash(self, state: ChainState) -> bytes:
+        return state.hash(epoch=self.cell.epoch, membership_hash=self.membership_hash)
+
+
+def require_batches(refs: Sequence[BatchRef], batches: Sequence[PooledBatch]) -> None:
+    """Refuse references whose numbers, counts or sizes are not those of the batches they name.
+
+    A batch that was pruned at the peer it came from has lost its size; everything else still holds.
+    Raises: RefusedError.
+    """
+    for ref, batch in zip(refs, batches, strict=True):
+        held = batch.ref
+        same_size = batch.is_pruned or ref.size_bytes == held.size_bytes
+        if ref.digest != held.digest or ref.id != held.id or ref.count != held.count:
+            raise RefusedError(
+                f"reference {ref.id} of {ref.count} is not {held.id} of {held.count}"
+            )
+        if not same_size:
+            raise RefusedError(f"reference to {ref.size_bytes} bytes, it has {held.size_bytes}")
+
+
+def committed_head(node: Node) -> VerifiedHead:
+    """The head after a block that `BlockTree.commit` has returned as final, for cosigning."""
+    return VerifiedHead(node.block.head, SEAL)

@@ -1,0 +1,68 @@
+"""Batches that no block takes: offering them to all, and noticing a leader who leaves them out.
+
+A validator may send a batch to a few replicas only. Those offer it to all others *before* they
+start their timers for it, so that a leader who never got it is not timed out for that. An offer is
+a reference; whoever lacks the batch fetches it. If the leader's rounds go on for long after that
+without the batch, the leader is censoring (or proposes only empty blocks): this replica refuses its
+proposals until its term ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import BatchOffer
+from heptad.consensus.pool import BatchPool
+from heptad.consensus.results import Results
+from heptad.model.ids import MemberIndex, ValidatorNumber
+
+_ROUND_TIMES_BEFORE_OFFER = 4
+_OFFERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The oldest batch that could be proposed: when it came, when it was offered (or None)."""
+
+    arrived_ms: int
+    offered_ms: int | None
+
+
+class WaitingBatches:
+    """Watches the pool of one replica."""
+
+    def __init__(self, *, limits: Limits, pool: BatchPool, others: tuple[MemberIndex, ...]) -> None:
+        self._limits = limits
+        self._pool = pool
+        self._others = others
+
+    def oldest(self, positions: Mapping[ValidatorNumber, tuple[int, int]]) -> Waiting | None:
+        """The oldest batch that may follow `positions`."""
+        batch = next(self._pool.proposable(positions), None)
+        return Waiting(batch.arrived_ms, batch.offered_ms) if batch is not None else None
+
+    def offer_at_ms(self, waiting: Waiting, round_ms: float) -> int:
+        """When a batch is offered that is not in a block by then; `round_ms` as measured."""
+        patience = max(self._limits.relay_after_ms, _ROUND_TIMES_BEFORE_OFFER * round_ms)
+        return waiting.arrived_ms + int(patience)
+
+    def offer(
+        self,
+        positions: Mapping[ValidatorNumber, tuple[int, int]],
+        *,
+        now_ms: int,
+        again: bool,
+        results: Results,
+    ) -> None:
+        """Offer the oldest batches that were not offered yet; or `again`, for offers get lost."""
+        refs = []
+        for batch in self._pool.proposable(positions):
+            if batch.offered_ms is None:
+                self._pool.mark(batch.ref.digest, offered_ms=now_ms)
+                refs.append(batch.ref)
+            elif again:
+                refs.append(batch.ref)
+            if len(refs) >= _OFFERS_MAX:
+                break
+        if refs:
+            results.send(self._others, BatchOffer(tuple(refs)))

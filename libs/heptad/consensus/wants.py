@@ -1,0 +1,88 @@
+"""What is missing here, and whom to ask for it next.
+
+Blocks and batches each have a `Wants` of their own, so they never share a key space. Who answered
+nothing, or rubbish, in time is simply not asked again before everybody else was: no peer can hold
+up a fetch for longer than one retry.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from heptad.model.ids import MemberIndex
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(slots=True)
+class _Want:
+    """`peers` in the order in which they are asked, round and round; `asked` counts."""
+
+    peers: tuple[MemberIndex, ...]
+    asked: int
+    ask_ms: int
+
+
+class Wants(Generic[Key]):
+    """Missing things by key."""
+
+    def __init__(self, *, others: tuple[MemberIndex, ...], retry_ms: int, count_max: int) -> None:
+        self._others = others
+        self._retry_ms = retry_ms
+        self._count_max = count_max
+        self._wants: dict[Key, _Want] = {}
+
+    def __contains__(self, key: object) -> bool:
+        """True if this is being asked for."""
+        return key in self._wants
+
+    def __len__(self) -> int:
+        """How many things are being asked for."""
+        return len(self._wants)
+
+    def add(self, key: Key, *, hints: Iterable[MemberIndex], now_ms: int) -> None:
+        """Ask for `key` from now on: first the `hints` in their order, then all others.
+
+        Nothing changes if it is asked for already, if there is nobody to ask, or if too much is.
+        """
+        if key in self._wants or len(self._wants) >= self._count_max or not self._others:
+            return
+        first = [peer for peer in dict.fromkeys(hints) if peer in self._others]
+        rest = [peer for peer in self._others if peer not in first]
+        self._wants[key] = _Want((*first, *rest), asked=0, ask_ms=now_ms)
+
+    def asked(self, key: Key) -> int:
+        """How many times it was asked for."""
+        want = self._wants.get(key)
+        return want.asked if want is not None else 0
+
+    def done(self, key: Key) -> None:
+        """It is here, or not wanted any more."""
+        self._wants.pop(key, None)
+
+    def retain(self, keys: Iterable[Key]) -> None:
+        """Stop asking for everything else."""
+        keep = set(keys)
+        self._wants = {key: want for key, want in self._wants.items() if key in keep}
+
+    def expedite(self, peer: MemberIndex, now_ms: int) -> None:
+        """`peer` has just given something useful: ask it for the rest at once."""
+        for want in self._wants.values():
+            if want.asked and want.peers[(want.asked - 1) % len(want.peers)] == peer:
+                want.asked -= 1
+                want.ask_ms = now_ms
+
+    def due(self, now_ms: int) -> dict[MemberIndex, list[Key]]:
+        """Whom to ask for what now; each of these is due again after the retry time."""
+        requests: dict[MemberIndex, list[Key]] = {}
+        for key, want in self._wants.items():
+            if want.ask_ms <= now_ms:
+                peer = want.peers[want.asked % len(want.peers)]
+                requests.setdefault(peer, []).append(key)
+                want.asked += 1
+                want.ask_ms = now_ms + self._retry_ms
+        return requests
+
+    def due_ms(self) -> int | None:
+        """When the next request is due; None if nothing is missing."""
+        return min((want.ask_ms for want in self._wants.values()), default=None)
