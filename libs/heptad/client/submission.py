@@ -7,10 +7,10 @@ by one call and settled by one callback.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import grpc
 
@@ -18,6 +18,8 @@ from heptad.client.validator_stream import Ticket, ValidatorStream
 from heptad.model.answers import Recorded, Wait
 from heptad.model.problems import Problem
 from heptad.model.routing import ranked
+
+Spawn: TypeAlias = Callable[[str, Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 _SWEEP_S: Final = 0.25
 _RETRY_AFTER_S: Final = 1
@@ -33,8 +35,13 @@ class Submitter:
         coalesce_s: float,
         deadline_s: float,
         in_flight_max: int,
+        spawn: Spawn | None = None,
     ) -> None:
-        """`channels` by validator number; `deadline_s` counts from the submission."""
+        """`channels` by validator number; `deadline_s` counts from the submission.
+
+        `spawn(name, work)` starts a task, so that a service may watch over it.
+        """
+        self._spawn = spawn or _spawn_unwatched
         self._opened = asyncio.Event()
         self._streams = {
             number: ValidatorStream(
@@ -55,8 +62,11 @@ class Submitter:
 
     async def __aenter__(self) -> Self:
         """Begin to connect; `wait_ready` waits for the first stream."""
-        self._tasks = [asyncio.create_task(stream.run()) for stream in self._streams.values()]
-        self._tasks.append(asyncio.create_task(self._sweep()))
+        self._tasks = [
+            self._spawn(f"validator-{number}", stream.run())
+            for number, stream in self._streams.items()
+        ]
+        self._tasks.append(self._spawn("deadlines", self._sweep()))
         return self
 
     async def __aexit__(
@@ -182,3 +192,7 @@ class Submitter:
                 )
             )
             self._close(ticket)
+
+
+def _spawn_unwatched(name: str, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
+    return asyncio.get_running_loop().create_task(work, name=name)

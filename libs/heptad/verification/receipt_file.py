@@ -12,6 +12,7 @@ a part of the evidence, and nothing would protect it.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -43,15 +44,11 @@ class ReceiptFile:
 
     def encode(self) -> bytes:
         """The file's bytes: JSON in UTF-8, indented for people."""
-        members = {
-            "format": FORMAT,
-            "entry": encode_base64(self.entry),
-            "proof": self.receipt.encode().decode("utf-8"),
-        }
+        members = _public_members(self.entry, self.receipt.encode())
         if self.payload is not None and self.witness is not None:
             members["payload"] = encode_base64(self.payload)
             members["witness"] = encode_base64(self.witness)
-        return json.dumps(members, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+        return _to_json(members)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -75,6 +72,23 @@ class ReceiptFile:
             payload=_bytes(members, "payload") if "payload" in members else None,
             witness=_bytes(members, "witness") if "witness" in members else None,
         )
+
+
+def encode_public_receipt(*, entry: bytes, proof: bytes, links: Mapping[str, str]) -> bytes:
+    """The file for whoever only passes a receipt on: `proof` is a tlog-proof file, unread."""
+    return _to_json(_public_members(entry, proof) | {"links": dict(links)})
+
+
+def _public_members(entry: bytes, proof: bytes) -> dict[str, object]:
+    return {
+        "format": FORMAT,
+        "entry": encode_base64(entry),
+        "proof": proof.decode("utf-8", "replace"),
+    }
+
+
+def _to_json(members: dict[str, object]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
 
 
 def _require_members(members: dict[str, object]) -> None:

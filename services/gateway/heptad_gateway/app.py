@@ -1,0 +1,133 @@
+"""The gateway, put together from its ports: the routes, the door before them, the servers.
+
+`wiring` calls this with gRPC behind the ports; tests call it with fakes.
+"""
+
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from heptad.observability import catalogue
+from heptad.observability.logs import EventLog
+from heptad.observability.metrics import Metrics
+from heptad.runtime.config import Cell, GatewayConfig
+from heptad_gateway.admin import AdminApi
+from heptad_gateway.auditing import AuditingApi
+from heptad_gateway.connections import GuardedServer
+from heptad_gateway.door import Door
+from heptad_gateway.limits import ClientLimit, RateLimitFields
+from heptad_gateway.operations import OperationsApi
+from heptad_gateway.ports import Ledger, Submissions, Validators
+from heptad_gateway.requests import RequestsApi
+from heptad_gateway.routing import Route, Router
+from heptad_gateway.subjects import SubjectsApi
+from heptad_gateway.traffic import Traffic
+
+_ADMIN_CONNECTIONS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The rest of the cell, as the handlers see it."""
+
+    submissions: Submissions
+    validators: Validators
+    ledger: Ledger
+
+
+class App:
+    """The public and the operators' side of one gateway."""
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        config: GatewayConfig,
+        cell: Cell,
+        policy: bytes,
+        metrics: Metrics,
+        log: EventLog,
+    ) -> None:
+        """Build everything; needs a running event loop, listens nowhere yet."""
+        self._ports = ports
+        self._config = config
+        self._cell = cell
+        self._policy = policy
+        self._metrics = metrics
+        self._log = log
+        self._traffic = Traffic(metrics)
+        self._client_limit = ClientLimit(config.client_requests_per_s_max)
+        self._rate_limit_fields = RateLimitFields(
+            client_per_s_max=config.client_requests_per_s_max,
+            subject_per_minute_max=cell.limits.subject_requests_per_minute_max,
+            in_flight_max=config.requests_in_flight_max,
+        )
+        self.door = self._door(Router(self.routes()))
+        self._admin_door = self._door(Router(self.admin_routes()))
+        self.server = GuardedServer(self.door.serve, connections_max=config.connections_max)
+        self.admin_server = GuardedServer(
+            self._admin_door.serve, connections_max=_ADMIN_CONNECTIONS_MAX
+        )
+        metrics.read(
+            catalogue.HTTP_CONNECTIONS_ACTIVE, lambda: {(): float(self.server.connection_count)}
+        )
+        metrics.read(catalogue.HTTP_REQUESTS_IN_FLIGHT, lambda: {(): float(self.door.in_flight)})
+
+    def routes(self) -> list[Route]:
+        """Every operation of the public listener."""
+        deadline_s = self._config.deadline_ms / 1000
+        limits, ports = self._cell.limits, self._ports
+        subjects = SubjectsApi(
+            validators=ports.validators,
+            request_bytes_max=limits.request_bytes_max,
+            deadline_s=deadline_s,
+        )
+        requests = RequestsApi(
+            submissions=ports.submissions,
+            validators=ports.validators,
+            ledger=ports.ledger,
+            request_bytes_max=limits.request_bytes_max,
+            body_bytes_max=self._config.body_bytes_max,
+            batch_requests_max=self._config.batch_requests_max,
+            deadline_s=deadline_s,
+            charge=self._charge,
+            refused=self._traffic.refused,
+        )
+        auditing = AuditingApi(ledger=ports.ledger, policy=self._policy, deadline_s=deadline_s)
+        operations = OperationsApi(
+            submissions=ports.submissions,
+            ledger=ports.ledger,
+            cell=self._cell,
+            exposition=self._metrics.exposition,
+            is_draining=lambda: self.door.draining,
+        )
+        parts = (requests, subjects, auditing, operations)
+        return [route for part in parts for route in part.routes()]
+
+    def admin_routes(self) -> list[Route]:
+        """Every operation of the operators' listener."""
+        admin = AdminApi(
+            set_draining=self.set_draining,
+            in_flight=lambda: self.door.in_flight,
+            log=self._log,
+        )
+        return admin.routes()
+
+    def set_draining(self, draining: bool) -> None:
+        """Refuse new writes and say `not ready`, or take them again."""
+        self.door.draining = draining
+
+    def _charge(self, request: web.BaseRequest, cost: int) -> None:
+        if self._client_limit.is_on:
+            self._client_limit.admit(request.remote or "", cost=cost, now_s=time.monotonic())
+
+    def _door(self, router: Router) -> Door:
+        return Door(
+            router=router,
+            traffic=self._traffic,
+            log=self._log,
+            charge=self._charge,
+            rate_limit_fields=self._rate_limit_fields,
+            in_flight_max=self._config.requests_in_flight_max,
+        )

@@ -1,0 +1,90 @@
+"""Reading a request's body: of the right type, of a bounded size, in a bounded time.
+
+Nearly always the whole body has arrived with its head, and then it is taken without a pause or a
+timer. Only what is still on its way is waited for, and not for long: a client that sends a byte
+a second would otherwise hold a connection and a place in the queue for ever.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_request import BaseRequest
+
+from heptad.model.problems import Problem
+
+JOSE: Final = "application/jose"
+JSON: Final = "application/json"
+BODY_S_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRule:
+    """What a call takes: its media type, how many bytes, and the code for more than those."""
+
+    media_type: str
+    bytes_max: int
+    too_large: str
+    seconds_max: float = BODY_S_MAX
+
+
+async def read_body(request: BaseRequest, rule: BodyRule) -> bytes:
+    """The body, or a refusal.
+
+    Raises: Problem `media_type_unsupported`, the rule's `too_large`, `body_timeout`,
+    `http_malformed`; ConnectionError when the client has gone.
+    """
+    headers = request.headers
+    media_type = headers.get("Content-Type", "")
+    if media_type != rule.media_type:
+        _require_media_type(media_type, rule.media_type)
+    if "Content-Encoding" in headers:
+        raise Problem("media_type_unsupported", "the body is encoded; send it as it is")
+    length = request.content_length
+    if length is not None and length > rule.bytes_max:
+        raise _too_large(rule, length)
+    if "Expect" in headers:
+        await _answer_expectation(request)
+    content = request.content
+    # Until the whole body is there, `is_eof` is false; what is buffered then is all of it.
+    body = content.read_nowait() if content.is_eof() else await _read_slowly(request, rule)
+    if len(body) > rule.bytes_max:
+        raise _too_large(rule, len(body))
+    return body
+
+
+async def _read_slowly(request: BaseRequest, rule: BodyRule) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(rule.seconds_max):
+            while chunk := await request.content.readany():
+                body += chunk
+                if len(body) > rule.bytes_max:
+                    raise _too_large(rule, len(body))
+    except TimeoutError:
+        raise Problem(
+            "body_timeout", f"the body was not there within {rule.seconds_max:g} s"
+        ) from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Problem("http_malformed", "the body's framing is broken") from None
+    return bytes(body)
+
+
+def _require_media_type(found: str, wanted: str) -> None:
+    """Compare without parameters and case (RFC 9110, section 8.3.1)."""
+    if found.partition(";")[0].strip().lower() != wanted:
+        raise Problem("media_type_unsupported", f"this call takes {wanted}", field="Content-Type")
+
+
+def _too_large(rule: BodyRule, size: int) -> Problem:
+    return Problem(rule.too_large, f"the body has {size} bytes or more; {rule.bytes_max} may be")
+
+
+async def _answer_expectation(request: BaseRequest) -> None:
+    """Tell a client that waits for it to go on (RFC 9110, section 10.1.1)."""
+    if request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written is not the answer, which is still to come with its own head.
+        request.writer.output_size = 0

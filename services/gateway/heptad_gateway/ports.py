@@ -1,0 +1,91 @@
+"""What the handlers need of the rest of the cell; `wiring` gives them gRPC, tests give them fakes.
+
+Every method raises `Problem`. Futures that `submit` returns get refusals as values.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from heptad.client import Terms
+from heptad.model.answers import PendingRequest, Recorded, Registered, Wait
+from heptad.model.log_reads import (
+    ConsistencyProof,
+    EntryPage,
+    InclusionProof,
+    LedgerStatus,
+    PublishedCheckpoint,
+    RequestReceipt,
+    RequestStatus,
+)
+from heptad.model.problems import Problem
+
+
+class Submissions(Protocol):
+    """Requests on their way to validators: `heptad.client.Submitter`."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests submitted and not answered."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one validator can be reached."""
+
+    def troubles(self) -> dict[int, str]:
+        """For each validator that cannot be reached: why."""
+
+    def require_room(self, requests: int) -> None:
+        """Refuse to have so many more under way, with `overloaded`."""
+
+    def submit(self, jws: bytes, *, iss: str, wait: Wait) -> "asyncio.Future[Recorded | Problem]":
+        """Put one request on its way."""
+
+
+class Validators(Protocol):
+    """Unary calls to validators: `heptad.client.ValidatorCalls`."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The validators' numbers."""
+
+    async def register(self, jws: bytes, *, iss: str, terms: Terms) -> Registered:
+        """Register a subject."""
+
+    async def pending(self, validator: int, request_id: bytes, *, terms: Terms) -> PendingRequest:
+        """What one validator knows of a request."""
+
+
+class Ledger(Protocol):
+    """Reads of the log: `heptad.client.LedgerReader`."""
+
+    async def checkpoint(self, size: int = 0, *, terms: Terms) -> PublishedCheckpoint:
+        """A published checkpoint."""
+
+    async def entry(self, index: int, *, terms: Terms) -> bytes:
+        """One entry's bytes."""
+
+    async def entries(self, start_index: int, page_size: int = 0, *, terms: Terms) -> EntryPage:
+        """Entries from an index on."""
+
+    async def inclusion_proof(
+        self, index: int, tree_size: int = 0, *, terms: Terms
+    ) -> InclusionProof:
+        """Proves that an entry is in the log."""
+
+    async def consistency_proof(
+        self, first_size: int, second_size: int = 0, *, terms: Terms
+    ) -> ConsistencyProof:
+        """Proves that one log continues another."""
+
+    async def receipt(self, request_id: bytes, *, terms: Terms) -> RequestReceipt:
+        """A request's receipt."""
+
+    async def request_status(self, request_id: bytes, *, terms: Terms) -> RequestStatus:
+        """How far a request has come."""
+
+    async def tile(self, path: str, *, terms: Terms) -> bytes:
+        """A tile or bundle of entries."""
+
+    async def status(self, *, terms: Terms) -> LedgerStatus:
+        """How the ledger is."""
