@@ -19,7 +19,7 @@ are slices of it (https://c2sp.org/tlog-tiles).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from struct import Struct
 from typing import Final
@@ -79,7 +79,8 @@ class BatchHeader:
 class Batch:
     """A signed batch with the bytes that its digest covers, as they were made or received.
 
-    `sealed` is None once it was pruned; `sealed_hash` is its SHA-256 in either case.
+    `sealed` is None once it was pruned; `sealed_hash` is its SHA-256 in either case. `framed`
+    are the entries that `leaves` frames, cut out once.
     """
 
     header: BatchHeader
@@ -88,10 +89,11 @@ class Batch:
     sealed_hash: bytes
     digest: BatchDigest
     signature: bytes
+    framed: tuple[bytes, ...] = field(repr=False, compare=False)
 
-    def entries(self) -> list[bytes]:
+    def entries(self) -> tuple[bytes, ...]:
         """The public halves in order; each hashes to one leaf of the log."""
-        return split_leaves(self.leaves, self.header.count)
+        return self.framed
 
     def sealed_records(self) -> list[bytes]:
         """The private halves in order. Raises: MalformedError if they were pruned."""
@@ -101,14 +103,7 @@ class Batch:
 
     def pruned(self) -> "Batch":
         """The same batch without its private halves; digest and signature stay valid."""
-        return Batch(
-            header=self.header,
-            leaves=self.leaves,
-            sealed=None,
-            sealed_hash=self.sealed_hash,
-            digest=self.digest,
-            signature=self.signature,
-        )
+        return replace(self, sealed=None)
 
 
 def join_leaves(entries: Sequence[bytes]) -> bytes:
@@ -129,7 +124,7 @@ def split_leaves(leaves: bytes, count: int) -> list[bytes]:
         start = at + 2
         if start > end:
             raise MalformedError(f"leaves end at entry {len(entries)} of {count}")
-        at = start + int.from_bytes(leaves[at:start], "big")
+        at = start + (leaves[start - 2] << 8 | leaves[start - 1])
         entries.append(leaves[start:at])
     if at != end:
         raise MalformedError(f"{count} entries take {at} bytes, the leaves section has {end}")
@@ -185,27 +180,21 @@ def unsigned_batch(
     header = BatchHeader(validator, incarnation, sequence, len(records), created_ms)
     if len(records) > RECORDS_MAX:
         raise MalformedError(f"a batch of {len(records)} records, at most {RECORDS_MAX}")
-    leaves = join_leaves([entry for entry, _ in records])
+    entries = tuple(entry for entry, _ in records)
+    leaves = join_leaves(entries)
     sealed = join_sealed([record for _, record in records])
     size = _LENGTHS.size + _HEADER.size + len(leaves) + len(sealed) + SIGNATURE_BYTES
     if size > BATCH_BYTES_MAX:
         raise MalformedError(f"a batch of {size} bytes, at most {BATCH_BYTES_MAX}")
     sealed_hash = sha256(sealed).digest()
     digest = batch_digest(header.encode(), leaves, sealed_hash)
-    return Batch(header, leaves, sealed, sealed_hash, digest, signature=b"")
+    return Batch(header, leaves, sealed, sealed_hash, digest, signature=b"", framed=entries)
 
 
 def signed(batch: Batch, signature: bytes) -> Batch:
     """The batch with its validator's signature (64 bytes), ready for `encode_batch`."""
     assert len(signature) == SIGNATURE_BYTES, len(signature)
-    return Batch(
-        header=batch.header,
-        leaves=batch.leaves,
-        sealed=batch.sealed,
-        sealed_hash=batch.sealed_hash,
-        digest=batch.digest,
-        signature=signature,
-    )
+    return replace(batch, signature=signature)
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -238,7 +227,7 @@ def decode_batch(encoded: bytes) -> Batch:
     header_bytes = encoded[_LENGTHS.size : leaves_at]
     header = BatchHeader.decode(header_bytes)
     leaves, last = encoded[leaves_at:sealed_at], encoded[sealed_at:signature_at]
-    split_leaves(leaves, header.count)
+    framed = tuple(split_leaves(leaves, header.count))
     sealed = None
     if not is_pruned:
         sealed = last
@@ -251,6 +240,7 @@ def decode_batch(encoded: bytes) -> Batch:
         sealed_hash=sealed_hash,
         digest=batch_digest(header_bytes, leaves, sealed_hash),
         signature=encoded[signature_at:],
+        framed=framed,
     )
 
 
