@@ -29,6 +29,7 @@ from heptad.model.canonical import Reader, Writer
 from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round
 
 _INVALID_MAX: Final = 1_024
+_OFFERS_PER_PEER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Chain:
         self.batches_wanted: Wants[BatchDigest] = Wants(
             others=others, retry_ms=limits.fetch_retry_ms, count_max=limits.wants_max
         )
-        self._offers_max = limits.wants_max // 2
+        self._validators = {validator.number for validator in cell.validators}
+        self._tries_max = 2 * len(others)
         self._offers: dict[BatchDigest, tuple[BatchRef, MemberIndex]] = {}
         self._invalid: set[BlockId] = set()
         self._is_dirty = True
@@ -122,14 +124,23 @@ class Chain:
 
     def offer(self, ref: BatchRef, sender: MemberIndex) -> None:
         """A peer holds a batch that has waited; it is fetched if it is not here and has room."""
-        last = self.tree.root.state.positions.get(ref.validator)
-        is_behind = last is not None and (ref.incarnation, ref.sequence) <= last
-        has_room = self.pool.has_room(ref.id, ref.size_bytes, self.tree.root.state.positions)
-        if ref.digest in self.pool or self.pool.under(ref.id) is not None:
+        positions = self.tree.root.state.positions
+        is_behind = (ref.incarnation, ref.sequence) <= positions.get(ref.validator, (-1, -1))
+        if is_behind or ref.validator not in self._validators or ref.digest in self._offers:
             return
-        if not is_behind and has_room and len(self._offers) < self._offers_max:
+        if self.pool.under(ref.id) is not None:
+            return
+        offered = sum(1 for _, offerer in self._offers.values() if offerer == sender)
+        if offered < _OFFERS_PER_PEER and self.pool.has_room(ref.id, ref.size_bytes, positions):
             self._offers[ref.digest] = (ref, sender)
             self._is_dirty = True
+
+    def expire_offers(self) -> None:
+        """Stop asking for what nobody has given in two rounds of asking: the offer was empty."""
+        for digest in list(self._offers):
+            if self.batches_wanted.asked(digest) > self._tries_max:
+                del self._offers[digest]
+                self._is_dirty = True
 
     def touch(self) -> None:
         """Have the next `advance` look again at everything."""

@@ -10,7 +10,7 @@ A replica service or the simulator uses it like this:
                                               # driver.timer_at_ms at most, then [TimerFired()]
         driver.run(events, now_ms)
 
-One `run` is one *wave*: every event is stepped, the results are merged, the store writes once, and
+One `run` is one *wave*: every event is taken in, the core settles once, the store writes once, and
 only then outbox and sink see anything. Under load a wave takes in whatever has arrived meanwhile,
 so one fsync serves many events. A shell that wants the write in a thread of its own calls the
 three parts itself: `wave = driver.begin(events, now_ms)`, `driver.write(wave)` (the only part that
@@ -33,7 +33,7 @@ from heptad.consensus.events import Event
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import encode_message
 from heptad.consensus.ports import Outbox, SignatureVerifier, Signer, Sink, Store
-from heptad.consensus.ready import Ready, merge
+from heptad.consensus.ready import Ready
 from heptad.consensus.serving import answer
 from heptad.consensus.status import Status
 from heptad.model.ids import MemberIndex
@@ -41,7 +41,7 @@ from heptad.model.ids import MemberIndex
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wave:
-    """The merged result of some events, on its way through the disk."""
+    """The result of some events, on its way through the disk."""
 
     ready: Ready
 
@@ -113,9 +113,9 @@ class Driver:
             self.release(wave)
 
     def begin(self, events: Sequence[Event], now_ms: int) -> Wave:
-        """Step all `events` (at least one) in order; nothing leaves the process yet."""
+        """Take in all `events` (at least one) in order; nothing leaves the process yet."""
         assert self._in_flight is None, "the last wave has not been released"
-        return self._launch(merge([self._core.step(event, now_ms) for event in events]))
+        return self._launch(self._core.step_all(events, now_ms))
 
     def write(self, wave: Wave) -> None:
         """Make the wave durable, unless it has nothing to keep. May run in another thread.

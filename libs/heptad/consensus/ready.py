@@ -5,15 +5,12 @@ The idea is etcd/raft's `Ready`. The order is the whole point: everything in `pe
 process. If we crash in between, nothing was promised to anybody; if the write fails, the process
 must crash rather than go on with promises that it may forget.
 
-Several steps may share one write: `merge` puts their `Ready`s together in order, and what is
-released waits for the one transaction that covers them all (the last record of several is enough,
-because it contains the earlier ones' promises).
+Several events may share one `Ready`, and so one write: all that they want to say waits for the one
+transaction that covers them all (the last record is enough, for it contains every earlier promise).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import chain
 
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import BatchId, Block, CommittedBlock, Cosignature
@@ -46,18 +43,6 @@ class Persist:
     def is_empty(self) -> bool:
         """True if there is nothing to write, so nothing to sync."""
         return self == _NOTHING
-
-    def then(self, later: "Persist") -> "Persist":
-        """Both as one transaction."""
-        return Persist(
-            record=self.record if later.record is None else later.record,
-            blocks=self.blocks + later.blocks,
-            batches=self.batches + later.batches,
-            commits=self.commits + later.commits,
-            state=self.state if later.state is None else later.state,
-            blocks_dropped=self.blocks_dropped + later.blocks_dropped,
-            batches_dropped=self.batches_dropped + later.batches_dropped,
-        )
 
 
 _NOTHING = Persist()
@@ -121,7 +106,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The outcome of one step, or of several merged ones. See the head of this file for the order.
+    """The outcome of one step. See the head of this file for the order.
 
     - `messages`: to send, in this order.
     - `commits`: the blocks of `persist.commits` again, oldest first, to be told to validators and
@@ -141,23 +126,3 @@ class Ready:
     lookups: tuple[Lookup, ...] = ()
     facts: tuple[Fact, ...] = ()
     timer_at_ms: int | None = None
-
-
-def merge(readies: Sequence[Ready]) -> Ready:
-    """Several steps' results as one, in the order of the steps; at least one."""
-    if len(readies) == 1:
-        return readies[0]
-    persist = readies[0].persist
-    for ready in readies[1:]:
-        persist = persist.then(ready.persist)
-    join = chain.from_iterable
-    return Ready(
-        persist=persist,
-        messages=tuple(join(ready.messages for ready in readies)),
-        commits=tuple(join(ready.commits for ready in readies)),
-        cosignatures=tuple(join(ready.cosignatures for ready in readies)),
-        outcomes=tuple(join(ready.outcomes for ready in readies)),
-        lookups=tuple(join(ready.lookups for ready in readies)),
-        facts=tuple(join(ready.facts for ready in readies)),
-        timer_at_ms=readies[-1].timer_at_ms,
-    )

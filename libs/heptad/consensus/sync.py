@@ -129,6 +129,7 @@ class Sync:
     def request(self, *, now_ms: int, results: Results) -> None:
         """Send all requests that are due."""
         height = self._height
+        self._chain.expire_offers()
         for peer, block_ids in self._chain.blocks_wanted.due(now_ms).items():
             for block_id in block_ids:
                 results.send((peer,), FetchBlocks(block_id, height))

@@ -10,6 +10,8 @@ able to do something ends in the same place.
 A bad message is refused with a fact and never raises out of `step`.
 """
 
+from collections.abc import Sequence
+
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
 from heptad.consensus.core.admitting import admit
@@ -20,7 +22,7 @@ from heptad.consensus.core.leading import Leading
 from heptad.consensus.core.restoring import restore, stored_proposal
 from heptad.consensus.core.voting import Voting
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected
+from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
     BatchesReply,
@@ -92,18 +94,16 @@ class Core:
 
     def step(self, event: Event, now_ms: int) -> Ready:
         """Handle one event at Unix time `now_ms`, which never decreases."""
+        return self.step_all((event,), now_ms)
+
+    def step_all(self, events: Sequence[Event], now_ms: int) -> Ready:
+        """Take in several events in their order, then settle once: what waves are made of.
+
+        A leader so proposes all that arrived together, and settling costs once.
+        """
         self._begin(now_ms)
-        match event:
-            case MessageReceived(sender, payload):
-                self._take_message(sender, payload)
-            case PeerConnected(member):
-                if member in self._parts.others:
-                    self._parts.results.send((member,), self._parts.rounds.message())
-                    self._say_again(member)
-            case BatchReceived():
-                self._parts.results.outcomes.append(admit(self._parts, event))
-            case _:
-                pass  # The timer: settling looks at the clock whatever the event was.
+        for event in events:
+            self._take_in(event)
         self._settle()
         return self._ready(always=False)
 
@@ -133,6 +133,19 @@ class Core:
     def _begin(self, now_ms: int) -> None:
         self._parts.now_ms = max(now_ms, self._parts.now_ms)
         self._parts.results = Results()
+
+    def _take_in(self, event: Event) -> None:
+        match event:
+            case MessageReceived(sender, payload):
+                self._take_message(sender, payload)
+            case PeerConnected(member):
+                if member in self._parts.others:
+                    self._parts.results.send((member,), self._parts.rounds.message())
+                    self._say_again(member)
+            case BatchReceived():
+                self._parts.results.outcomes.append(admit(self._parts, event))
+            case TimerFired():
+                pass  # Settling looks at the clock whatever the event was.
 
     def _take_message(self, sender: MemberIndex, payload: bytes) -> None:
         try:
