@@ -1,0 +1,135 @@
+"""Who takes part in a history: the machines, villains, twins and validators of a scenario.
+
+The only place where simulated parts are put together; everything that outlives a process is made
+here, once.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from heptad.consensus.committee import Cell, Committee, Member
+from heptad.consensus.committee import Validator as ValidatorKeys
+from heptad.consensus.limits import Limits
+from heptad.model.ids import Epoch, MemberIndex, ValidatorNumber
+from heptad.simulation.byzantine import Villain
+from heptad.simulation.chance import stream
+from heptad.simulation.checkers import Checkers
+from heptad.simulation.clock import Timeline
+from heptad.simulation.disk import Disk
+from heptad.simulation.keys import FakeKeys, Keys, RealKeys
+from heptad.simulation.machine import Identity, Machine, Setting
+from heptad.simulation.network import VALIDATORS_AT, Network, NodeId
+from heptad.simulation.scenario import Scenario, Wipe
+from heptad.simulation.transcript import Transcript
+from heptad.simulation.twins import twin_name
+from heptad.simulation.validators import Manner, Validator
+
+ORIGIN: Final = "simulation.heptad.example/cell"
+
+_HONEST_BATCHES: Final = frozenset({Manner.HONEST, Manner.THREE_ONLY})
+"""Manners in which every batch that carries the validator's signature is a right one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """All parts of one world. `machines` by node name, members first, then second copies."""
+
+    setting: Setting
+    machines: dict[str, Machine]
+    validators: dict[str, Validator]
+    faulty: frozenset[MemberIndex]
+
+
+def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
+    """Make everybody, nobody started yet. Raises: ValueError if the scenario names a stranger."""
+    keys: Keys = RealKeys(scenario.seed) if scenario.real_signatures else FakeKeys(scenario.seed)
+    members = {f"replica-{index + 1}": MemberIndex(index) for index in range(scenario.members)}
+    cell = _cell(scenario, keys)
+    wiped = [action.node for action in scenario.actions if isinstance(action, Wipe)]
+    bad = [*scenario.twins, *scenario.villains, *wiped]
+    strangers = sorted({name.removesuffix("-twin") for name in bad} - set(members))
+    if strangers:
+        raise ValueError(f"no such members: {', '.join(strangers)}")
+    faulty = frozenset(members[name.removesuffix("-twin")] for name in bad)
+    nodes = dict(members) | {twin_name(name): members[name] for name in scenario.twins}
+    timeline = Timeline()
+    setting = Setting(
+        cell=cell,
+        limits=Limits(**scenario.limits),
+        verifier=keys.verifier,
+        timeline=timeline,
+        network=Network(timeline, stream(scenario.seed, "network"), scenario.weather),
+        checkers=Checkers(cell=cell, verifier=keys.verifier, faulty=faulty),
+        transcript=transcript,
+        members={NodeId(place): member for place, member in enumerate(nodes.values())},
+        honest_validators=frozenset(
+            ValidatorNumber(index + 1)
+            for index, manner in enumerate(scenario.manners)
+            if manner in _HONEST_BATCHES
+        ),
+    )
+    machines = {
+        name: _machine(NodeId(place), name, setting=setting, keys=keys, scenario=scenario)
+        for place, name in enumerate(nodes)
+    }
+    return Cast(setting, machines, _validators(scenario, setting, keys), faulty)
+
+
+def _cell(scenario: Scenario, keys: Keys) -> Cell:
+    committee = Committee(
+        tuple(
+            Member(keys.public_key("vote", index), keys.public_key("cosign", index))
+            for index in range(scenario.members)
+        )
+    )
+    validators = tuple(
+        ValidatorKeys(ValidatorNumber(number), keys.public_key("batch", number))
+        for number in range(1, len(scenario.manners) + 1)
+    )
+    return Cell(ORIGIN, Epoch(1), committee, validators)
+
+
+def _machine(
+    node: NodeId, name: str, *, setting: Setting, keys: Keys, scenario: Scenario
+) -> Machine:
+    member = setting.members[node]
+    signer = keys.signer("vote", member)
+    villain = None
+    if name in scenario.villains:
+        villain = Villain(
+            me=member,
+            cell=setting.cell,
+            signer=signer,
+            rng=stream(scenario.seed, f"villain {name}"),
+            tricks=scenario.villains[name],
+        )
+    machine = Machine(
+        identity=Identity(node, name, member, signer, keys.signer("cosign", member)),
+        setting=setting,
+        disk=Disk(stream(scenario.seed, f"disk {name}")),
+        villain=villain,
+    )
+    setting.network.attach(node, machine)
+    if villain is None:
+        setting.checkers.watch(machine)
+    return machine
+
+
+def _validators(scenario: Scenario, setting: Setting, keys: Keys) -> dict[str, Validator]:
+    validators = {}
+    for index, manner in enumerate(scenario.manners):
+        number = ValidatorNumber(index + 1)
+        validator = Validator(
+            number=number,
+            cell=setting.cell,
+            signer=keys.signer("batch", number),
+            manner=manner,
+            replicas=tuple(setting.members),
+            network=setting.network,
+            timeline=setting.timeline,
+            checkers=setting.checkers,
+            rng=stream(scenario.seed, f"validator {number}"),
+        )
+        setting.network.attach(NodeId(VALIDATORS_AT + number), validator)
+        validators[f"validator-{number}"] = validator
+    return validators

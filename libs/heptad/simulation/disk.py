@@ -1,0 +1,139 @@
+"""A replica's disk: what a completed `write` left, and nothing else, survives a crash.
+
+`Store.write` promises one synced transaction, so the interesting disks are those that break between
+two of them: the machine dies before the write or after it (see `machine`), or the write itself
+fails. A failed write is the treacherous case: the transaction may be whole on the disk or not there
+at all, and nobody can tell (fsync reports an error once, after that anything goes). Both happen
+here. What is never torn is a transaction, because LMDB's are not; the driver has to die either way.
+
+The disk also checks what it is asked to store: commits without a gap, nothing committed that it
+does not hold.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from random import Random
+
+from heptad.consensus.codec import encode_proof
+from heptad.consensus.objects import Block, CommittedBlock
+from heptad.consensus.ports import Restored, StoredCommit
+from heptad.consensus.ready import Persist
+from heptad.model.ids import BatchDigest, BlockId, Height
+from heptad.simulation.violations import Broken, ViolationError
+
+
+class DiskFaultError(Exception):
+    """The simulated disk failed in the middle of a write."""
+
+
+class WriteFault(Enum):
+    """How the next write that fails leaves the disk."""
+
+    NOTHING_KEPT = "nothing_kept"
+    ALL_KEPT = "all_kept"
+
+
+class Disk:
+    """The `Store` of one machine; it outlives the machine's processes."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self.fault: WriteFault | None = None
+        self.writes = 0
+        self._erase()
+
+    def _erase(self) -> None:
+        self.record: bytes | None = None
+        self._state: bytes | None = None
+        self._uncommitted: dict[BlockId, Block] = {}
+        self._blocks: dict[BlockId, Block] = {}
+        self._batches: dict[BatchDigest, bytes] = {}
+        self.chain: list[CommittedBlock] = []
+
+    def wipe(self) -> None:
+        """Lose everything, as a replaced disk does."""
+        self._erase()
+
+    def load(self) -> Restored | None:
+        """See `Store.load`; blocks come in any order, for that is what the port allows."""
+        if self.record is None:
+            return None
+        headers = list(self._uncommitted.values())
+        self._rng.shuffle(headers)
+        digests = sorted({ref.digest for header in headers for ref in header.batches})
+        return Restored(
+            record=self.record,
+            state=self._state,
+            blocks=tuple(header.encoded for header in headers),
+            batches=tuple(self._batches[digest] for digest in digests if digest in self._batches),
+        )
+
+    def write(self, persist: Persist) -> None:
+        """See `Store.write`. Raises: DiskFaultError if a fault is due; then the machine is dead."""
+        fault, self.fault = self.fault, None
+        if fault is WriteFault.NOTHING_KEPT:
+            raise DiskFaultError("a failed write that left nothing")
+        self.writes += 1
+        self._apply(persist)
+        if fault is WriteFault.ALL_KEPT:
+            raise DiskFaultError("a failed write that left everything")
+
+    def block(self, block_id: BlockId) -> bytes | None:
+        """See `Store.block`."""
+        block = self._blocks.get(block_id)
+        return None if block is None else block.encoded
+
+    def batch(self, digest: BatchDigest) -> bytes | None:
+        """See `Store.batch`."""
+        return self._batches.get(digest)
+
+    def committed(self, height: Height) -> StoredCommit | None:
+        """See `Store.committed`."""
+        if not 1 <= height <= len(self.chain):
+            return None
+        commit = self.chain[height - 1]
+        proof = b"" if commit.proof is None else encode_proof(commit.proof)
+        return StoredCommit(commit.block.encoded, proof)
+
+    def header(self, block_id: BlockId) -> Block | None:
+        """For the checkers: the block itself."""
+        return self._blocks.get(block_id)
+
+    def holds(self, block: Block) -> bool:
+        """For the checkers: True if the header and all its batches are here."""
+        return block.id in self._blocks and all(
+            ref.digest in self._batches for ref in block.batches
+        )
+
+    def _apply(self, persist: Persist) -> None:
+        for digest, encoded in persist.batches:
+            self._batches[digest] = encoded
+        for block in persist.blocks:
+            self._blocks[block.id] = block
+            self._uncommitted[block.id] = block
+        self._commit(persist.commits)
+        for block_id in persist.blocks_dropped:
+            if self._uncommitted.pop(block_id, None) is not None:
+                del self._blocks[block_id]
+        for digest in persist.batches_dropped:
+            self._batches.pop(digest, None)
+        self.record = self.record if persist.record is None else persist.record
+        self._state = self._state if persist.state is None else persist.state
+
+    def _commit(self, commits: Sequence[CommittedBlock]) -> None:
+        for commit in commits:
+            block = commit.block
+            if block.height <= len(self.chain):
+                if self.chain[block.height - 1].block.id != block.id:
+                    raise ViolationError(Broken.FORK, f"height {block.height} is overwritten")
+                continue
+            if block.height != len(self.chain) + 1:
+                raise ViolationError(
+                    Broken.STORE, f"height {block.height} behind {len(self.chain)} blocks"
+                )
+            if not self.holds(block):
+                raise ViolationError(
+                    Broken.STORE, f"height {block.height} lacks its header or a batch"
+                )
+            self._uncommitted.pop(block.id, None)
+            self.chain.append(commit)

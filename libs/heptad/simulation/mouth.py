@@ -1,0 +1,177 @@
+"""What a simulated process lets out: the `Outbox` and `Sink` of its driver.
+
+Messages are shown to the checkers the moment they are released, and leave for the network when the
+wave's work is done. Validators are told what became of their batches by `Report`s. A villain's
+messages pass through his hands first.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from heptad.consensus import facts as fact_names
+from heptad.consensus.messages import (
+    BatchesReply,
+    BatchOffer,
+    BlocksReply,
+    FetchBatches,
+    decode_message,
+    encode_message,
+)
+from heptad.consensus.objects import CommittedBlock, Cosignature
+from heptad.consensus.ready import BatchOutcome, BatchVerdict, Fact
+from heptad.model.ids import MemberIndex, ValidatorNumber
+from heptad.simulation.byzantine import Sending
+from heptad.simulation.network import VALIDATORS_AT, NodeId, Parcel
+from heptad.simulation.reports import Report
+from heptad.simulation.violations import Broken, ViolationError
+
+if TYPE_CHECKING:
+    from heptad.simulation.machine import Machine, Setting
+
+_NO_PROMISE: Final = frozenset(
+    encode_message(message)[0]
+    for message in (BlocksReply(()), BatchesReply(()), BatchOffer(()), FetchBatches(()))
+)
+"""Kinds of messages that promise nothing, so that no checker needs to decode them."""
+
+
+class Mouth:
+    """Outbox and sink of one machine's process."""
+
+    def __init__(self, machine: "Machine", setting: "Setting") -> None:
+        self.facts: dict[str, int] = {}
+        self.overloads = 0
+        self._machine = machine
+        self._setting = setting
+        self._copies: dict[MemberIndex, list[NodeId]] = {}
+        for node, member in setting.members.items():
+            self._copies.setdefault(member, []).append(node)
+        self._leaving: list[tuple[NodeId, Parcel]] = []
+        self._reported: dict[ValidatorNumber, dict[int, int]] = {}
+
+    def restart(self) -> None:
+        """A new process: tell validators what the store holds, as a shell does at its start."""
+        self._leaving.clear()
+        self._reported.clear()
+        for commit in self._machine.disk.chain:
+            self._take_in(commit)
+
+    def close(self, at_us: int) -> None:
+        """The wave is over: what was let out is on its way from `at_us` on."""
+        leaving, self._leaving = self._leaving, []
+        source, network = self._machine.identity.node, self._setting.network
+        for target, parcel in leaving:
+            network.send(source, target, parcel, at_us)
+
+    # --- Outbox -----------------------------------------------------------------------------
+
+    def send(self, targets: tuple[MemberIndex, ...], payload: bytes) -> None:
+        """See `Outbox.send`; the power may go before it."""
+        machine = self._machine
+        machine.pass_cut_in_release()
+        if machine.villain is not None:
+            for sending in machine.villain.twist(targets, payload):
+                self.spit(sending)
+            return
+        if payload[0] not in _NO_PROMISE:
+            self._setting.checkers.released(machine, decode_message(payload))
+        self._note_message(targets, payload)
+        for target in targets:
+            self._leaving += [(node, payload) for node in self._copies[target]]
+
+    def spit(self, sending: Sending) -> None:
+        """Send what a villain wants sent, when he wants it."""
+        self._note_message(sending.targets, sending.payload)
+        source, network = self._machine.identity.node, self._setting.network
+        at_us = self._setting.timeline.now_us + sending.delay_us
+        for target in sending.targets:
+            for node in self._copies[target]:
+                self._setting.timeline.at(at_us, network.send, source, node, sending.payload, at_us)
+
+    # --- Sink -------------------------------------------------------------------------------
+
+    def committed(self, commits: Sequence[CommittedBlock]) -> None:
+        """See `Sink.committed`: report to the validators whose batches these are."""
+        if self._machine.villain is None:
+            self._setting.checkers.told(self._machine, commits)
+        touched: dict[ValidatorNumber, None] = {}
+        for commit in commits:
+            touched.update(self._take_in(commit))
+        for validator in touched:
+            self._report(validator)
+        block = commits[-1].block
+        self._note(f"commits up to height {block.height} (round {block.round})")
+
+    def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
+        """See `Sink.cosigned`."""
+        if self._machine.villain is None:
+            self._setting.checkers.cosigned(self._machine, cosignatures)
+
+    def answered(self, outcomes: Sequence[BatchOutcome]) -> None:
+        """See `Sink.answered`."""
+        for outcome in outcomes:
+            validator = ValidatorNumber(outcome.validator)
+            if outcome.verdict is BatchVerdict.COMMITTED:
+                self._report(validator)
+            elif outcome.verdict is BatchVerdict.OVERLOADED:
+                self.overloads += 1
+            elif (
+                outcome.verdict is BatchVerdict.INVALID
+                and validator in self._setting.honest_validators
+            ):
+                raise ViolationError(
+                    Broken.REFUSED,
+                    f"{self._machine.name} refuses {outcome.id}: {outcome.detail}",
+                )
+
+    def observed(self, facts: Sequence[Fact]) -> None:
+        """See `Sink.observed`: count them, and let nobody accuse the innocent."""
+        for fact in facts:
+            self.facts[fact.name] = self.facts.get(fact.name, 0) + 1
+            self._note_fact(fact)
+            if fact.name == fact_names.EVIDENCE:
+                self._require_guilty(dict(fact.fields))
+            elif fact.name == fact_names.CERTIFIED_BLOCK_INVALID:
+                self._require_intolerable(fact)
+
+    def _take_in(self, commit: CommittedBlock) -> dict[ValidatorNumber, None]:
+        touched: dict[ValidatorNumber, None] = {}
+        for ref in commit.block.batches:
+            self._reported.setdefault(ref.validator, {})[ref.incarnation] = ref.sequence
+            touched[ref.validator] = None
+        return touched
+
+    def _report(self, validator: ValidatorNumber) -> None:
+        last = tuple(sorted(self._reported.get(validator, {}).items()))
+        report = Report(self._machine.member, last)
+        self._leaving.append((NodeId(VALIDATORS_AT + validator), report))
+
+    def _require_guilty(self, fields: dict[str, int | str | bytes]) -> None:
+        checkers, member = self._setting.checkers, fields.get("member")
+        is_member_honest = member is not None and checkers.is_honest(member)
+        if is_member_honest or fields.get("validator") in self._setting.honest_validators:
+            raise ViolationError(Broken.ACCUSED, f"{self._machine.name} accuses: {fields}")
+
+    def _require_intolerable(self, fact: Fact) -> None:
+        if self._setting.checkers.is_tolerable:
+            raise ViolationError(
+                Broken.DISAGREED, f"{self._machine.name} rejects a certified block: {fact.fields}"
+            )
+
+    def _note_message(self, targets: tuple[MemberIndex, ...], payload: bytes) -> None:
+        if self._setting.transcript is not None:
+            self._setting.transcript.message(
+                self._setting.timeline.now_us, self._machine.name, targets, payload
+            )
+
+    def _note(self, text: str) -> None:
+        if self._setting.transcript is not None:
+            self._setting.transcript.note(self._setting.timeline.now_us, self._machine.name, text)
+
+    def _note_fact(self, fact: Fact) -> None:
+        if self._setting.transcript is not None:
+            fields = ", ".join(
+                f"{key}={value.hex()[:8] if isinstance(value, bytes) else value}"
+                for key, value in fact.fields
+            )
+            self._note(f"{fact.name} {fields}")

@@ -1,0 +1,207 @@
+"""Carries out the actions of a scenario upon its cast."""
+
+from collections import Counter
+from typing import Final
+
+from heptad.simulation.cast import Cast
+from heptad.simulation.chance import stream
+from heptad.simulation.clock import LocalClock
+from heptad.simulation.machine import Cut, Machine
+from heptad.simulation.network import VALIDATORS_AT, NodeId
+from heptad.simulation.rules import Rule
+from heptad.simulation.scenario import (
+    Action,
+    Allow,
+    Arm,
+    BreakDisk,
+    Change,
+    Crash,
+    Forbid,
+    Heal,
+    Partition,
+    Pause,
+    Restart,
+    Resume,
+    Scenario,
+    Sever,
+    SlowDisk,
+    Submit,
+    Wipe,
+)
+
+DRIFT_PPM_MAX: Final = 200
+CONNECT_US_MAX: Final = 5_000
+
+
+class Stage:
+    """The acts of one history. `counts` says how often each was done."""
+
+    def __init__(self, scenario: Scenario, cast: Cast) -> None:
+        """Every name in the scenario must be somebody's. Raises: ValueError."""
+        self.counts: Counter[str] = Counter()
+        self._scenario = scenario
+        self._cast = cast
+        self._network = cast.setting.network
+        self._timeline = cast.setting.timeline
+        self._rng = stream(scenario.seed, "stage")
+        self._nodes: dict[str, NodeId] = {
+            name: machine.identity.node for name, machine in cast.machines.items()
+        }
+        for name, validator in cast.validators.items():
+            self._nodes[name] = NodeId(VALIDATORS_AT + validator.number)
+        for action in scenario.actions:
+            _require_known(action, set(self._nodes))
+
+    def open(self) -> None:
+        """Start every machine for the first time."""
+        for name, machine in self._cast.machines.items():
+            self._boot(machine, self._scenario.offsets_ms.get(name, 0), is_new=True)
+
+    def perform(self, action: Action) -> None:
+        """Do what the action says, now."""
+        if self._cast.setting.transcript is not None:
+            self._cast.setting.transcript.note(self._timeline.now_us, "—", str(action))
+        self.counts[type(action).__name__] += 1
+        match action:
+            case Partition() | Sever() | Heal() | Change() | Forbid() | Allow():
+                self._change_network(action)
+            case Submit(_, validator, count):
+                self._cast.validators[validator].submit(count)
+            case Restart(_, node, offset_ms):
+                self._restart(node, offset_ms)
+            case _:
+                self._change_machine(action, self._cast.machines[action.node])
+
+    def clear_up(self) -> None:
+        """The end of all faults: whatever can work works again."""
+        for machine in self._cast.machines.values():
+            machine.arm(None)
+            machine.disk.fault = None
+        healed = self._network.clear_up(self._scenario.weather)
+        self._reconnect(healed)
+        for name, machine in self._cast.machines.items():
+            if machine.is_paused:
+                machine.resume()
+            if not machine.is_up:
+                self._restart(name, self._scenario.offsets_ms.get(name, 0))
+
+    def _change_network(self, action: Partition | Sever | Heal | Change | Forbid | Allow) -> None:
+        match action:
+            case Partition(_, groups, holds):
+                healed = self._network.heal()
+                self._part(groups, holds=holds)
+                self._reconnect(healed)
+            case Sever(_, sources, targets, holds):
+                for link in self._links(sources, targets):
+                    self._network.cut(*link, holds=holds)
+            case Heal():
+                self._reconnect(self._network.heal())
+            case Change(_, weather, (), ()):
+                self._network.weather = weather
+            case Change(_, weather, sources, targets):
+                for link in self._links(sources, targets):
+                    self._network.set_local_weather(*link, weather)
+            case Forbid():
+                self._network.verdicts.append(self._rule(action))
+            case Allow():
+                self._network.verdicts.clear()
+
+    def _change_machine(
+        self,
+        action: Crash | Arm | BreakDisk | Wipe | Pause | Resume | SlowDisk,
+        machine: Machine,
+    ) -> None:
+        match action:
+            case Crash():
+                machine.crash()
+            case Arm(_, _, point, after):
+                machine.arm(Cut(point, after))
+            case BreakDisk(_, _, fault):
+                machine.disk.fault = fault
+            case Wipe():
+                machine.crash()
+                machine.disk.wipe()
+            case Pause():
+                machine.pause()
+            case Resume():
+                machine.resume()
+            case SlowDisk(_, _, write_us):
+                machine.write_cost_us = write_us
+
+    def _restart(self, node: str, offset_ms: int) -> None:
+        if node in self._cast.validators:
+            self._cast.validators[node].restart()
+            return
+        machine = self._cast.machines[node]
+        if not machine.is_up and not machine.is_lost:
+            self.counts["machine restarts"] += 1
+            self._boot(machine, offset_ms, is_new=False)
+
+    def _boot(self, machine: Machine, offset_ms: int, *, is_new: bool) -> None:
+        drift_ppm = self._rng.randint(-DRIFT_PPM_MAX, DRIFT_PPM_MAX)
+        machine.boot(LocalClock(offset_ms, drift_ppm), is_new=is_new)
+        for other in self._cast.machines.values():
+            if other is not machine and other.is_up:
+                self._connect(machine, other)
+
+    def _part(self, groups: tuple[tuple[str, ...], ...], *, holds: bool) -> None:
+        group_of = {name: index for index, group in enumerate(groups) for name in group}
+        for source, source_id in self._nodes.items():
+            for target, target_id in self._nodes.items():
+                if group_of.get(source) != group_of.get(target):
+                    self._network.cut(source_id, target_id, holds=holds)
+
+    def _reconnect(self, healed: list[tuple[NodeId, NodeId]]) -> None:
+        by_node = {machine.identity.node: machine for machine in self._cast.machines.values()}
+        pairs = dict.fromkeys((min(link), max(link)) for link in healed)
+        for one, other in pairs:
+            if one in by_node and other in by_node:
+                self._connect(by_node[one], by_node[other])
+
+    def _connect(self, one: Machine, other: Machine) -> None:
+        """A connection comes up, if nothing is in its way; both ends hear of it, soon."""
+        here, there = one.identity.node, other.identity.node
+        if self._network.is_cut(here, there) or self._network.is_cut(there, here):
+            return
+        if one.member == other.member:
+            return
+        for end, peer in ((one, other), (other, one)):
+            at_us = self._timeline.now_us + self._rng.randrange(CONNECT_US_MAX)
+            self._timeline.at(at_us, end.connected, peer.member)
+
+    def _links(
+        self, sources: tuple[str, ...], targets: tuple[str, ...]
+    ) -> list[tuple[NodeId, NodeId]]:
+        """All links from one to the other; no names mean all nodes."""
+        return [
+            (self._nodes[source], self._nodes[target])
+            for source in sources or self._nodes
+            for target in targets or self._nodes
+        ]
+
+    def _rule(self, forbid: Forbid) -> Rule:
+        return Rule(
+            forbid,
+            sources=frozenset(self._nodes[name] for name in forbid.sources),
+            targets=frozenset(self._nodes[name] for name in forbid.targets),
+        )
+
+
+def _require_known(action: Action, known: set[str]) -> None:
+    names: list[str] = []
+    match action:
+        case Partition(_, groups):
+            names = [name for group in groups for name in group]
+        case Sever(_, sources, targets) | Change(_, _, sources, targets):
+            names = [*sources, *targets]
+        case Forbid():
+            names = [*action.sources, *action.targets]
+        case Submit(_, validator, _):
+            names = [validator]
+        case Heal() | Allow():
+            names = []
+        case _:
+            names = [action.node]
+    strangers = sorted(set(names) - known)
+    if strangers:
+        raise ValueError(f"{type(action).__name__} names {', '.join(strangers)}: no such node")
