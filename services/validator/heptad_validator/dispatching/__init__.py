@@ -1,0 +1,1 @@
+"""From records to commits: batches, their numbers, the replicas, and what these report."""

@@ -1,0 +1,89 @@
+"""Records gather here until a batch is worth sending.
+
+A batch costs the replicas the same whether it holds one record or a thousand, so under load it pays
+to wait; but a lone request on an idle cell must not. Hence four reasons to close one: it is full by
+count, full by bytes, old, or nothing is in flight and waiting would help nobody.
+
+Under back-pressure (too many batches outstanding) nobody takes a batch. Then full ones queue up
+here, and how many records there are is bounded by whoever admits them (`records_waiting`).
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from heptad_validator.tickets import Ticket
+
+_FRAMING_BYTES = 6
+"""Two bytes of length before each entry and four for each sealed record."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch closes. `bytes_max` is hard, `bytes_target` is where it pays to stop."""
+
+    records_max: int
+    bytes_target: int
+    bytes_max: int
+    age_s_max: float
+
+    @property
+    def body_bytes_target(self) -> int:
+        """Bytes of records after which a batch is full; a few hundred are left for the frame."""
+        return min(self.bytes_target, self.bytes_max - 1_024)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Records in their order (entry, sealed half), and their tickets."""
+
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
+    tickets: list[Ticket] = field(default_factory=list)
+    byte_count: int = 0
+    opened_at_s: float = 0.0
+
+
+class Batcher:
+    """Gathers records into batches, in the order in which they were added."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._full: deque[Gathered] = deque()
+        self._open = Gathered()
+        self.records_waiting = 0
+        """Records that are in no batch that was taken."""
+
+    def add(self, record: tuple[bytes, bytes], ticket: Ticket, now_s: float) -> None:
+        """Put a record behind the others; `now_s` is of a monotonic clock."""
+        size = len(record[0]) + len(record[1]) + _FRAMING_BYTES
+        limits, gathered = self._limits, self._open
+        if gathered.records and gathered.byte_count + size > limits.body_bytes_target:
+            gathered = self._turn()
+        if not gathered.records:
+            gathered.opened_at_s = now_s
+        gathered.records.append(record)
+        gathered.tickets.append(ticket)
+        gathered.byte_count += size
+        self.records_waiting += 1
+        if len(gathered.records) >= limits.records_max:
+            self._turn()
+
+    def take(self, now_s: float, *, idle: bool) -> Gathered | None:
+        """The next batch to send, if one is due; `idle` means that nothing is in flight."""
+        if self._full:
+            taken = self._full.popleft()
+        elif self._open.records and (idle or now_s >= self.due_at_s):
+            taken, self._open = self._open, Gathered()
+        else:
+            return None
+        self.records_waiting -= len(taken.records)
+        return taken
+
+    @property
+    def due_at_s(self) -> float:
+        """When the open batch is old enough to go; means something while records wait."""
+        return self._open.opened_at_s + self._limits.age_s_max
+
+    def _turn(self) -> Gathered:
+        self._full.append(self._open)
+        self._open = Gathered()
+        return self._open

@@ -1,0 +1,1 @@
+"""Keys of subjects on loan: asking the vault, proving what it says, giving up in time."""

@@ -1,0 +1,177 @@
+"""Gets leases: asks the vault for what the book wants, and believes nothing that is not proved.
+
+Wants of one turn of the event loop travel in one question. Each key of an answer is proved against
+the log before the lease goes into the book. A lease whose evidence does not hold is as good as
+none, so a ledger that forges gets the treatment of one that does not answer, and an alarm.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from heptad.model.lending import (
+    LEASE_SUBJECTS_MAX,
+    LEASE_TTL_MS_MAX,
+    Answer,
+    Leases,
+    LeaseSubjects,
+    Question,
+    SubjectLease,
+)
+from heptad.model.problems import Problem
+from heptad.model.routing import ranked
+from heptad.observability.logs import EventLog
+from heptad_validator.clock import Clock
+from heptad_validator.lending.evidence import EvidenceRefusedError, EvidenceVerifier
+from heptad_validator.lending.leases import Lease, LeaseBook, RegisteredKey, usable_until_s
+
+ANSWER_S_MAX: Final = 2.0
+_PROOFS_AT_ONCE: Final = 16
+"""Proving a key takes 0.1 to 0.3 ms; after so many, the event loop gets its turn."""
+
+Lent: TypeAlias = Lease | Problem
+
+
+class Vault(Protocol):
+    """What askers need of `VaultLink`."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a question has a chance."""
+
+    async def ask(self, question: Question, *, timeout_s: float) -> Answer:
+        """The vault's answer. Raises: Problem, also where the answer is a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Who this validator is among all (for the ranking of subjects), and the cell's limit."""
+
+    number: int
+    validators: Sequence[int]
+    lease_s_max: float
+
+
+class LeaseDesk:
+    """Keeps the book supplied; `on_lease` and `on_refused` tell those who wait for a subject."""
+
+    def __init__(
+        self,
+        *,
+        book: LeaseBook,
+        vault: Vault,
+        evidence: EvidenceVerifier,
+        home: Home,
+        clock: Clock,
+        log: EventLog,
+    ) -> None:
+        self._book = book
+        self._vault = vault
+        self._evidence = evidence
+        self._home = home
+        self._clock = clock
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_poked = False
+        self.on_lease: Callable[[str], None] = lambda subject_id: None
+        self.on_refused: Callable[[str, Problem], None] = lambda subject_id, problem: None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether asking has a chance."""
+        return self._vault.is_connected
+
+    def poke(self) -> None:
+        """Ask for what is wanted, together with whatever else is wanted in this turn."""
+        if self._book.wants and self._vault.is_connected and not self._is_poked:
+            self._is_poked = True
+            asyncio.get_running_loop().call_soon(self._ask_for_wanted)
+
+    async def obtain(self, subject_id: str, *, wait_ms: int) -> None:
+        """Wait until the vault can lend this subject's key, and keep the lease.
+
+        Raises: Problem, `vault_unavailable` or the code of the vault's refusal.
+        """
+        self._book.asking((subject_id,))
+        [lent] = await self._lend((subject_id,), wait_ms=wait_ms)
+        if isinstance(lent, Problem):
+            raise lent
+
+    def _ask_for_wanted(self) -> None:
+        self._is_poked = False
+        while subject_ids := self._book.take_wanted(LEASE_SUBJECTS_MAX):
+            task = asyncio.create_task(self._serve(subject_ids))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, subject_ids: tuple[str, ...]) -> None:
+        lent = await self._lend(subject_ids, wait_ms=0)
+        for subject_id, result in zip(subject_ids, lent, strict=True):
+            if isinstance(result, Problem):
+                self.on_refused(subject_id, result)
+            else:
+                self.on_lease(subject_id)
+
+    async def _lend(self, subject_ids: tuple[str, ...], *, wait_ms: int) -> list[Lent]:
+        """One question; what came of it for each subject. What is proved is in the book."""
+        asked_at_s = self._clock.monotonic_s()
+        lent: list[Lent] = []
+        try:
+            offers = await self._ask(subject_ids, wait_ms)
+            for subject_id, offer in zip(subject_ids, offers, strict=True):
+                lent.append(self._take(subject_id, offer, asked_at_s))
+                if len(lent) % _PROOFS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        except Problem as problem:
+            lent = [problem] * len(subject_ids)
+        finally:
+            # Also when the caller has gone meanwhile: else nobody could ask for these again.
+            self._book.answered(subject_ids)
+        return lent
+
+    async def _ask(self, subject_ids: tuple[str, ...], wait_ms: int) -> Sequence[SubjectLease]:
+        question = LeaseSubjects(subject_ids, wait_ms)
+        answer = await self._vault.ask(question, timeout_s=ANSWER_S_MAX + wait_ms / 1000)
+        if not isinstance(answer, Leases) or len(answer.leases) != len(subject_ids):
+            raise _unavailable("the vault answered another question")
+        return answer.leases
+
+    def _take(self, subject_id: str, offer: SubjectLease, asked_at_s: float) -> Lent:
+        """Prove an offer and put it into the book, or say why not."""
+        if self._book.is_outdated(subject_id, asked_at_s):
+            return _unavailable("the lease was revoked while it was under way")
+        if offer.refused_code:
+            return Problem(offer.refused_code, "the vault lends no key for this subject")
+        try:
+            lease = self._proved(subject_id, offer, asked_at_s)
+        except EvidenceRefusedError as error:
+            self._log.failure("key_evidence_refused", error)
+            return _unavailable("the ledger does not prove the subject's key")
+        self._book.put(lease)
+        return lease
+
+    def _proved(self, subject_id: str, offer: SubjectLease, asked_at_s: float) -> Lease:
+        """The lease that an offer makes. Raises: EvidenceRefusedError."""
+        if offer.subject_id != subject_id or not offer.keys:
+            raise EvidenceRefusedError("a lease without a key, or for another subject")
+        keys = {
+            key.kid: RegisteredKey(self._evidence.prove(subject_id, key), key.revoked)
+            for key in offer.keys
+        }
+        ttl_s = min(offer.ttl_ms, LEASE_TTL_MS_MAX) / 1000
+        ttl_s = min(ttl_s, self._home.lease_s_max)
+        return Lease(
+            subject_id=subject_id,
+            key_ref=offer.key_ref,
+            lease_id=offer.lease_id,
+            lease_key=offer.lease_key,
+            keys=keys,
+            is_home=ranked(subject_id, self._home.validators)[0] == self._home.number,
+            renew_at_s=asked_at_s + ttl_s / 2,
+            expires_at_s=usable_until_s(asked_at_s=asked_at_s, ttl_s=ttl_s),
+        )
+
+
+def _unavailable(why: str) -> Problem:
+    return Problem("vault_unavailable", why, retry_after_s=1)

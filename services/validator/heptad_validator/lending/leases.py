@@ -1,0 +1,158 @@
+"""The book of leases: subjects' keys on loan, and when each of them is worth nothing any more.
+
+A lease is what makes an erasure wait, so the book errs on the side of giving up too early. Time is
+counted from the moment of *asking*, which cannot be later than the vault's own start of the clock,
+on a clock that also runs while the machine sleeps, and less a margin for clocks that run unevenly.
+An active subject's lease is renewed when half of it is over, so a ledger that restarts is not
+noticed by those who are at work.
+
+The book does no I/O: `wanted` says whom to ask about, `returned` what to give back.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from math import inf
+from typing import Final
+
+from heptad.crypto.jwk import PublicKey
+
+CLOCK_MARGIN_S: Final = 1.0
+_CLOCK_MARGIN_SHARE: Final = 0.2
+_RETURNED_MAX: Final = 10_000
+_REVOKED_KEPT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredKey:
+    """A key that the log is proved to hold."""
+
+    key: PublicKey
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to seal under one subject's slot until `expires_at_s` (monotonic clock).
+
+    `key_ref` is the slot; `lease_id` has 16 bytes, `lease_key` 32; `keys` are the subject's public
+    keys by key id; `is_home` tells whether this validator is the subject's first by the ranking.
+    """
+
+    subject_id: str
+    key_ref: int
+    lease_id: bytes
+    lease_key: bytes = field(repr=False)
+    keys: Mapping[str, RegisteredKey]
+    is_home: bool
+    renew_at_s: float
+    expires_at_s: float
+
+
+def usable_until_s(*, asked_at_s: float, ttl_s: float) -> float:
+    """When a loan of `ttl_s` that was asked for at `asked_at_s` must no longer be used."""
+    return asked_at_s + ttl_s - min(CLOCK_MARGIN_S, ttl_s * _CLOCK_MARGIN_SHARE)
+
+
+class LeaseBook:
+    """The leases that this validator holds, at most `leases_max`, oldest in front."""
+
+    __slots__ = ("_asked", "_leases", "_leases_max", "_returned", "_revoked", "_wanted")
+
+    def __init__(self, *, leases_max: int) -> None:
+        self._leases: dict[str, Lease] = {}
+        self._leases_max = leases_max
+        self._wanted: dict[str, None] = {}
+        self._asked: set[str] = set()
+        # When subjects were last revoked, oldest first; kept for longer than any question takes.
+        self._revoked: dict[str, float] = {}
+        self._returned: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def live(self, subject_id: str, now_s: float) -> Lease | None:
+        """The subject's lease if it may be used at `now_s`; past its half, it becomes wanted."""
+        lease = self._leases.get(subject_id)
+        if lease is None or now_s >= lease.expires_at_s:
+            return None
+        if now_s >= lease.renew_at_s:
+            self.want(subject_id)
+        return lease
+
+    def want(self, subject_id: str) -> None:
+        """Ask for this subject's lease with the next question, unless one is under way."""
+        if subject_id not in self._asked:
+            self._wanted[subject_id] = None
+
+    @property
+    def wants(self) -> bool:
+        """Whether there is anything to ask for."""
+        return bool(self._wanted)
+
+    def take_wanted(self, count_max: int) -> tuple[str, ...]:
+        """Up to `count_max` subjects to ask for; they are wanted no more until `answered`."""
+        taken = tuple(islice(self._wanted, count_max))
+        for name in taken:
+            del self._wanted[name]
+        self.asking(taken)
+        return taken
+
+    def asking(self, subject_ids: Iterable[str]) -> None:
+        """A question about these is under way."""
+        self._asked.update(subject_ids)
+
+    def answered(self, subject_ids: Iterable[str]) -> None:
+        """The question about these has an answer, or failed: they may be asked for again."""
+        self._asked.difference_update(subject_ids)
+
+    def is_outdated(self, subject_id: str, asked_at_s: float) -> bool:
+        """Whether an answer to a question of that time must not count any more.
+
+        Answers are proved one after the other, so a revocation can overtake what was said before.
+        """
+        return self._revoked.get(subject_id, -inf) >= asked_at_s
+
+    def put(self, lease: Lease) -> None:
+        """Keep a lease in the place of an older one; beyond the limit the oldest goes back."""
+        self._give_back(self._leases.pop(lease.subject_id, None))
+        self._leases[lease.subject_id] = lease
+        if len(self._leases) > self._leases_max:
+            self._give_back(self._leases.pop(next(iter(self._leases))))
+
+    def revoke(self, subject_id: str, now_s: float) -> None:
+        """Drop a lease at once, and any that was asked for until now as soon as it comes."""
+        self._leases.pop(subject_id, None)
+        self._revoked.pop(subject_id, None)
+        self._revoked[subject_id] = now_s
+
+    def sweep(self, now_s: float) -> None:
+        """Drop what has run out, so that no key stays in memory for longer than it is lent."""
+        for name in list(self._expired(now_s)):
+            del self._leases[name]
+        while self._revoked and self._revoked[next(iter(self._revoked))] < now_s - _REVOKED_KEPT_S:
+            del self._revoked[next(iter(self._revoked))]
+
+    def take_returned(self) -> tuple[bytes, ...]:
+        """Lease ids to give back to the vault; they are forgotten here."""
+        returned, self._returned = tuple(self._returned), []
+        return returned
+
+    def clear(self) -> None:
+        """Give everything back: the validator stops."""
+        for lease in self._leases.values():
+            self._give_back(lease)
+        self._leases.clear()
+        self._wanted.clear()
+
+    def _expired(self, now_s: float) -> Iterator[str]:
+        """From the front, where the oldest are. A cell's leases have one length, so the first that
+        is alive ends the search; one that was lent for longer delays others by the difference."""
+        for name, lease in self._leases.items():
+            if lease.expires_at_s > now_s:
+                return
+            yield name
+
+    def _give_back(self, lease: Lease | None) -> None:
+        if lease is not None and len(self._returned) < _RETURNED_MAX:
+            self._returned.append(lease.lease_id)

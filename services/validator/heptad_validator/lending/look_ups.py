@@ -1,0 +1,85 @@
+"""When a replay could be one that this validator cannot know of, the ledger is asked.
+
+Two cases (docs/spec/mesh.md, "Replay"): a request that an earlier life of this validator may have
+admitted, and one of a subject whose first validator is another. An earlier life may have admitted
+whatever was signed until its end, by a clock that may have run ahead by the tolerated skew; so in
+the first 30 s after a restart every request is looked up.
+"""
+
+from typing import Final
+
+from heptad.crypto.requests import SignedRequest
+from heptad.model.canonical import MalformedError
+from heptad.model.entry import Outcome
+from heptad.model.lending import LookUpRequest, RequestFound
+from heptad.model.problems import Problem
+from heptad.wire.convert.entry import decode_entry
+from heptad_validator.lending.desk import Vault
+from heptad_validator.policy import Policy, judge
+from heptad_validator.tickets import Ticket
+
+ANSWER_S_MAX: Final = 5.0
+
+
+class LookUps:
+    """Asks the ledger for requests of other lives and other validators."""
+
+    def __init__(self, *, vault: Vault, policy: Policy) -> None:
+        self._vault = vault
+        self._policy = policy
+        self._iat_s_known = 0
+        self._fence_index = 0
+
+    def follow_former_life(self, *, start_s: int, skew_s_max: int, fence_index: int) -> None:
+        """There was an earlier life; the log up to `fence_index` holds all that it admitted."""
+        self._iat_s_known = start_s + skew_s_max + 1
+        self._fence_index = fence_index
+
+    def is_needed(self, request: SignedRequest, *, is_home: bool) -> bool:
+        """Whether somebody else may have admitted this request."""
+        return not is_home or request.iat < self._iat_s_known
+
+    async def find(
+        self, request: SignedRequest, *, request_id: bytes, subject_id: str
+    ) -> RequestFound | None:
+        """Where the log has the request, or None. `subject_id` is empty for a registration.
+
+        Raises: Problem `vault_unavailable`, `overloaded`.
+        """
+        was_before = request.iat < self._iat_s_known
+        question = LookUpRequest(
+            request_id=request_id,
+            subject_id=subject_id,
+            applied_size_min=self._fence_index if was_before else 0,
+        )
+        answer = await self._vault.ask(question, timeout_s=ANSWER_S_MAX)
+        if not isinstance(answer, RequestFound):
+            raise Problem(
+                "vault_unavailable", "the ledger answered another question", retry_after_s=1
+            )
+        return answer if answer.found else None
+
+    def ticket(self, request: SignedRequest, *, request_id: bytes, found: RequestFound) -> Ticket:
+        """The stored outcome as a ticket that is committed already.
+
+        Raises: Problem `vault_unavailable` if the ledger sent no entry that can be read.
+        """
+        try:
+            entry = decode_entry(found.entry)
+        except MalformedError as error:
+            detail = f"the ledger sent no entry: {error}"
+            raise Problem("vault_unavailable", detail, retry_after_s=1) from error
+        denied_code = ""
+        if entry.outcome is Outcome.DENIED:
+            verdict = judge(request.svc, request.act, policy=self._policy)
+            denied_code = verdict.denied_code or "action_not_allowed"
+        ticket = Ticket(
+            request_id=request_id,
+            claims_digest=found.claims_digest,
+            exp_s=request.exp,
+            time_ms=entry.time_ms,
+            outcome=entry.outcome,
+            denied_code=denied_code,
+        )
+        ticket.settle(found.index)
+        return ticket

@@ -1,0 +1,138 @@
+"""A validator's life, from the number that it takes to the leases that it gives back.
+
+    incarnation made durable → links → fence committed, cell's keys there → ready
+    → … → nothing new → what waits goes its way → leases returned → last batch committed → stop
+
+The incarnation is on disk before anything is built that could send a batch.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from heptad.model.answers import ValidatorStatus
+from heptad.observability import catalogue
+from heptad.runtime.config.validator import ValidatorConfig
+from heptad.runtime.service_kind import Context, ServiceKind
+from heptad.wire.convert.validator import SERVICE
+from heptad_validator.clock import Clock, SystemClock
+from heptad_validator.dispatching.incarnation import IncarnationFile
+from heptad_validator.service import ROLES, ValidatorDoor
+from heptad_validator.wiring import put_together
+
+STREAM_ITEMS_MAX: Final = 10_000
+"""Items of one stream that may be in flight; then it is read from no more."""
+
+_POLL_S: Final = 0.02
+
+
+class ValidatorService:
+    """One validator process; `heptad.runtime.service` drives it."""
+
+    def __init__(self, context: Context[ValidatorConfig], *, clock: Clock) -> None:
+        """Take a new incarnation, put the parts together, and add the door to the server.
+
+        Raises: IncarnationFault, KeyFileError.
+        """
+        self._context = context
+        self._file = IncarnationFile(context.data)
+        self._started_ms = clock.now_ms()
+        self._had_former_life = self._file.last() is not None
+        incarnation = self._file.begin(now_ms=self._started_ms)
+        self._validator = put_together(context, incarnation=incarnation, clock=clock)
+        door = ValidatorDoor(
+            admission=self._validator.admission,
+            registrar=self._validator.registrar,
+            statements=self._validator.statements,
+            window=self._validator.parts.window,
+            read_status=self.status,
+            stream_items_max=STREAM_ITEMS_MAX,
+        )
+        door.register(context.server)
+        self._export_metrics()
+
+    async def start(self) -> None:
+        """Connect, fence off what an earlier life may have left, and get the cell's keys."""
+        context, validator = self._context, self._validator
+        dispatcher = validator.parts.dispatcher
+        dispatcher.begin(validator.links)
+        for link in validator.links:
+            context.tasks.spawn(f"link {link.replica_id}", link.run())
+        context.tasks.spawn("link vault", validator.vault.run())
+        context.tasks.spawn("heartbeat", validator.heartbeat.run())
+        fence = await dispatcher.fenced()
+        if self._had_former_life or dispatcher.knows_former_life:
+            validator.parts.look_ups.follow_former_life(
+                start_s=self._started_ms // 1000,
+                skew_s_max=context.cell.limits.clock_skew_s_max,
+                fence_index=fence.first_index,
+            )
+        context.log.info(
+            "incarnation_fenced", incarnation=fence.incarnation, log_size=fence.first_index
+        )
+        while not validator.parts.recorder.has_keys:  # noqa: ASYNC110  once in a life
+            await asyncio.sleep(_POLL_S)
+
+    async def drain(self) -> None:
+        """Refuse what is new, finish what is under way, give the leases back."""
+        validator = self._validator
+        validator.admission.drain()
+        while validator.admission.waiting or validator.registrar.waiting:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_S)
+        validator.parts.book.clear()
+        validator.vault.give_back(validator.parts.book.take_returned())
+        validator.vault.give_back(validator.parts.slots.clear())
+        await validator.vault.written()
+        await validator.parts.dispatcher.drained()
+
+    async def stop(self) -> None:
+        """End all links, and let another process have the incarnation."""
+        await self._context.tasks.close()
+        self._validator.verifier.close()
+        self._file.close()
+
+    def status(self) -> ValidatorStatus:
+        """How this validator is."""
+        parts = self._validator.parts
+        return ValidatorStatus(
+            validator=self._context.number,
+            incarnation=parts.dispatcher.incarnation,
+            sequence=parts.dispatcher.next_sequence,
+            pending=parts.dispatcher.records_pending,
+            replicas_connected=sum(link.is_connected for link in self._validator.links),
+            vault_connected=self._validator.vault.is_connected,
+            leases=len(parts.book),
+        )
+
+    def _export_metrics(self) -> None:
+        metrics, parts, links = self._context.metrics, self._validator.parts, self._validator.links
+
+        def one(value: float) -> Mapping[tuple[str, ...], float]:
+            return {(): float(value)}
+
+        metrics.read(catalogue.REQUESTS_IN_FLIGHT, lambda: one(parts.dispatcher.records_pending))
+        metrics.read(
+            catalogue.BATCHES_OUTSTANDING, lambda: one(parts.dispatcher.batches_outstanding)
+        )
+        metrics.read(catalogue.LEASES_HELD, lambda: one(len(parts.book)))
+        metrics.read(
+            catalogue.PEER_CONNECTED,
+            lambda: {(link.replica_id,): float(link.is_connected) for link in links},
+        )
+        metrics.read(
+            catalogue.PEER_RECONNECTS_TOTAL,
+            lambda: {(link.replica_id,): float(max(0, link.connections - 1)) for link in links},
+        )
+
+
+async def build(context: Context[ValidatorConfig]) -> ValidatorService:
+    """The hook of `heptad.runtime.service`."""
+    return ValidatorService(context, clock=SystemClock())
+
+
+KIND: Final = ServiceKind(
+    config=ValidatorConfig,
+    build=build,
+    roles=ROLES,
+    services=(SERVICE,),
+)

@@ -1,0 +1,226 @@
+"""Puts a validator together: the one place where its parts learn of each other.
+
+Nothing here decides anything. Limits that all members share come from the cell, paces and bounds of
+this process from its own configuration.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.crypto.verifier import BatchVerifier
+from heptad.model.ids import ValidatorNumber
+from heptad.model.lending import Revoked
+from heptad.runtime.config.cell import Cell
+from heptad.runtime.config.validator import ValidatorConfig
+from heptad.runtime.group import member_number
+from heptad.runtime.service_kind import Context
+from heptad.runtime.vkeys import cell_policy
+from heptad_validator.admission import Admission, Queues
+from heptad_validator.clock import Clock
+from heptad_validator.dispatching.batching import Batcher, BatchLimits
+from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
+from heptad_validator.dispatching.replica_links import ReplicaLink
+from heptad_validator.dispatching.submission import Submission
+from heptad_validator.heartbeat import Heartbeat
+from heptad_validator.lending.desk import Home, LeaseDesk
+from heptad_validator.lending.evidence import EvidenceVerifier
+from heptad_validator.lending.leases import LeaseBook
+from heptad_validator.lending.look_ups import LookUps
+from heptad_validator.lending.slots import SlotStock
+from heptad_validator.lending.vault_link import VaultLink
+from heptad_validator.measures import ValidatorMeasures
+from heptad_validator.memory.limits import SubjectLimits
+from heptad_validator.memory.recent_answers import RecentAnswers
+from heptad_validator.memory.replay import ReplayWindow
+from heptad_validator.parts import Parts, Rules
+from heptad_validator.recording import Recorder
+from heptad_validator.registration import Registrar
+from heptad_validator.statements import Statements
+from heptad_validator.waiting import CommitWaits, LeaseQueue
+
+VAULT_MESSAGE_BYTES_MAX: Final = 16 << 20
+"""An answer with 256 leases and their proofs is about 1 MiB."""
+
+LEASE_WAIT_S_MAX: Final = 2.5
+LEASE_WAITS_MAX: Final = 10_000
+RECENT_ANSWERS_MAX: Final = 50_000
+
+CHUNK: Final = 128
+CHUNK_ON_ONE_CORE: Final = 64
+"""Below the size from which the verifier asks for a second thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """A validator, put together and not yet started."""
+
+    parts: Parts
+    verifier: BatchVerifier
+    vault: VaultLink
+    links: tuple[ReplicaLink, ...]
+    admission: Admission
+    registrar: Registrar
+    statements: Statements
+    heartbeat: Heartbeat
+
+
+def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: Clock) -> Validator:
+    """The validator that `context` describes, in this life. Raises: KeyFileError."""
+    cell, config = context.cell, context.config
+    rules, home = rules_of(cell, config), _home(context)
+    measures = ValidatorMeasures(metrics=context.metrics, log=context.log)
+    recorder = Recorder(validator=ValidatorNumber(context.number))
+    book = LeaseBook(leases_max=config.leases_max)
+    window = ReplayWindow(entries_max=config.replay_entries_max)
+    submission = _submission(context, incarnation)
+    dispatcher = _dispatcher(context, submission, clock, measures)
+    dispatcher.on_committed = window.committed
+    vault, desk = _vault_and_desk(context, book, recorder, home, clock)
+    parts = Parts(
+        rules=rules,
+        home=home,
+        clock=clock,
+        window=window,
+        recent=RecentAnswers(period_ms=config.answer_cache_ms, size_max=RECENT_ANSWERS_MAX),
+        limits=SubjectLimits(per_minute_max=cell.limits.subject_requests_per_minute_max),
+        book=book,
+        desk=desk,
+        slots=SlotStock(vault=vault, clock=clock, lease_s_max=home.lease_s_max),
+        look_ups=LookUps(vault=vault, policy=rules.policy),
+        recorder=recorder,
+        dispatcher=dispatcher,
+    )
+    verifier = BatchVerifier()
+    admission = Admission(parts, verifier=verifier, queues=_queues(config))
+    registrar = Registrar(parts, admission=admission)
+    return Validator(
+        parts=parts,
+        verifier=verifier,
+        vault=vault,
+        links=_links(context, submission, dispatcher),
+        admission=admission,
+        registrar=registrar,
+        statements=Statements(clock=clock, window=window, recorder=recorder, dispatcher=dispatcher),
+        heartbeat=Heartbeat(
+            parts, admission=admission, registrar=registrar, vault=vault, measures=measures
+        ),
+    )
+
+
+def rules_of(cell: Cell, config: ValidatorConfig) -> Rules:
+    """What this cell asks of requests."""
+    return Rules(
+        origin=cell.origin,
+        cell_code=cell.code,
+        request_bytes_max=cell.limits.request_bytes_max,
+        skew_s_max=cell.limits.clock_skew_s_max,
+        lifetime_s_max=cell.limits.request_lifetime_s_max,
+        policy={service.id: frozenset(service.actions) for service in cell.services},
+        open_registration=cell.open_registration,
+        chunk=CHUNK if config.verify_threads > 1 else CHUNK_ON_ONE_CORE,
+    )
+
+
+def batch_limits_of(cell: Cell, config: ValidatorConfig) -> BatchLimits:
+    """When a batch closes: the cell's limits are hard, the validator's own are wishes."""
+    return BatchLimits(
+        records_max=cell.limits.batch_records_max,
+        bytes_target=config.batch_bytes_target,
+        bytes_max=cell.limits.batch_bytes_max,
+        age_s_max=config.batch_age_ms_max / 1000,
+    )
+
+
+def _home(context: Context[ValidatorConfig]) -> Home:
+    cell = context.cell
+    return Home(
+        number=context.number,
+        validators=tuple(member_number(member.id) for member in cell.validators),
+        lease_s_max=cell.limits.lease_s_max,
+    )
+
+
+def _queues(config: ValidatorConfig) -> Queues:
+    return Queues(
+        for_lease=LeaseQueue(count_max=LEASE_WAITS_MAX, wait_s_max=LEASE_WAIT_S_MAX),
+        for_commit=CommitWaits(wait_s_max=config.commit_wait_ms_max / 1000),
+    )
+
+
+def _submission(context: Context[ValidatorConfig], incarnation: int) -> Submission:
+    return Submission(
+        validator=ValidatorNumber(context.number),
+        origin=context.cell.origin,
+        incarnation=incarnation,
+        fault_count=context.cell.fault_count,
+        resend_s=context.config.batch_resend_ms / 1000,
+        sign=load_service_key(context.keys / KeyRole.BATCH.file_name).sign,
+    )
+
+
+def _dispatcher(
+    context: Context[ValidatorConfig],
+    submission: Submission,
+    clock: Clock,
+    measures: ValidatorMeasures,
+) -> Dispatcher:
+    config = context.config
+    return Dispatcher(
+        batcher=Batcher(batch_limits_of(context.cell, config)),
+        submission=submission,
+        bounds=Bounds(
+            batches_outstanding_max=config.batches_outstanding_max,
+            records_max=config.requests_in_flight_max,
+            stuck_s=config.commit_wait_ms_max / 1000,
+        ),
+        fault_count=context.cell.fault_count,
+        clock=clock,
+        measures=measures,
+        log=context.log,
+    )
+
+
+def _links(
+    context: Context[ValidatorConfig], submission: Submission, dispatcher: Dispatcher
+) -> tuple[ReplicaLink, ...]:
+    return tuple(
+        ReplicaLink(
+            replica_id=replica.id,
+            channel=context.open_channel(replica.id),
+            submission=submission,
+            received=dispatcher.received,
+        )
+        for replica in context.cell.replicas
+    )
+
+
+def _vault_and_desk(
+    context: Context[ValidatorConfig],
+    book: LeaseBook,
+    recorder: Recorder,
+    home: Home,
+    clock: Clock,
+) -> tuple[VaultLink, LeaseDesk]:
+    cell = context.cell
+
+    def revoke(revoked: Revoked) -> None:
+        for subject_id in revoked.subject_ids:
+            book.revoke(subject_id, clock.monotonic_s())
+
+    vault = VaultLink(
+        channel=context.open_channel(cell.ledger.id, message_bytes_max=VAULT_MESSAGE_BYTES_MAX),
+        on_keys=recorder.use,
+        on_revoked=revoke,
+    )
+    evidence = EvidenceVerifier(
+        origin=cell.origin,
+        cell_code=cell.code,
+        policy=cell_policy(cell),
+        keys_max=context.config.leases_max,
+    )
+    desk = LeaseDesk(
+        book=book, vault=vault, evidence=evidence, home=home, clock=clock, log=context.log
+    )
+    vault.on_connected = desk.poke
+    return vault, desk
