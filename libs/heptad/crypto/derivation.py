@@ -19,8 +19,8 @@ ROW_KEY_BYTES: Final = 16
 
 _LEASE: Final = b"heptad/v1/lease"
 _INDEX: Final = b"heptad/v1/index"
-_ROW: Final = b"heptad/v1/row"
-_MASK: Final = b"heptad/v1/mask"
+ROW_PURPOSE: Final = b"heptad/v1/row"
+MASK_PURPOSE: Final = b"heptad/v1/mask"
 
 
 def lease_key(*, slot_key: bytes, lease_id: bytes) -> bytes:
@@ -37,7 +37,7 @@ def subject_index_key(slot_key: bytes) -> bytes:
 
 def subject_row_key(*, index_key: bytes, row: int) -> bytes:
     """The 16-byte database key of a subject's row number `row` (0, 1, 2 …) in `by_subject`."""
-    return _derive(index_key, _ROW, row.to_bytes(8, "big"), ROW_KEY_BYTES)
+    return _derive(index_key, ROW_PURPOSE, row.to_bytes(8, "big"), ROW_KEY_BYTES)
 
 
 def lease_mask(*, index_key: bytes, entry_index: int) -> bytes:
@@ -45,7 +45,7 @@ def lease_mask(*, index_key: bytes, entry_index: int) -> bytes:
 
     Many records share a lease; unmasked, their lease id would link them for ever.
     """
-    return _derive(index_key, _MASK, entry_index.to_bytes(8, "big"), LEASE_ID_BYTES)
+    return _derive(index_key, MASK_PURPOSE, entry_index.to_bytes(8, "big"), LEASE_ID_BYTES)
 
 
 def request_ref(*, cell_index_key: bytes, request_id: str) -> bytes:
