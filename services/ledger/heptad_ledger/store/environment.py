@@ -28,6 +28,7 @@ TABLES: Final = (
     "tile",
     "by_subject",
     "by_request",
+    "recent",
     "by_time",
     "by_service",
     "checkpoint",

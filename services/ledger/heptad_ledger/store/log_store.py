@@ -8,7 +8,7 @@ the tiles, which finds a file that was copied or repaired badly before anything 
 `write` and `publish` belong to one thread. `snapshot` may be used from any.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +21,13 @@ from heptad.transparency.merkle import HASH_BYTES
 from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.private_tables import PrivateTables, PutRows, Rows
 from heptad_ledger.store.snapshot import Duplicate, Snapshot
 from heptad_ledger.store.state import AppliedState
 from heptad_ledger.store.wave import Wave, pack_index, unpack_index
 
 SCHEMA: Final = b"1"
 _LEVELS_MAX: Final = 8
-
-_Rows = Sequence[tuple[bytes, bytes]]
 
 
 class EdgeTiles:
@@ -57,9 +56,15 @@ class LogStore:
     """The open store of one cell's log."""
 
     def __init__(
-        self, environment: Environment, *, state: AppliedState, edge_tiles: EdgeTiles
+        self,
+        environment: Environment,
+        *,
+        state: AppliedState,
+        edge_tiles: EdgeTiles,
+        private: PrivateTables,
     ) -> None:
         self._environment = environment
+        self._private = private
         self.state = state
         """The last durable state."""
         self.edge_tiles = edge_tiles
@@ -74,14 +79,15 @@ class LogStore:
         environment = Environment(folder, map_bytes_max=map_bytes_max)
         try:
             _begin(environment, origin=origin, genesis=genesis)
+            private = PrivateTables(environment)
             with environment.reading() as transaction:
-                snapshot = Snapshot(transaction, environment)
+                snapshot = Snapshot(transaction, environment, private.view())
                 state = snapshot.state()
                 edge_tiles = _checked_edge(snapshot, state)
         except BaseException:
             environment.close()
             raise
-        return cls(environment, state=state, edge_tiles=edge_tiles)
+        return cls(environment, state=state, edge_tiles=edge_tiles, private=private)
 
     def close(self) -> None:
         """Close the files; every snapshot must have ended."""
@@ -90,26 +96,48 @@ class LogStore:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """A consistent view. Keep it short: while it is open, freed pages are not used again."""
+        recent = self._private.view()
         with self._environment.reading() as transaction:
-            yield Snapshot(transaction, self._environment)
+            yield Snapshot(transaction, self._environment, recent)
 
     def write(self, wave: Wave) -> tuple[Duplicate, ...]:
         """Make a wave durable; return the later copies of requests that it brought.
 
         Raises: StoreFullError, StoreDamagedError; then nothing has changed.
         """
-        with self._environment.writing() as transaction:
-            self._put_log(transaction, wave)
-            self._put_private(transaction, wave)
-            duplicates = self._put_requests(transaction, wave.by_request)
-            for stated in wave.stated:
-                transaction.delete(stated, db=self._environment.table("duplicate"))
-            state = replace(wave.state, duplicates=self.state.duplicates + len(duplicates))
-            transaction.put(b"state", state.encode(), db=self._environment.table("meta"))
+        put: PutRows | None = None
+        try:
+            with self._environment.writing() as transaction:
+                self._put_log(transaction, wave)
+                self._append(transaction, "sealed", wave.sealed)
+                self._put(transaction, "subject", wave.subjects)
+                settled = self._private.settle(transaction, wave.by_request)
+                put = self._private.put(
+                    transaction,
+                    by_subject=wave.by_subject,
+                    by_request=settled.first,
+                    first_index=self.state.size,
+                    until_index=wave.state.size,
+                )
+                state = self._put_state(transaction, wave, settled.later)
+        except BaseException:
+            if put is not None:
+                self._private.undone(put)
+            raise
+        self._private.written(put)
         self.state = state
         for level, index in sorted(wave.tiles):
             self.edge_tiles.replace(level, index, wave.tiles[level, index])
-        return duplicates
+        return tuple(Duplicate(unpack_index(row[0]), unpack_index(row[1])) for row in settled.later)
+
+    def settle(self) -> None:
+        """Put all rows that wait into their tables, so that rows can be deleted from there.
+
+        Raises: StoreFullError, StoreDamagedError.
+        """
+        with self._environment.writing() as transaction:
+            put = self._private.merge_all(transaction, until_index=self.state.size)
+        self._private.written(put)
 
     def publish(self, size: int, note: bytes) -> None:
         """Keep a checkpoint: when this returns it is durable, and may be served.
@@ -136,7 +164,7 @@ class LogStore:
             (pack_index(span.time_ms) + pack_index(span.first_index), pack_index(span.end_index))
             for span in wave.spans
         ]
-        self._append(transaction, "by_time", spans)
+        self._put(transaction, "by_time", spans)
         postings = [
             (
                 posting.service + b"\0" + pack_index(posting.first_index),
@@ -146,30 +174,20 @@ class LogStore:
         ]
         self._put(transaction, "by_service", postings)
 
-    def _put_private(self, transaction: lmdb.Transaction, wave: Wave) -> None:
-        self._append(transaction, "sealed", wave.sealed)
-        self._put(transaction, "by_subject", sorted(wave.by_subject))
-        self._put(transaction, "subject", wave.subjects)
-
-    def _put_requests(self, transaction: lmdb.Transaction, rows: _Rows) -> tuple[Duplicate, ...]:
-        """File requests under their lowest index; queue what is a later copy."""
-        first = dict(reversed(rows))
-        table = self._environment.table("by_request")
-        with transaction.cursor(table) as cursor:
-            _, added = cursor.putmulti(sorted(first.items()), overwrite=False)
-        if added == len(rows):
-            return ()
-        kept = ((index, transaction.get(ref, db=table)) for ref, index in rows)
-        later = [(index, bytes(lowest or b"")) for index, lowest in kept if lowest != index]
+    def _put_state(self, transaction: lmdb.Transaction, wave: Wave, later: Rows) -> AppliedState:
         self._append(transaction, "duplicate", later)
-        return tuple(Duplicate(unpack_index(row[0]), unpack_index(row[1])) for row in later)
+        for stated in wave.stated:
+            transaction.delete(stated, db=self._environment.table("duplicate"))
+        state = replace(wave.state, duplicates=self.state.duplicates + len(later))
+        transaction.put(b"state", state.encode(), db=self._environment.table("meta"))
+        return state
 
-    def _put(self, transaction: lmdb.Transaction, table: str, rows: _Rows) -> None:
+    def _put(self, transaction: lmdb.Transaction, table: str, rows: Rows) -> None:
         if rows:
             with transaction.cursor(self._environment.table(table)) as cursor:
                 cursor.putmulti(rows)
 
-    def _append(self, transaction: lmdb.Transaction, table: str, rows: _Rows) -> None:
+    def _append(self, transaction: lmdb.Transaction, table: str, rows: Rows) -> None:
         """Put rows behind all that are there, which fills pages to the brim."""
         if rows:
             with transaction.cursor(self._environment.table(table)) as cursor:

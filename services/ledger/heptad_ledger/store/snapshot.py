@@ -15,6 +15,7 @@ from heptad.transparency.errors import TileUnreadableError
 from heptad.transparency.merkle import HASH_BYTES
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.recent import RecentView
 from heptad_ledger.store.state import AppliedState
 from heptad_ledger.store.wave import ServicePosting, TimeSpan, pack_index, unpack_index
 
@@ -35,9 +36,14 @@ class Snapshot:
     Where a row must be there and is not, the store is damaged: StoreDamagedError.
     """
 
-    def __init__(self, transaction: lmdb.Transaction, environment: Environment) -> None:
+    def __init__(
+        self, transaction: lmdb.Transaction, environment: Environment, recent: RecentView
+    ) -> None:
+        """Read in `transaction`; `recent` was taken before it began."""
         self._transaction = transaction
         self._environment = environment
+        self._recent = recent
+        self._size: int | None = None
 
     def state(self) -> AppliedState:
         """Where the ledger stood."""
@@ -106,11 +112,13 @@ class Snapshot:
 
     def subject_row(self, row_key: bytes) -> int | None:
         """The index that a row of `by_subject` holds."""
-        return _index(self._get("by_subject", row_key))
+        found = self._get("by_subject", row_key)
+        return _index(found or self._seen(self._recent.subject_row(row_key)))
 
     def request(self, request_ref: bytes) -> int | None:
         """The lowest index of a request."""
-        return _index(self._get("by_request", request_ref))
+        found = self._get("by_request", request_ref)
+        return _index(found or self._seen(self._recent.request(request_ref)))
 
     def subject(self, row_key: bytes) -> bytes | None:
         """A row of the registry."""
@@ -149,6 +157,14 @@ class Snapshot:
     def _get(self, table: str, key: bytes) -> bytes | None:
         value = self._transaction.get(key, db=self._environment.table(table))
         return None if value is None else bytes(value)
+
+    def _seen(self, packed_index: bytes | None) -> bytes | None:
+        """An index out of the recent rows, unless it came after this snapshot."""
+        if packed_index is None:
+            return None
+        if self._size is None:
+            self._size = self.state().size
+        return packed_index if unpack_index(packed_index) < self._size else None
 
     def _cursor(self, table: str) -> lmdb.Cursor:
         return self._transaction.cursor(self._environment.table(table))

@@ -1,0 +1,189 @@
+"""From committed blocks to one write transaction: leaves, tiles, head, private rows.
+
+Every hash is computed here again, level by level over whole blocks, and must lead to the head that
+the block carries and a quorum has certified. If it does not, more replicas are faulty than the
+group can stand, or this program is wrong: nothing is written, and nothing after it ever will be.
+
+The cost of an entry must not depend on how many there are. So the right edge and the last tile of
+each level stay in memory (no reads), rows are put in sorted runs, and what an entry costs in LMDB
+falls with the size of a wave: a page that is touched once for ten rows is written once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from heptad.model.batch import Batch
+from heptad.model.canonical import MalformedError
+from heptad.model.entry import Kind
+from heptad.model.problems import Problem
+from heptad.transparency.merkle import CompactRange, leaf_hashes
+from heptad.transparency.tiled_tree import append_leaves
+from heptad.wire.convert.entry import decode_entry
+from heptad.wire.convert.entry_facts import decode_duplicate, entry_facts
+from heptad_ledger.chain import CheckedBlock
+from heptad_ledger.errors import FollowRefusedError, StoreError
+from heptad_ledger.filing import Filer, WaveFiling
+from heptad_ledger.store import (
+    AppliedState,
+    Duplicate,
+    LogStore,
+    ServicePosting,
+    Snapshot,
+    TimeSpan,
+    Wave,
+)
+from heptad_ledger.store.wave import pack_index
+
+SERVICE_CHARACTERS_MAX: Final = 64
+"""Services with longer names, or with other than printable ASCII, are not indexed."""
+
+
+class HeadContradictedError(FollowRefusedError):
+    """A quorum certified a head that these entries do not have: an alarm, not a lie of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a wave has led to. `heads` are (size, root) after each of its blocks."""
+
+    state: AppliedState
+    heads: Sequence[tuple[int, bytes]]
+    duplicates: Sequence[Duplicate]
+    stated: int
+
+
+class Applier:
+    """Applies blocks to the store, in the one thread that writes to it."""
+
+    def __init__(self, store: LogStore, filer: Filer) -> None:
+        self._store = store
+        self._filer = filer
+
+    def apply(self, blocks: Sequence[CheckedBlock]) -> Applied:
+        """Make one wave of blocks durable; they follow the store's state without a gap.
+
+        Raises: HeadContradictedError, StoreFullError, StoreDamagedError; then nothing has changed.
+        """
+        try:
+            with self._store.snapshot() as snapshot:
+                draft = _WaveDraft(self._store, snapshot, self._filer.begin(snapshot))
+                for block in blocks:
+                    draft.add(block)
+            duplicates = self._store.write(draft.wave())
+        except (FollowRefusedError, StoreError):
+            # The filer counted rows that were never written.
+            self._filer.forget()
+            raise
+        return Applied(self._store.state, draft.heads, duplicates, len(draft.stated))
+
+
+class _WaveDraft:
+    """Gathers one wave."""
+
+    def __init__(self, store: LogStore, snapshot: Snapshot, filing: WaveFiling) -> None:
+        self._before = store.state
+        self._snapshot = snapshot
+        self._filing = filing
+        self._edge: CompactRange = store.state.edge
+        self._edge_tiles = store.edge_tiles.copy()
+        self._last: CheckedBlock | None = None
+        self._leaves: list[tuple[bytes, bytes]] = []
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self._spans: list[TimeSpan] = []
+        self._postings: list[ServicePosting] = []
+        self.stated: list[bytes] = []
+        self.heads: list[tuple[int, bytes]] = []
+
+    def add(self, block: CheckedBlock) -> None:
+        """Add the next block. Raises: HeadContradictedError."""
+        first_index = index = self._edge.size
+        hashes: list[bytes] = []
+        for batch in block.batches:
+            if batch.header.count:
+                hashes += self._add_batch(batch, index)
+                index += batch.header.count
+        self._grow(hashes)
+        root = self._edge.root()
+        if (self._edge.size, root) != (block.head.size, block.head.root):
+            raise HeadContradictedError(
+                f"block of height {block.height}: {self._edge.size} entries with root {root.hex()},"
+                f" its head says {block.head.size} with {block.head.root.hex()}"
+            )
+        if index > first_index:
+            self._spans.append(TimeSpan(block.time_ms, first_index, index))
+        self.heads.append((index, root))
+        self._last = block
+
+    def wave(self) -> Wave:
+        """All of it, ready to be written."""
+        assert self._last is not None, "a wave has at least one block"
+        rows = self._filing.rows
+        state = replace(
+            self._before,
+            height=self._last.height,
+            block_id=self._last.block_id,
+            time_ms=self._last.time_ms,
+            edge=self._edge,
+            subjects=self._before.subjects + len(rows.subjects),
+            unfiled=self._before.unfiled + rows.unfiled,
+        )
+        return Wave(
+            state=state,
+            leaves=self._leaves,
+            tiles=self._tiles,
+            spans=self._spans,
+            postings=self._postings,
+            sealed=rows.sealed,
+            by_subject=rows.by_subject,
+            by_request=rows.by_request,
+            subjects=rows.subjects,
+            stated=self.stated,
+        )
+
+    def _add_batch(self, batch: Batch, first_index: int) -> list[bytes]:
+        entries = batch.entries()
+        facts = entry_facts(entries)
+        kinds = [kind for kind, _ in facts]
+        self._leaves.append((pack_index(first_index), batch.leaves))
+        self._postings += _postings([service for _, service in facts], first_index)
+        self._filing.add(
+            first_index=first_index, entries=entries, kinds=kinds, records=batch.sealed_records()
+        )
+        if Kind.DUPLICATE in kinds:
+            stating = (entries[at] for at, kind in enumerate(kinds) if kind == Kind.DUPLICATE)
+            self.stated += [index for entry in stating for index in self._stated_by(entry)]
+        return leaf_hashes(entries)
+
+    def _grow(self, hashes: list[bytes]) -> None:
+        append = append_leaves(before=self._edge, leaf_hashes=hashes, tiles=self._edge_tiles)
+        for tile in append.tiles:
+            self._tiles[tile.level, tile.index] = tile.hashes
+            self._edge_tiles.replace(tile.level, tile.index, tile.hashes)
+        self._edge = append.after
+
+    def _stated_by(self, entry: bytes) -> Iterator[bytes]:
+        """The packed index of the queued duplicate that an entry states; none if it is untrue."""
+        try:
+            index, first_index = decode_duplicate(decode_entry(entry).statement)
+        except (MalformedError, Problem):
+            return
+        if Duplicate(index, first_index) in self._snapshot.duplicates(
+            count_max=1, from_index=index
+        ):
+            yield pack_index(index)
+
+
+def _postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:
+    """Which entries of a batch name which service; mostly all name one."""
+    groups: dict[str, Sequence[int]] = {services[0]: range(len(services))}
+    if services.count(services[0]) != len(services):
+        named: defaultdict[str, list[int]] = defaultdict(list)
+        for offset, service in enumerate(services):
+            named[service].append(offset)
+        groups = dict(named)
+    for service, offsets in groups.items():
+        is_name = service and service.isascii() and service.isprintable()
+        if is_name and len(service) <= SERVICE_CHARACTERS_MAX:
+            yield ServicePosting(service.encode("ascii"), first_index, tuple(offsets))

@@ -1,0 +1,206 @@
+"""Filing a record: its private half, the rows that find it, and whom it registers.
+
+For each record the routing header is opened and dropped; what stays is the sealed record with its
+lease id masked, a row under a PRF of the subject's index key, and a row for the request. That is
+done to every record of the cell, so the loop is flat and what it calls works on many at a time.
+
+A validator may be evil, so nothing here may break the ledger, whatever a record holds. A record
+stays unfiled (its leaf stays, it is counted) if its header does not open, if its slot was never
+given out or is erased, if it names a slot on which nobody is registered, or registers somebody on a
+slot that is taken. So the first row of a slot is always its subject's registration.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from heptad.crypto.derivation import lease_key, subject_index_key, subject_row_key
+from heptad.crypto.errors import SealBrokenError
+from heptad.crypto.filing import RoutingFields, open_routings, stored_row
+from heptad.crypto.sealing import open_record
+from heptad.model.entry import Kind
+from heptad.vault.errors import SlotErasedError, SlotUnknownError
+from heptad.vault.tree import KeyTree
+from heptad_ledger.registry import RegistrationRefusedError, Registry
+from heptad_ledger.store import Snapshot
+from heptad_ledger.store.wave import pack_index
+
+SLOTS_REMEMBERED_MAX: Final = 200_000
+"""Index keys kept in memory, about 250 bytes each; without one a record costs 60 µs more."""
+
+NO_REQUEST: Final = bytes(16)
+"""The request reference of a record that is no request of its own (an event of a bundle)."""
+
+
+@dataclass(slots=True)
+class FiledRows:
+    """Rows for the store, by ascending index, and what was counted on the way."""
+
+    sealed: list[tuple[bytes, bytes]] = field(default_factory=list)
+    by_subject: list[tuple[bytes, bytes]] = field(default_factory=list)
+    by_request: list[tuple[bytes, bytes]] = field(default_factory=list)
+    subjects: list[tuple[bytes, bytes]] = field(default_factory=list)
+    unfiled: int = 0
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What is kept of a subject's slot: its index key, and the number of its next row."""
+
+    index_key: bytes
+    row_next: int
+
+
+class Filer:
+    """Files records, wave by wave; remembers slots that it has met. For one thread."""
+
+    def __init__(self, vault: KeyTree, registry: Registry) -> None:
+        self._vault = vault
+        self._registry = registry
+        self.slots: dict[bytes, _Slot] = {}
+        """The slots that are remembered, by their number as u64be."""
+
+    def forget(self) -> None:
+        """Drop everything remembered: after a wave that was not written, or an erasure."""
+        self.slots.clear()
+
+    def begin(self, snapshot: Snapshot) -> "WaveFiling":
+        """File one wave; `snapshot` shows the store before it."""
+        return WaveFiling(self, snapshot)
+
+    def routing_keys(self) -> dict[bytes, bytes]:
+        """All routing keys held, by their number as u32be."""
+        held = self._vault.routing_keys()
+        return {dated.key.key_id.to_bytes(4, "big"): dated.key.key for dated in held}
+
+    def slot_key(self, slot: int) -> bytes | None:
+        """The key of a slot that a subject may have; None for any other."""
+        if slot == self._registry.own_slot:
+            return None
+        try:
+            return self._vault.lookup(slot)
+        except (SlotErasedError, SlotUnknownError):
+            return None
+
+    def find(self, packed_slot: bytes, snapshot: Snapshot) -> _Slot | None:
+        """A slot that is not in `slots`, from vault and store; from then on it is remembered."""
+        slot_key = self.slot_key(int.from_bytes(packed_slot, "big"))
+        if slot_key is None:
+            return None
+        index_key = subject_index_key(slot_key)
+        known = _Slot(index_key, _row_next(snapshot, index_key))
+        while len(self.slots) >= SLOTS_REMEMBERED_MAX:
+            del self.slots[next(iter(self.slots))]
+        self.slots[packed_slot] = known
+        return known
+
+    def register(
+        self, *, entry: bytes, sealed: bytes, routing: RoutingFields, index: int
+    ) -> tuple[bytes, bytes]:
+        """The registry's row for a registering record. Raises: RegistrationRefusedError."""
+        packed_slot, lease_id, _ = routing
+        slot = int.from_bytes(packed_slot, "big")
+        slot_key = self.slot_key(slot)
+        if slot_key is None:
+            raise RegistrationRefusedError("a registration on a slot that is not there")
+        lease = lease_key(slot_key=slot_key, lease_id=lease_id)
+        try:
+            opened = open_record(sealed, entry=entry, lease=lease)
+        except SealBrokenError as error:
+            raise RegistrationRefusedError("a registration does not open") from error
+        made = self._registry.register(opened, slot=slot, slot_key=slot_key, index=index)
+        return made.row_key, made.row
+
+
+class WaveFiling:
+    """The records of one wave: `add` batch after batch, then take `rows`."""
+
+    def __init__(self, filer: Filer, snapshot: Snapshot) -> None:
+        self.rows = FiledRows()
+        self._filer = filer
+        self._snapshot = snapshot
+        self._routing_keys = filer.routing_keys()
+        self._registrations: set[bytes] = set()
+
+    def add(
+        self,
+        *,
+        first_index: int,
+        entries: Sequence[bytes],
+        kinds: Sequence[int],
+        records: Sequence[bytes],
+    ) -> None:
+        """File the records of one batch; an empty record has no private half."""
+        pairs = zip(entries, records, strict=True)
+        registering = int(Kind.SUBJECT_REGISTERED)
+        routings = open_routings(pairs, routing_keys=self._routing_keys)
+        rows, slots, find = self.rows, self._filer.slots, self._find
+        file_sealed, file_row = rows.sealed.append, rows.by_subject.append
+        file_request = rows.by_request.append
+        for offset, (routing, sealed) in enumerate(zip(routings, records, strict=True)):
+            slot = (slots.get(routing[0]) or find(routing[0])) if routing else None
+            if routing is None or slot is None:
+                rows.unfiled += bool(sealed)
+                continue
+            is_registration = kinds[offset] == registering
+            if is_registration is not (slot.row_next == 0):
+                rows.unfiled += 1
+                continue
+            index = first_index + offset
+            if is_registration and not self._register(entries[offset], sealed, routing, index):
+                continue
+            _, lease_id, request_ref = routing
+            packed = pack_index(index)
+            stored, row_key = stored_row(
+                sealed,
+                lease_id=lease_id,
+                index_key=slot.index_key,
+                packed_index=packed,
+                packed_row=pack_index(slot.row_next),
+            )
+            slot.row_next += 1
+            file_sealed((packed, stored))
+            file_row((row_key, packed))
+            if request_ref != NO_REQUEST:
+                file_request((request_ref, packed))
+
+    def _find(self, packed_slot: bytes) -> _Slot | None:
+        return self._filer.find(packed_slot, self._snapshot)
+
+    def _register(self, entry: bytes, sealed: bytes, routing: RoutingFields, index: int) -> bool:
+        """Register the subject of this record; tell whether the record is to be filed.
+
+        A later copy of a registration registers nobody: the lowest index wins, and a second id for
+        one request would leave data that no subject can reach. It is known as a later copy.
+        """
+        request_ref = routing[2]
+        if request_ref in self._registrations or self._snapshot.request(request_ref) is not None:
+            self.rows.by_request.append((request_ref, pack_index(index)))
+            return False
+        try:
+            row = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
+        except RegistrationRefusedError:
+            self.rows.unfiled += 1
+            return False
+        self._registrations.add(request_ref)
+        self.rows.subjects.append(row)
+        return True
+
+
+def _row_next(snapshot: Snapshot, index_key: bytes) -> int:
+    """How many rows a subject has: they are numbered from 0 without a gap, so a galloping search
+    finds the end in O(log n) look-ups and no count has to be kept where it would say something.
+    """
+
+    def exists(row: int) -> bool:
+        return snapshot.subject_row(subject_row_key(index_key=index_key, row=row)) is not None
+
+    if not exists(0):
+        return 0
+    low, high = 0, 1
+    while exists(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if exists(middle) else (low, middle)
+    return high

@@ -1,0 +1,125 @@
+"""Who is registered, and how their keys are proved: derived from the log, private on disk.
+
+A row (`heptad.crypto.registry_rows`) leads from a subject's id to its slot and to the entries that
+added its keys. It is written by the transaction that applies the registering entry, from nothing
+but that entry, its opened record and the vault, so applying the log again makes the same registry.
+
+Nothing that links a subject to its entries is readable on disk once the slot's key is destroyed:
+the row's own key is a PRF of the subject's id under the *registry key*, the slot in it is encrypted
+under that key too, and the list of entries under the subject's slot key. The registry key is the
+key of a vault slot of the ledger's own (`Registry.open` takes one and remembers its number), so it
+lives nowhere but under the vault's effaceable root. No subject is ever registered on that slot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heptad.crypto.errors import SealBrokenError
+from heptad.crypto.registration import verify_registration
+from heptad.crypto.registry_rows import (
+    KeyRow,
+    open_keys,
+    open_slot,
+    registry_row_key,
+    seal_row,
+)
+from heptad.crypto.requests import SignedRequest, parse_request
+from heptad.crypto.sealing import Opened
+from heptad.model.problems import Problem
+from heptad.model.subjects import SubjectId, subject_id
+from heptad.vault.errors import SlotErasedError
+from heptad.vault.tree import KeyTree
+from heptad_ledger.errors import LedgerError
+from heptad_ledger.store import Snapshot
+
+
+class RegistrationRefusedError(LedgerError):
+    """A registering record does not register anybody; its leaf stays. The message has no data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A registered subject: its slot, that slot's key (32 bytes), and its public keys."""
+
+    subject_id: str
+    slot: int
+    slot_key: bytes
+    keys: Sequence[KeyRow]
+
+    def __repr__(self) -> str:
+        return f"Subject(slot={self.slot})"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registration's outcome: the subject's id, and its row for the store."""
+
+    subject_id: SubjectId
+    row_key: bytes
+    row: bytes
+
+
+class Registry:
+    """Reads and makes rows. `own_slot` is the vault slot whose key is the registry key."""
+
+    def __init__(self, vault: KeyTree, *, own_slot: int, origin: str, cell_code: str) -> None:
+        self._vault = vault
+        self._registry_key = vault.lookup(own_slot)
+        self._origin = origin
+        self._cell_code = cell_code
+        self.own_slot = own_slot
+
+    def find(self, snapshot: Snapshot, subject: str) -> Subject | None:
+        """The subject of that id; None if nobody is registered under it (any more)."""
+        row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
+        row = snapshot.subject(row_key)
+        if row is None:
+            return None
+        slot = open_slot(row, registry_key=self._registry_key, subject_id=subject)
+        try:
+            slot_key = self._vault.lookup(slot)
+        except SlotErasedError:
+            return None
+        keys = open_keys(row, slot_key=slot_key, subject_id=subject)
+        return Subject(subject, slot, slot_key, keys)
+
+    def register(self, opened: Opened, *, slot: int, slot_key: bytes, index: int) -> Registered:
+        """The row of the subject whom this opened record at log index `index` registers.
+
+        The signature is checked here too, although every validator that is lent the key checks it
+        again: nobody gets a row by the word of one validator.
+        Raises: RegistrationRefusedError.
+        """
+        request = self._read(opened)
+        subject = subject_id(
+            cell_code=self._cell_code, witness=opened.witness, payload=opened.payload
+        )
+        row = seal_row(
+            registry_key=self._registry_key,
+            slot_key=slot_key,
+            subject_id=subject,
+            slot=slot,
+            keys=(KeyRow(request.kid, index, revoked=False),),
+        )
+        row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
+        return Registered(subject, row_key, row)
+
+    def subject_of(self, opened: Opened) -> SubjectId:
+        """The id of the subject whom this opened record registers.
+
+        Raises: RegistrationRefusedError.
+        """
+        self._read(opened)
+        return subject_id(cell_code=self._cell_code, witness=opened.witness, payload=opened.payload)
+
+    def _read(self, opened: Opened) -> SignedRequest:
+        try:
+            request = parse_request(opened.payload)
+            verify_registration(request)
+        except Problem as problem:
+            raise RegistrationRefusedError(f"a registration: {problem.code}") from problem
+        except SealBrokenError as error:
+            raise RegistrationRefusedError("a registration does not open") from error
+        if request.aud != self._origin:
+            raise RegistrationRefusedError("a registration for another cell")
+        return request

@@ -1,0 +1,157 @@
+"""Rows that wait before they go into their tables: nobody can tell from outside that they do."""
+
+from contextlib import contextmanager
+from hashlib import sha256
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heptad.transparency.merkle import CompactRange, leaf_hashes
+from heptad.transparency.tiled_tree import append_leaves
+from heptad.transparency.tiles import encode_entries
+from heptad_ledger.errors import StoreFullError
+from heptad_ledger.store import AppliedState, LogStore, Wave, recent
+from heptad_ledger.store.wave import pack_index
+
+GENESIS = AppliedState(0, b"\0" * 32, 0, CompactRange.empty())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_rows_wait():
+    """So few that most waves put a part of the key space into the tables."""
+    before, recent.ROWS_MAX = recent.ROWS_MAX, 40
+    yield
+    recent.ROWS_MAX = before
+
+
+def open_store(folder):
+    return LogStore.open(folder, origin="log.test", genesis=GENESIS, map_bytes_max=1 << 26)
+
+
+def ref_of(number):
+    return sha256(b"request %d" % number).digest()[:16]
+
+
+def row_key_of(index):
+    return sha256(b"row %d" % index).digest()[:16]
+
+
+def wave_of(store, requests):
+    """One entry for each request's number."""
+    first = store.state.size
+    entries = [b"e" for _ in requests]
+    append = append_leaves(
+        before=store.state.edge, leaf_hashes=leaf_hashes(entries), tiles=store.edge_tiles
+    )
+    rows = list(enumerate(requests, start=first))
+    return Wave(
+        state=AppliedState(store.state.height + 1, bytes(32), 0, append.after),
+        leaves=[(pack_index(first), encode_entries(entries))] if entries else [],
+        tiles={(tile.level, tile.index): tile.hashes for tile in append.tiles},
+        by_subject=[(row_key_of(index), pack_index(index)) for index, _ in rows],
+        by_request=[(ref_of(number), pack_index(index)) for index, number in rows],
+    )
+
+
+def waiting(store):
+    """How many waves `recent` holds."""
+    environment = store._environment
+    with environment.reading() as transaction:
+        return transaction.stat(environment.table("recent"))["entries"]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    waves=st.lists(st.lists(st.integers(0, 120), max_size=30), min_size=1, max_size=12),
+    restarts=st.sets(st.integers(0, 11)),
+    settles=st.sets(st.integers(0, 11)),
+)
+def test_lookups_are_those_of_a_dictionary_whatever_has_been_merged(
+    tmp_path_factory, waves, restarts, settles
+):
+    store = open_store(tmp_path_factory.mktemp("store"))
+    folder = store._environment._folder
+    lowest, later, size = {}, [], 0
+    for number, requests in enumerate(waves):
+        found = store.write(wave_of(store, requests))
+        told = []
+        for index, request in enumerate(requests, start=size):
+            if lowest.setdefault(request, index) != index:
+                told.append((index, lowest[request]))
+        assert [(copy.index, copy.first_index) for copy in found] == told
+        later += told
+        size += len(requests)
+        if number in settles:
+            store.settle()
+            assert waiting(store) == 0
+        if number in restarts:
+            store.close()
+            store = open_store(folder)
+    with store.snapshot() as snapshot:
+        assert [snapshot.request(ref_of(n)) for n in range(121)] == [
+            lowest.get(n) for n in range(121)
+        ]
+        assert [snapshot.subject_row(row_key_of(i)) for i in range(size + 1)] == [
+            *range(size),
+            None,
+        ]
+        queued = snapshot.duplicates(count_max=1_000)
+        assert [(copy.index, copy.first_index) for copy in queued] == later
+    store.close()
+
+
+def test_recent_rows_do_not_pile_up(tmp_path):
+    store = open_store(tmp_path)
+    for number in range(200):
+        store.write(wave_of(store, range(number * 10, number * 10 + 10)))
+    assert 0 < waiting(store) <= 2 * 40
+    assert store._private._recent.count <= 40 + 20
+    store.close()
+
+
+def test_a_snapshot_keeps_what_is_merged_behind_its_back_and_sees_nothing_newer(tmp_path):
+    # given rows that wait, and a snapshot
+    store = open_store(tmp_path)
+    store.write(wave_of(store, range(10)))
+    with store.snapshot() as snapshot:
+        # when more come, all go into their tables, and again more come
+        store.write(wave_of(store, [98]))
+        assert snapshot.request(ref_of(98)) is None
+        store.settle()
+        store.write(wave_of(store, [99]))
+        # then the snapshot finds the old ones, and none of the new
+        assert [snapshot.request(ref_of(n)) for n in range(10)] == list(range(10))
+        assert snapshot.subject_row(row_key_of(9)) == 9
+        assert snapshot.request(ref_of(98)) is None
+        assert snapshot.request(ref_of(99)) is None
+        assert snapshot.subject_row(row_key_of(10)) is None
+    with store.snapshot() as snapshot:
+        assert snapshot.request(ref_of(99)) == 11
+    store.close()
+
+
+def test_rows_of_a_wave_whose_commit_failed_are_not_found_and_can_come_again(tmp_path):
+    # given a disk that is full at the very commit
+    store = open_store(tmp_path)
+    store.write(wave_of(store, [1]))
+    writing = store._environment.writing
+
+    @contextmanager
+    def failing():
+        with writing() as transaction:
+            yield transaction
+            raise StoreFullError("no space left on the device")
+
+    store._environment.writing = failing
+    with pytest.raises(StoreFullError):
+        store.write(wave_of(store, range(2, 40)))
+    # then nothing of the wave is found, and it can be written again
+    store._environment.writing = writing
+    assert store._private._recent.count == 2
+    with store.snapshot() as snapshot:
+        assert snapshot.request(ref_of(2)) is None
+    assert [(d.index, d.first_index) for d in store.write(wave_of(store, [2, 1]))] == [(2, 0)]
+    with store.snapshot() as snapshot:
+        assert snapshot.request(ref_of(2)) == 1
+    store.close()
