@@ -27,7 +27,6 @@ class BodyRule:
     media_type: str
     bytes_max: int
     too_large: str
-    seconds_max: float = BODY_S_MAX
 
 
 async def read_body(request: BaseRequest, rule: BodyRule) -> bytes:
@@ -58,15 +57,13 @@ async def read_body(request: BaseRequest, rule: BodyRule) -> bytes:
 async def _read_slowly(request: BaseRequest, rule: BodyRule) -> bytes:
     body = bytearray()
     try:
-        async with asyncio.timeout(rule.seconds_max):
+        async with asyncio.timeout(BODY_S_MAX):
             while chunk := await request.content.readany():
                 body += chunk
                 if len(body) > rule.bytes_max:
                     raise _too_large(rule, len(body))
     except TimeoutError:
-        raise Problem(
-            "body_timeout", f"the body was not there within {rule.seconds_max:g} s"
-        ) from None
+        raise Problem("body_timeout", f"the body was not there within {BODY_S_MAX:g} s") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise Problem("http_malformed", "the body's framing is broken") from None
     return bytes(body)

@@ -20,7 +20,7 @@ from heptad_gateway.problems import problem_details, problem_response
 KEEPALIVE_S: Final = 75.0
 LINE_BYTES_MAX: Final = 8_190
 HEADERS_MAX: Final = 64
-_LINGER_S: Final = 2.0
+LINGER_S: Final = 2.0
 _READ_BUFFER_BYTES: Final = 1 << 16
 
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -79,7 +79,7 @@ class GuardedServer(web.Server):
             max_line_size=LINE_BYTES_MAX,
             max_field_size=LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
-            lingering_time=_LINGER_S,
+            lingering_time=LINGER_S,
             read_bufsize=_READ_BUFFER_BYTES,
             auto_decompress=False,
         )
