@@ -32,9 +32,5 @@ class CertificateInvalidError(RuntimeRoomError):
     """A certificate does not say who its holder is in the way that this cell writes it."""
 
 
-class WriterClosedError(RuntimeRoomError):
-    """The stream's writer has been closed; nothing more can be sent through it."""
-
-
 class SupervisionFault(RuntimeRoomError):  # noqa: N818  the house calls machine failures "faults"
     """A service could not be kept running; the message holds the last lines of its log."""

@@ -25,13 +25,14 @@ class MetricsListener:
         self._exposition = exposition
         self._ready = ready
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str) -> int:
         """Listen on `address` and return the port. Raises: PortTakenError."""
         host, port = split_address(address)
         try:
             self._server = await asyncio.start_server(
-                self._serve, host, port, limit=_HEAD_BYTES_MAX
+                self._accept, host, port, limit=_HEAD_BYTES_MAX
             )
         except OSError as error:
             raise PortTakenError(f"cannot listen on {address}: {error.strerror}") from error
@@ -39,9 +40,17 @@ class MetricsListener:
         return bound
 
     async def stop(self) -> None:
-        """Listen no longer."""
+        """Listen no longer and drop open connections."""
         if self._server is not None:
             self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

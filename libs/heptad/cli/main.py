@@ -1,0 +1,104 @@
+"""`heptad …`: one table of commands, each imported only when it is called.
+
+`heptad --help` shows the table without importing a command, so it answers at once, and a command
+never pays for what another needs. A command is a module of this room, of the row's name, which
+exports either a function `command` or a typer application `app`. It runs inside `exits.told`.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import typer
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A command: its name (also the module's, `-` becoming `_`) and one line of help."""
+
+    name: str
+    help: str
+
+    @property
+    def module(self) -> str:
+        """The module that holds the command."""
+        return f"heptad.cli.{self.name.replace('-', '_')}"
+
+
+COMMANDS: Final = (
+    Row("up", "Start a whole cell on this machine; makes it if there is none."),
+    Row("down", "Stop the cell that runs in a home."),
+    Row("status", "Show how the running cell is."),
+    Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),
+    Row("keygen", "Make a key to sign requests with."),
+    Row("register", "Register a subject and its first key."),
+    Row("sign", "Sign a request and print the JWS."),
+    Row("submit", "Sign and send a request, and wait until it is recorded."),
+    Row("receipt", "Fetch the receipt of a request."),
+    Row("verify", "Check a receipt, off line."),
+    Row("simulate", "Run consensus in a simulated, hostile world."),
+    Row("bench", "Measure the running cell."),
+    Row("explain", "Explain an error code, or list them all."),
+)
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The application for this command line: the called command in full, the others by name."""
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    app = typer.Typer(
+        name="heptad",
+        help="A shared audit ledger that several authorities run together.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for row in COMMANDS:
+        if row.name == called:
+            _add(app, row)
+        elif importlib.util.find_spec(row.module) is not None:
+            app.command(row.name, help=row.help)(_only_named)
+    return app
+
+
+def _add(app: typer.Typer, row: Row) -> None:
+    if importlib.util.find_spec(row.module) is None:
+        return
+    module = importlib.import_module(row.module)
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=row.name, help=row.help)
+    else:
+        app.command(row.name, help=module.command.__doc__ or row.help)(module.command)
+
+
+def _only_named() -> None:
+    """Stands in the table for a command that this command line does not call."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from heptad.runtime.version import VERSION
+
+        print(f"heptad {VERSION}")
+        raise typer.Exit
+
+
+def _options(
+    _version_wanted: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """A shared audit ledger that several authorities run together."""
+
+
+def main() -> None:
+    """The entry point of the `heptad` command."""
+    build(sys.argv[1:])()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What `heptad up` does before it starts anything: a home, and ports that are free."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from heptad.runtime.config.cell import Cell
+from heptad.runtime.config.files import CELL_FILE, load_cell
+from heptad.runtime.errors import HomeRefusedError, PortTakenError
+from heptad.runtime.genesis import GenesisPlan, create_home
+from heptad.runtime.mesh import locked, require_ports
+from heptad.runtime.ports import DEFAULT_PORT_BASE, PortPlan, free_base
+from heptad.runtime.readdress import readdress
+
+VALIDATORS_DEFAULT = 2
+
+
+def prepare(home: Path, *, port_base: int | None, validator_count: int | None) -> Cell:
+    """Make the home if there is none, and see that every port of its cell can be bound.
+
+    `port_base` None keeps an existing home's ports (7700 for a new one), 0 takes a free block where
+    needed, any other number moves the home there. `validator_count` counts for a new home only.
+    Raises: HomeRefusedError, ConfigInvalidError, PortTakenError.
+    """
+    if not (home / CELL_FILE).exists():
+        base = _base(port_base) if port_base is not None else DEFAULT_PORT_BASE
+        plan = GenesisPlan(
+            ports=PortPlan(base), validator_count=validator_count or VALIDATORS_DEFAULT
+        )
+        create_home(home, plan, now=datetime.now(UTC))
+    with locked(home):
+        cell = load_cell(home)
+        if validator_count not in (None, len(cell.validators)):
+            raise HomeRefusedError(
+                f"{home} was made with {len(cell.validators)} validators; for another number "
+                "choose another --home"
+            )
+        return _with_ports(home, cell, port_base)
+
+
+def _with_ports(home: Path, cell: Cell, port_base: int | None) -> Cell:
+    if port_base and PortPlan(port_base).http() != cell.gateways[0].http:
+        cell = readdress(home, PortPlan(port_base))
+    try:
+        require_ports(home, cell)
+    except PortTakenError:
+        if port_base != 0:
+            raise
+        cell = readdress(home, PortPlan(_base(0)))
+    return cell
+
+
+def _base(port_base: int) -> int:
+    return port_base or free_base(start_hint=os.getpid())
