@@ -32,7 +32,7 @@ _CLAIMS_DOMAIN: Final = b"heptad/v1/claims\0"
 _NAMES: Final = ("iss", "aud", "jti", "iat", "exp", "svc", "act", "data")
 _NAME_SET: Final = frozenset(_NAMES)
 _SHAPES: Final = {
-    "iss": re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"),
+    "iss": re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}"),
     "aud": re.compile(r"[!-~]{1,255}"),
     "jti": re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     "svc": re.compile(r"[a-z0-9][a-z0-9._-]{0,63}"),

@@ -47,6 +47,17 @@ def test_a_registration_proves_possession_of_the_key(request_key: RequestKey) ->
     assert verify_registration(parse_request(raw)) == request_key.public
 
 
+@pytest.mark.parametrize("seed", [33, 158])
+def test_a_key_whose_thumbprint_begins_with_a_sign_can_register(seed: int) -> None:
+    """A thumbprint is base64url: one of 32 begins with "-" or "_"."""
+    key = Ed25519Key(seed.to_bytes(32, "big"))
+    assert key.public.kid[0] in "-_"
+
+    raw = sign_registration(key, aud="heptad.example/c1", jti=JTI, iat=1, exp=60, svc="heptad")
+
+    assert verify_registration(parse_request(raw)) == key.public
+
+
 def test_nobody_registers_a_key_that_another_one_holds(ed25519_key: Ed25519Key, sign: Sign) -> None:
     stolen = P256Key.generate().public
 
