@@ -126,7 +126,7 @@ class _WaveDraft:
             block_id=self._last.block_id,
             time_ms=self._last.time_ms,
             edge=self._edge,
-            subjects=self._before.subjects + len(rows.subjects),
+            subjects=self._before.subjects + rows.registered,
             unfiled=self._before.unfiled + rows.unfiled,
         )
         return Wave(

@@ -20,7 +20,7 @@ from heptad.crypto.filing import RoutingFields, open_routings, stored_row
 from heptad.crypto.sealing import open_record
 from heptad.model.entry import Kind
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
-from heptad.vault.tree import KeyTree
+from heptad.vault.tree import KeyTree, SlotKey
 from heptad_ledger.registry import RegistrationRefusedError, Registry
 from heptad_ledger.store import Snapshot
 from heptad_ledger.store.wave import pack_index
@@ -40,6 +40,7 @@ class FiledRows:
     by_subject: list[tuple[bytes, bytes]] = field(default_factory=list)
     by_request: list[tuple[bytes, bytes]] = field(default_factory=list)
     subjects: list[tuple[bytes, bytes]] = field(default_factory=list)
+    registered: int = 0
     unfiled: int = 0
 
 
@@ -56,7 +57,7 @@ class Filer:
 
     def __init__(self, vault: KeyTree, registry: Registry) -> None:
         self._vault = vault
-        self._registry = registry
+        self.registry = registry
         self.slots: dict[bytes, _Slot] = {}
         """The slots that are remembered, by their number as u64be."""
 
@@ -68,14 +69,9 @@ class Filer:
         """File one wave; `snapshot` shows the store before it."""
         return WaveFiling(self, snapshot)
 
-    def routing_keys(self) -> dict[bytes, bytes]:
-        """All routing keys held, by their number as u32be."""
-        held = self._vault.routing_keys()
-        return {dated.key.key_id.to_bytes(4, "big"): dated.key.key for dated in held}
-
     def slot_key(self, slot: int) -> bytes | None:
         """The key of a slot that a subject may have; None for any other."""
-        if slot == self._registry.own_slot:
+        if slot == self.registry.own_slot:
             return None
         try:
             return self._vault.lookup(slot)
@@ -96,20 +92,25 @@ class Filer:
 
     def register(
         self, *, entry: bytes, sealed: bytes, routing: RoutingFields, index: int
-    ) -> tuple[bytes, bytes]:
-        """The registry's row for a registering record. Raises: RegistrationRefusedError."""
-        packed_slot, lease_id, _ = routing
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """The registry's rows for a registering record. Raises: RegistrationRefusedError."""
+        packed_slot, lease_id, request_ref = routing
         slot = int.from_bytes(packed_slot, "big")
-        slot_key = self.slot_key(slot)
-        if slot_key is None:
+        key = self.slot_key(slot)
+        if key is None:
             raise RegistrationRefusedError("a registration on a slot that is not there")
-        lease = lease_key(slot_key=slot_key, lease_id=lease_id)
+        lease = lease_key(slot_key=key, lease_id=lease_id)
         try:
             opened = open_record(sealed, entry=entry, lease=lease)
         except SealBrokenError as error:
             raise RegistrationRefusedError("a registration does not open") from error
-        made = self._registry.register(opened, slot=slot, slot_key=slot_key, index=index)
-        return made.row_key, made.row
+        return self.registry.register(
+            opened,
+            sealed=sealed,
+            slot_key=SlotKey(slot, key),
+            request_ref=request_ref,
+            index=index,
+        )
 
 
 class WaveFiling:
@@ -119,7 +120,7 @@ class WaveFiling:
         self.rows = FiledRows()
         self._filer = filer
         self._snapshot = snapshot
-        self._routing_keys = filer.routing_keys()
+        self._routing_keys = filer.registry.routing_keys()
         self._registrations: set[bytes] = set()
 
     def add(
@@ -178,12 +179,13 @@ class WaveFiling:
             self.rows.by_request.append((request_ref, pack_index(index)))
             return False
         try:
-            row = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
+            rows = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
         except RegistrationRefusedError:
             self.rows.unfiled += 1
             return False
         self._registrations.add(request_ref)
-        self.rows.subjects.append(row)
+        self.rows.subjects += rows
+        self.rows.registered += 1
         return True
 
 

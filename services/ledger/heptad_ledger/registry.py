@@ -2,19 +2,25 @@
 
 A row (`heptad.crypto.registry_rows`) leads from a subject's id to its slot and to the entries that
 added its keys. It is written by the transaction that applies the registering entry, from nothing
-but that entry, its opened record and the vault, so applying the log again makes the same registry.
+but that entry, its record and the vault, so applying the log again makes the same registry.
 
-Nothing that links a subject to its entries is readable on disk once the slot's key is destroyed:
-the row's own key is a PRF of the subject's id under the *registry key*, the slot in it is encrypted
+Nothing that links a subject's entries is readable on disk once its slot's key is destroyed: the
+row's own key is a PRF of the subject's id under the *registry key*, the slot in it is encrypted
 under that key too, and the list of entries under the subject's slot key. The registry key is the
-key of a vault slot of the ledger's own (`Registry.open` takes one and remembers its number), so it
-lives nowhere but under the vault's effaceable root. No subject is ever registered on that slot.
+key of a vault slot of the ledger's own, so it lives nowhere but under the vault's effaceable root.
+No subject is ever registered on that slot.
+
+A registration must also be found by its request, which names no subject. If the registry key hid
+that slot, the leftovers of two tables would tie the entry to the slot, for ever. So what is kept is
+the record's own routing header as it came: it opens as long as its routing key exists, a day or
+two, and no longer than the replicas' copies of the same header do.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heptad.crypto.errors import SealBrokenError
+from heptad.crypto.filing import open_routing_box, routing_box
 from heptad.crypto.registration import verify_registration
 from heptad.crypto.registry_rows import (
     KeyRow,
@@ -28,7 +34,7 @@ from heptad.crypto.sealing import Opened
 from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectId, subject_id
 from heptad.vault.errors import SlotErasedError
-from heptad.vault.tree import KeyTree
+from heptad.vault.tree import KeyTree, SlotKey
 from heptad_ledger.errors import LedgerError
 from heptad_ledger.store import Snapshot
 
@@ -48,15 +54,6 @@ class Subject:
 
     def __repr__(self) -> str:
         return f"Subject(slot={self.slot})"
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A registration's outcome: the subject's id, and its row for the store."""
-
-    subject_id: SubjectId
-    row_key: bytes
-    row: bytes
 
 
 class Registry:
@@ -83,26 +80,50 @@ class Registry:
         keys = open_keys(row, slot_key=slot_key, subject_id=subject)
         return Subject(subject, slot, slot_key, keys)
 
-    def register(self, opened: Opened, *, slot: int, slot_key: bytes, index: int) -> Registered:
-        """The row of the subject whom this opened record at log index `index` registers.
+    def slot_of_registration(
+        self, snapshot: Snapshot, *, request_ref: bytes, entry: bytes
+    ) -> SlotKey | None:
+        """The slot of the subject whom that request has registered with that entry.
+
+        None once the routing key of its time is gone, or the subject.
+        """
+        box = snapshot.subject(self._registration_key(request_ref))
+        routing = (
+            open_routing_box(box, entry=entry, routing_keys=self.routing_keys()) if box else None
+        )
+        if routing is None:
+            return None
+        slot = int.from_bytes(routing[0], "big")
+        try:
+            return SlotKey(slot, self._vault.lookup(slot))
+        except SlotErasedError:
+            return None
+
+    def routing_keys(self) -> dict[bytes, bytes]:
+        """All routing keys held, by their number as u32be."""
+        held = self._vault.routing_keys()
+        return {dated.key.key_id.to_bytes(4, "big"): dated.key.key for dated in held}
+
+    def register(
+        self, opened: Opened, *, sealed: bytes, slot_key: SlotKey, request_ref: bytes, index: int
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """The rows of the subject whom this record at log index `index` registers.
 
         The signature is checked here too, although every validator that is lent the key checks it
         again: nobody gets a row by the word of one validator.
         Raises: RegistrationRefusedError.
         """
         request = self._read(opened)
-        subject = subject_id(
-            cell_code=self._cell_code, witness=opened.witness, payload=opened.payload
-        )
+        subject = self._name_of(opened)
         row = seal_row(
             registry_key=self._registry_key,
-            slot_key=slot_key,
+            slot_key=slot_key.key,
             subject_id=subject,
-            slot=slot,
+            slot=slot_key.slot,
             keys=(KeyRow(request.kid, index, revoked=False),),
         )
         row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
-        return Registered(subject, row_key, row)
+        return (row_key, row), (self._registration_key(request_ref), routing_box(sealed))
 
     def subject_of(self, opened: Opened) -> SubjectId:
         """The id of the subject whom this opened record registers.
@@ -110,7 +131,15 @@ class Registry:
         Raises: RegistrationRefusedError.
         """
         self._read(opened)
+        return self._name_of(opened)
+
+    def _name_of(self, opened: Opened) -> SubjectId:
         return subject_id(cell_code=self._cell_code, witness=opened.witness, payload=opened.payload)
+
+    def _registration_key(self, request_ref: bytes) -> bytes:
+        """No subject's id holds a colon."""
+        name = f"registration:{request_ref.hex()}"
+        return registry_row_key(registry_key=self._registry_key, subject_id=name)
 
     def _read(self, opened: Opened) -> SignedRequest:
         try:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.crypto.derivation import subject_row_key
-from heptad.crypto.filing import open_routings, stored_row
+from heptad.crypto.filing import open_routing_box, open_routings, routing_box, stored_row
 from heptad.crypto.sealing import Routing, RoutingKey, seal_record, to_stored
 
 KEY = RoutingKey(7, b"\x07" * 32)

@@ -1,0 +1,160 @@
+"""Frames of an evil replica: whatever it changes, the ledger refuses and nothing is written."""
+
+from dataclasses import replace
+
+import pytest
+
+from heptad.consensus.codec import decode_block, decode_proof, encode_proof, new_block
+from heptad.consensus.objects import CommitProof
+from heptad.model.batch import decode_batch, encode_batch, join_sealed
+from heptad_ledger import chain as chain_module
+from heptad_ledger.errors import FollowRefusedError
+
+
+def public(content):
+    return content, b""
+
+
+@pytest.fixture
+def frames(group):
+    """Three blocks: two batches, one, none; the first is proved by the second."""
+    first = group.batch([public(b"a"), public(b"b")]), group.batch([public(b"c")], validator=2)
+    group.commit(*first, with_proof=False)
+    group.commit(group.batch([public(b"d")]))
+    group.commit()
+    return group.frames
+
+
+def test_a_proof_at_the_last_block_proves_all_before_it(ledger, frames):
+    assert list(ledger.chain.take(frames[0])) == []
+    proven = ledger.chain.take(frames[1])
+    assert [block.height for block in proven] == [1, 2]
+    assert [block.height for block in ledger.chain.take(frames[2])] == [3]
+
+
+def changed_block(frame, **fields):
+    """The frame with another header; everything else as it was."""
+    block = decode_block(frame.block)
+    parts = {
+        "epoch": block.epoch, "round_": block.round, "height": block.height,
+        "proposer": block.proposer, "time_ms": block.time_ms, "justify": block.justify,
+        "tc": block.tc, "batches": block.batches, "control": block.control, "head": block.head,
+        "state_hash": block.state_hash,
+    }  # fmt: skip
+    return replace(frame, block=new_block(**{**parts, **fields}).encoded)
+
+
+def changed_ref(frame, **fields):
+    refs = decode_block(frame.block).batches
+    return changed_block(frame, batches=(replace(refs[0], **fields), *refs[1:]))
+
+
+def changed_batch(frame, **fields):
+    batch = replace(decode_batch(frame.batches[0]), **fields)
+    return replace(frame, batches=(encode_batch(batch), *frame.batches[1:]))
+
+
+def other_proof(frame, **fields):
+    proof = replace(decode_proof(frame.proof), **fields)
+    return replace(frame, proof=encode_proof(proof))
+
+
+LIES = {
+    "height of the frame": lambda f, g: replace(f, height=2),
+    "height of the block": lambda f, g: changed_block(f, height=2),
+    "first index": lambda f, g: replace(f, first_index=1),
+    "block cut off": lambda f, g: replace(f, block=f.block[:-1]),
+    "block with a byte more": lambda f, g: replace(f, block=f.block + b"\0"),
+    "no block": lambda f, g: replace(f, block=b""),
+    "time": lambda f, g: changed_block(f, time_ms=1),
+    "proposer": lambda f, g: changed_block(f, proposer=3),
+    "head size": lambda f, g: changed_block(f, head=replace(g.head(), size=2)),
+    "head root": lambda f, g: changed_block(f, head=replace(g.head(), root=b"\1" * 32)),
+    "state hash": lambda f, g: changed_block(f, state_hash=b"\1" * 32),
+    "control entry": lambda f, g: changed_block(f, control=(b"x",)),
+    "validator of a reference": lambda f, g: changed_ref(f, validator=2),
+    "unknown validator": lambda f, g: changed_ref(f, validator=9),
+    "incarnation of a reference": lambda f, g: changed_ref(f, incarnation=7),
+    "sequence of a reference": lambda f, g: changed_ref(f, sequence=7),
+    "digest of a reference": lambda f, g: changed_ref(f, digest=b"\1" * 32),
+    "count of a reference": lambda f, g: changed_ref(f, count=1),
+    "size of a reference": lambda f, g: changed_ref(f, size_bytes=1),
+    "a batch missing": lambda f, g: replace(f, batches=f.batches[:1]),
+    "no batches": lambda f, g: replace(f, batches=()),
+    "a batch too many": lambda f, g: replace(f, batches=(*f.batches, f.batches[0])),
+    "batches in another order": lambda f, g: replace(f, batches=f.batches[::-1]),
+    "garbage for a batch": lambda f, g: replace(f, batches=(b"x" * 50, f.batches[1])),
+    "leaves of a batch": lambda f, g: changed_batch(f, leaves=b"\0\1A\0\1b"),
+    "private halves changed": lambda f, g: changed_batch(f, sealed=join_sealed([b"x", b"y"])),
+    "private halves left out": lambda f, g: changed_batch(f, sealed=None),
+    "signature of a batch": lambda f, g: changed_batch(f, signature=b"\1" * 64),
+    "proof of another block": lambda f, g: replace(f, proof=g.frames[1].proof),
+    "proof cut off": lambda f, g: replace(f, proof=f.proof[:-1]),
+    "too few voters": lambda f, g: other_proof(
+        f, child_qc=g.certify(decode_proof(f.proof).child, voters=range(4))
+    ),
+    "votes for another block": lambda f, g: other_proof(
+        f, child_qc=g.certify(decode_block(g.frames[1].block))
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_frame_with_one_thing_altered_is_refused_and_the_true_one_still_taken(ledger, group, lie):
+    # given a true frame, and the same with one thing changed
+    batches = (
+        group.batch([public(b"a"), public(b"b")]), group.batch([public(b"c")], validator=2)
+    )  # fmt: skip
+    frame = group.commit(*batches)
+    head = group.head()
+    group.commit()
+    altered = LIES[lie](frame, group)
+    assert altered != frame
+    # when the altered one comes, it is refused and nothing changes
+    with pytest.raises(FollowRefusedError):
+        ledger.take(altered)
+    assert ledger.store.state.height == 0
+    # then the true one is taken
+    ledger.chain.restart(ledger.tip())
+    assert ledger.take(frame).state.edge.root() == head.root
+
+
+def test_a_batch_signed_with_another_validators_key_is_refused(ledger, group):
+    forged = group.batch([public(b"a")], validator=1, key=group.batch_keys[2])
+    with pytest.raises(FollowRefusedError, match="does not verify"):
+        ledger.take(group.commit(forged))
+
+
+def test_a_block_that_skips_its_parent_is_refused(ledger, group, kit):
+    group.commit(group.batch([public(b"a")]))
+    other = kit.Group()
+    other.commit(other.batch([public(b"b")]))
+    other.commit()
+    ledger.take(group.frames[0])
+    with pytest.raises(FollowRefusedError, match="parent"):
+        ledger.take(other.frames[1])
+
+
+def test_a_child_in_a_later_round_proves_nothing(ledger, group):
+    frame = group.commit(group.batch([public(b"a")]))
+    proof = decode_proof(frame.proof)
+    late = changed_block(replace(frame, block=proof.child.encoded), round_=9)
+    child = decode_block(late.block)
+    broken = encode_proof(CommitProof(child, group.certify(child)))
+    with pytest.raises(FollowRefusedError, match="does not directly follow"):
+        ledger.take(replace(frame, proof=broken))
+
+
+def test_blocks_without_a_proof_wait_only_up_to_a_limit(ledger, group, monkeypatch):
+    monkeypatch.setattr(chain_module, "UNPROVEN_BYTES_MAX", 2_000)
+    big = group.commit(group.batch([public(b"x" * 3_000)]), with_proof=False)
+    with pytest.raises(FollowRefusedError, match="without a proof"):
+        ledger.chain.take(big)
+
+
+def test_a_claim_to_be_ahead_counts_only_with_its_proof(ledger, frames, group):
+    bare = replace(frames[2], batches=())
+    assert ledger.chain.prove_height(bare) == 3
+    for lie in (replace(bare, proof=frames[1].proof), replace(bare, proof=b"")):
+        with pytest.raises(FollowRefusedError):
+            ledger.chain.prove_height(lie)
