@@ -8,6 +8,7 @@ import binascii
 import json
 from typing import Final
 
+_DECODER: Final = json.JSONDecoder()
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _PADDING: Final = (b"", b"===", b"==", b"=")
 
@@ -17,8 +18,7 @@ def issuer_of(jws: bytes) -> str:
     payload = jws[jws.find(b".") + 1 : jws.rfind(b".")]
     try:
         text = binascii.a2b_base64(payload.translate(_STANDARD) + _PADDING[len(payload) % 4])
-        claims = json.loads(text)
-        issuer = claims["iss"]
+        issuer = _DECODER.decode(text.decode("utf-8"))["iss"]
         issuer.encode("ascii")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
