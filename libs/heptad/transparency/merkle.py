@@ -189,7 +189,6 @@ def verify_inclusion(
     Raises: ProofInvalidError, naming the step at which the hashes part.
     Source: RFC 9162, section 2.1.3.2.
     """
-    _require_hashes((root_hash,), "the root")
     steps = inclusion_steps(
         leaf_index=leaf_index, tree_size=tree_size, leaf_hash=leaf_hash, proof=proof
     )

@@ -76,6 +76,7 @@ ROOT = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="
         "origin\n1\n",
         f"origin\n1\n{ROOT}",
         f"origin\n1\n{ROOT}\nextension\n",
+        f"origin\n1\n{ROOT}\nx",
         f"origin\n1\n{ROOT}\n\n",
         f"\n1\n{ROOT}\n",
         f"ori gin\n1\n{ROOT}\n",

@@ -130,6 +130,8 @@ BLOB = LINE.split(" ")[2]
         f"text\n\n\u2014 example.com/f+o {BLOB}\n".encode(),
         f"text\n\n\u2014 example.com/foo {BLOB[:-1]}\n".encode(),
         f"text\n\n\u2014 example.com/foo {BLOB}=\n".encode(),
+        f"text\n\n\u2014 example.com/foo {BLOB[:-2]}N=\n".encode(),
+        f"text\n\n\u2014 example.com/foo {BLOB[:8]}*{BLOB[8:]}\n".encode(),
         f"text\n\n\u2014 example.com/foo {BLOB.replace('+', '-')}A\n".encode(),
         b"text\n\n\xe2\x80\x94 example.com/foo UwB=\n",
         b"text\n\n\xe2\x80\x94 example.com/foo Uw2QOg==\n",
@@ -161,12 +163,35 @@ def test_a_note_of_unbounded_size_is_refused_before_it_is_read():
         Note.parse(b"\xff" * (NOTE_BYTES_MAX + 1))
 
 
-def test_a_text_must_end_in_a_newline():
-    with pytest.raises(FormatError, match="newline"):
-        Note(b"text", (NoteSignature.parse(LINE),))
+@pytest.mark.parametrize("text", [b"", b"text", b"te\rxt\n", b"te\xffxt\n"])
+def test_a_text_that_would_not_read_back_makes_no_note(text):
+    with pytest.raises(FormatError):
+        Note(text, (NoteSignature.parse(LINE),))
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\u2003b", "a\u0085", "\ud800"])
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_key_has_thirty_two_bytes(length):
+    with pytest.raises(FormatError, match="32 bytes"):
+        VerifierKey("name", SignatureType.LOG, bytes(length))
+
+
+@pytest.mark.parametrize("length", [0, 3, 5])
+def test_a_key_id_has_four_bytes(length):
+    with pytest.raises(FormatError, match="key id"):
+        NoteSignature("name", bytes(length), b"signature")
+
+
+def test_a_line_is_by_a_key_only_if_both_name_and_id_say_so():
+    key = VerifierKey.parse(PUBLISHED_VKEY)
+
+    assert NoteSignature(key.name, key.key_id, b"x").is_by(key)
+    assert not NoteSignature(key.name, b"\0\0\0\0", b"x").is_by(key)
+    assert not NoteSignature("example.com/bar", key.key_id, b"x").is_by(key)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a+b", "a\nb", "a\0b", "a\u2003b", "a\u0085", "\ud800"]
+)
 def test_a_key_name_with_spaces_plus_signs_or_controls_is_refused(name):
     with pytest.raises(FormatError):
         VerifierKey(name, SignatureType.LOG, bytes(32))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heptad.transparency import tiled_tree
 from heptad.transparency.errors import ProofInvalidError, TileUnreadableError
 from heptad.transparency.merkle import EMPTY_ROOT, CompactRange, verify_consistency
 from heptad.transparency.tiled_tree import (
@@ -158,6 +159,18 @@ def test_proofs_against_one_size_read_a_tile_once(large):
         tree.inclusion_proof(index)
 
     assert len(large.reads) == len(set(large.reads)) == 5
+
+
+def test_a_tree_remembers_only_so_many_tiles(large, hashes, definition, monkeypatch):
+    monkeypatch.setattr(tiled_tree, "UNFOLDED_TILES_MAX", 1)
+    tree = TiledTree(size=600, tiles=large)
+    proofs = [tree.inclusion_proof(5) for _ in range(2)]
+    large.reads.clear()
+
+    proofs.append(tree.inclusion_proof(5))
+
+    assert proofs == [definition.inclusion(5, hashes[:600])] * 3
+    assert large.reads
 
 
 def test_a_proof_for_an_old_size_asks_for_no_more_of_a_tile_than_existed_then(large):
