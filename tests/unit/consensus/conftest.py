@@ -25,13 +25,26 @@ from heptad.consensus.committee import Cell, Committee, Member, Validator
 from heptad.consensus.driver import Driver
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, TimerFired
 from heptad.consensus.genesis import genesis_block, genesis_qc
+from heptad.consensus.kernel.record import first_record
+from heptad.consensus.kernel.rules import Kernel
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Message, decode_message, encode_message
-from heptad.consensus.objects import QC, TC, Block, CommittedBlock, TimeoutClaim, Vote
+from heptad.consensus.objects import (
+    QC,
+    TC,
+    Block,
+    CommittedBlock,
+    SafetyRecord,
+    TimeoutClaim,
+    Vote,
+)
+from heptad.consensus.pool import BatchReader
 from heptad.consensus.ports import Restored, StoredCommit
 from heptad.consensus.ready import Persist
 from heptad.consensus.state import ChainState
+from heptad.consensus.tree import Node
 from heptad.consensus.validity import Validity
+from heptad.consensus.verified import VerifiedBlock
 from heptad.model.batch import Batch, batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.ids import BlockId, Epoch, Height, MemberIndex, Round, ValidatorNumber
 from heptad.model.problems import Problem
@@ -177,7 +190,9 @@ class World:
         self.limits = limits or Limits()
         self.vote_keys = [HashKey(f"vote {index}") for index in range(n)]
         self.cosign_keys = [HashKey(f"cosign {index}") for index in range(n)]
-        self.batch_keys = {number: HashKey(f"batch {number}") for number in range(1, validators + 1)}
+        self.batch_keys = {
+            number: HashKey(f"batch {number}") for number in range(1, validators + 1)
+        }
         self.cell = Cell(
             origin=ORIGIN,
             epoch=Epoch(1),
@@ -256,7 +271,9 @@ class World:
             incarnation=incarnation,
             sequence=sequence,
             created_ms=self.now_ms,
-            records=[(b"entry %d.%d.%d" % (validator, sequence, i), b"sealed") for i in range(records)],
+            records=[
+                (b"entry %d.%d.%d" % (validator, sequence, i), b"sealed") for i in range(records)
+            ],
         )
         message = batch_signing_bytes(origin=ORIGIN, digest=batch.digest)
         return signed(batch, self.batch_keys[validator].sign(message))
@@ -274,9 +291,7 @@ class World:
         wire = [self._wire[0][0]] if self._wire else []
         return min(timers + wire, default=None)
 
-    def run(
-        self, *, for_ms: int = 60_000, until: Callable[[], bool] = lambda: False
-    ) -> None:
+    def run(self, *, for_ms: int = 60_000, until: Callable[[], bool] = lambda: False) -> None:
         """Move time on until nothing is left to happen, `until` holds, or `for_ms` are over."""
         end = self.now_ms + for_ms
         while not until():
@@ -330,7 +345,10 @@ class World:
         message = vote_signing_bytes(**(values | changes))  # type: ignore[arg-type]
         key = self.cell.committee.members[voter].vote_key
         return Vote(
-            Epoch(1), Round(round_), BlockId(block_id), MemberIndex(voter),
+            Epoch(1),
+            Round(round_),
+            BlockId(block_id),
+            MemberIndex(voter),
             hash_signature(key, message),
         )
 
@@ -360,6 +378,61 @@ class World:
             round_=Round(round_),
             claims=[self.claim(voter, round_, high) for voter, high in claims.items()],
             high_qc=high_qc,
+        )
+
+    def block(
+        self,
+        parent: Block,
+        state: ChainState,
+        round_: int,
+        *,
+        justify: QC | None = None,
+        tc: TC | None = None,
+        proposer: int = 0,
+        time_ms: int = START_MS,
+        batches: Sequence[Batch] = (),
+    ) -> VerifiedBlock:
+        """A valid block on `parent`, after which `state` stands, made and verified."""
+        justify = justify or (
+            genesis_qc(self.cell) if parent.height == 0 else self.qc(parent.round, parent.id)
+        )
+        reader = BatchReader(self.cell, self.verifier)
+        pooled = [reader.trusted(each, encode_batch(each), now_ms=0) for each in batches]
+        verifier = self.certificates()
+        return self.validity().build(
+            round_=Round(round_),
+            proposer=MemberIndex(proposer),
+            time_ms=time_ms,
+            parent=Node(parent, state, None),
+            justify=verifier.qc(justify),
+            tc=verifier.tc(tc) if tc is not None else None,
+            batches=pooled,
+        )
+
+    def chain(self, rounds: Sequence[int], *, batches: Sequence[Sequence[Batch]] = ()) -> list:
+        """Valid blocks from the genesis on, one for each of `rounds`; gaps are bridged by TCs."""
+        parent, _, state = self.genesis()
+        made: list[VerifiedBlock] = []
+        for place, round_ in enumerate(rounds):
+            tc = None
+            if round_ != parent.round + 1:
+                justify = genesis_qc(self.cell) if not made else self.qc(parent.round, parent.id)
+                claims = dict.fromkeys(range(self.cell.committee.quorum), int(parent.round))
+                tc = self.tc(round_ - 1, claims, justify)
+            content = batches[place] if place < len(batches) else ()
+            verified = self.block(parent, state, round_, tc=tc, batches=content)
+            made.append(verified)
+            parent, state = verified.block, verified.state
+        return made
+
+    def kernel(self, index: int = 0, record: SafetyRecord | None = None) -> Kernel:
+        """A kernel that has never signed, or one with this record."""
+        return Kernel(
+            cell=self.cell,
+            me=MemberIndex(index),
+            vote_signer=self.vote_keys[index],
+            cosigner=self.cosign_keys[index],
+            record=record or first_record(self.cell.epoch, genesis_qc(self.cell)),
         )
 
 

@@ -1,0 +1,240 @@
+"""What a certificate must be before anything is done because of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from heptad.consensus.codec import new_qc, new_tc, new_timeout
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.objects import CommitProof, TimeoutClaim
+from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
+
+BLOCK = BlockId(b"b" * 32)
+
+
+@pytest.fixture
+def idle(make_world):
+    return make_world()
+
+
+@pytest.fixture
+def verifier(idle):
+    return idle.certificates()
+
+
+def rebuilt(qc, **changes):
+    values = {
+        "epoch": qc.epoch,
+        "round_": qc.round,
+        "block_id": qc.block_id,
+        "votes": dict(qc.votes),
+    }
+    return new_qc(**(values | changes))
+
+
+def test_a_quorum_is_n_minus_f_for_every_n(make_world):
+    quorums = {n: make_world(n=n).cell.committee.quorum for n in range(1, 11)}
+    assert quorums == {1: 1, 2: 2, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5, 8: 6, 9: 7, 10: 7}
+
+
+def test_a_qc_of_a_quorum_verifies(idle, verifier):
+    qc = idle.qc(3, BLOCK)
+    assert verifier.qc(qc).qc is qc
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 6, 7])
+def test_a_qc_of_fewer_or_more_than_a_quorum_is_refused(idle, verifier, count):
+    with pytest.raises(RefusedError, match="5 make a quorum"):
+        verifier.qc(idle.qc(3, BLOCK, voters=range(count)))
+
+
+def test_a_qc_with_one_bad_signature_is_refused(idle, verifier):
+    qc = idle.qc(3, BLOCK)
+    votes = dict(qc.votes) | {MemberIndex(4): bytes(64)}
+    with pytest.raises(RefusedError, match="signature of member 4"):
+        verifier.qc(rebuilt(qc, votes=votes))
+
+
+def test_a_qc_signed_by_someone_who_is_no_member_is_refused(idle, verifier):
+    qc = idle.qc(3, BLOCK)
+    votes = {**dict(qc.votes[:4]), MemberIndex(40): bytes(64)}
+    with pytest.raises(RefusedError, match="member 40 of a group of 7"):
+        verifier.qc(rebuilt(qc, votes=votes))
+
+
+def test_the_genesis_has_exactly_one_certificate(idle, verifier):
+    genesis, genesis_qc, _ = idle.genesis()
+    assert verifier.qc(genesis_qc).qc.round == 0
+    for forged in (
+        rebuilt(genesis_qc, block_id=BLOCK),
+        idle.qc(0, genesis.id),
+        rebuilt(genesis_qc, votes={MemberIndex(0): bytes(64)}),
+    ):
+        with pytest.raises(RefusedError, match="not the genesis block's"):
+            verifier.qc(forged)
+
+
+def test_cells_that_differ_have_different_genesis_blocks(make_world):
+    cell = make_world().cell
+    blocks = {
+        make_world(n=4).genesis()[0].id,
+        make_world(validators=3).genesis()[0].id,
+        make_world().genesis()[0].id,
+    }
+    assert len(blocks) == 3
+    assert replace(cell, origin="x").membership_hash() != cell.membership_hash()
+    assert replace(cell, epoch=Epoch(2)).membership_hash() != cell.membership_hash()
+
+
+def test_a_certificate_is_verified_once_by_all_of_its_bytes(idle, verifier):
+    qc = idle.qc(3, BLOCK)
+    verifier.qc(qc)
+    checked = idle.verifier.checked
+
+    verifier.qc(qc)
+    assert idle.verifier.checked == checked
+
+    other_voters = idle.qc(3, BLOCK, voters=[1, 2, 3, 4, 5])
+    verifier.qc(other_voters)
+    assert idle.verifier.checked == checked + 5
+
+    votes = dict(qc.votes) | {MemberIndex(0): bytes(64)}
+    with pytest.raises(RefusedError):
+        verifier.qc(rebuilt(qc, votes=votes))
+
+
+def test_a_tc_verifies_if_its_qc_has_the_round_of_the_greatest_claim(idle, verifier):
+    high = idle.qc(2, BLOCK)
+    tc = idle.tc(5, {0: 0, 1: 1, 2: 2, 3: 1, 6: 2}, high)
+    verified = verifier.tc(tc)
+    assert verified.tc.high_qc_round == 2
+    assert verified.high_qc.qc is high
+
+
+@pytest.mark.parametrize("high_round", [1, 3])
+def test_a_tc_whose_qc_has_another_round_than_the_greatest_claim_is_refused(
+    idle, verifier, high_round
+):
+    tc = idle.tc(5, {0: 0, 1: 1, 2: 2, 3: 1, 6: 2}, idle.qc(high_round, BLOCK))
+    with pytest.raises(RefusedError, match="the greatest claim is 2"):
+        verifier.tc(tc)
+
+
+def test_a_tc_with_a_claim_that_is_not_below_its_round_is_refused(idle, verifier):
+    tc = idle.tc(5, {0: 5, 1: 1, 2: 2, 3: 1, 6: 2}, idle.qc(5, BLOCK))
+    with pytest.raises(RefusedError, match="claim 5 by 0"):
+        verifier.tc(tc)
+
+
+def test_a_tc_of_fewer_than_a_quorum_is_refused(idle, verifier):
+    tc = idle.tc(5, {0: 0, 1: 0, 2: 0, 3: 0}, idle.genesis()[1])
+    with pytest.raises(RefusedError, match="4 distinct of 4 signers"):
+        verifier.tc(tc)
+
+
+def test_a_tc_with_a_changed_claim_is_refused(idle, verifier):
+    high = idle.qc(2, BLOCK)
+    tc = idle.tc(5, {0: 2, 1: 1, 2: 1, 3: 1, 4: 1}, high)
+    claims = [replace(tc.claims[0]), *tc.claims[1:4], replace(tc.claims[4], high_qc_round=Round(0))]
+    changed = new_tc(epoch=Epoch(1), round_=Round(5), claims=claims, high_qc=high)
+    with pytest.raises(RefusedError, match="signature of member 4"):
+        verifier.tc(changed)
+
+
+def test_fast_votes_are_reserved_and_empty(idle, verifier):
+    high = idle.genesis()[1]
+    tc = idle.tc(5, dict.fromkeys(range(5), 0), high)
+    claims = [TimeoutClaim(tc.claims[0].voter, Round(0), b"x", bytes(64)), *tc.claims[1:]]
+    with pytest.raises(RefusedError, match="fast_vote"):
+        verifier.tc(new_tc(epoch=Epoch(1), round_=Round(5), claims=claims, high_qc=high))
+
+
+def timeout(idle, round_, high_qc, tc=None, voter=0):
+    claim = idle.claim(voter, round_, high_qc.round)
+    return new_timeout(
+        epoch=Epoch(1),
+        round_=Round(round_),
+        high_qc=high_qc,
+        tc=tc,
+        fast_vote=b"",
+        voter=MemberIndex(voter),
+        signature=claim.signature,
+    )
+
+
+def test_a_timeout_whose_qc_enters_its_round_needs_no_tc(idle, verifier):
+    assert verifier.timeout(timeout(idle, 4, idle.qc(3, BLOCK))).tc is None
+
+
+def test_any_other_timeout_shows_the_tc_that_enters_its_round(idle, verifier):
+    high = idle.qc(1, BLOCK)
+    tc = idle.tc(3, dict.fromkeys(range(5), 1), high)
+    assert verifier.timeout(timeout(idle, 4, high, tc)).tc.tc is tc
+    for shown in (None, idle.tc(2, dict.fromkeys(range(5), 1), high)):
+        with pytest.raises(RefusedError, match="does not show what entered it"):
+            verifier.timeout(timeout(idle, 4, high, shown))
+
+
+def test_a_timeout_with_a_qc_of_its_own_round_is_refused(idle, verifier):
+    with pytest.raises(RefusedError, match="time-out of round 4 with a QC of round 4"):
+        verifier.timeout(timeout(idle, 4, idle.qc(4, BLOCK)))
+
+
+def test_a_timeout_counts_only_if_its_own_qc_verifies(idle, verifier):
+    forged = rebuilt(idle.qc(3, BLOCK), votes={MemberIndex(i): bytes(64) for i in range(5)})
+    with pytest.raises(RefusedError, match="signature of member 0"):
+        verifier.timeout(timeout(idle, 4, forged))
+
+
+def test_a_block_enters_its_round_by_the_qc_of_the_round_before(idle, verifier):
+    _one, two = idle.chain([1, 2])
+    assert verifier.entry(two.block).tc is None
+    for round_ in (1, 3):
+        with pytest.raises(RefusedError):
+            verifier.entry(replace(two.block, round=Round(round_)))
+
+
+def test_a_block_enters_its_round_by_the_tc_of_the_round_before(idle, verifier):
+    _one, four = idle.chain([1, 4])
+    assert verifier.entry(four.block).tc.tc.round == 3
+    for round_ in (3, 5):
+        with pytest.raises(RefusedError):
+            verifier.entry(replace(four.block, round=Round(round_)))
+
+
+def test_a_block_with_a_tc_must_extend_the_greatest_claim(idle, verifier):
+    _one, two = idle.chain([1, 2])
+    tc = idle.tc(4, {0: 2, 1: 1, 2: 1, 3: 1, 4: 1}, idle.qc(2, two.block.id))
+    low = replace(two.block, round=Round(5), tc=tc)
+    with pytest.raises(RefusedError, match="justify of round 1 < 2 claimed"):
+        verifier.entry(low)
+
+
+def test_a_commit_proof_is_two_certified_blocks_in_consecutive_rounds(idle, verifier):
+    one, two, four = idle.chain([1, 2, 4])
+    proof = CommitProof(two.block, idle.qc(2, two.block.id))
+    assert verifier.commit(proof).proof.block_id == one.block.id
+
+    with pytest.raises(RefusedError, match="does not directly follow"):
+        verifier.commit(CommitProof(four.block, idle.qc(4, four.block.id)))
+    with pytest.raises(RefusedError, match="is not of the child"):
+        verifier.commit(CommitProof(two.block, idle.qc(2, BLOCK)))
+    with pytest.raises(RefusedError, match="is not of the child"):
+        verifier.commit(CommitProof(two.block, idle.qc(3, two.block.id)))
+    with pytest.raises(RefusedError, match="quorum"):
+        verifier.commit(CommitProof(two.block, idle.qc(2, two.block.id, voters=range(4))))
+
+
+def test_certificates_made_from_verified_parts_are_not_verified_again(idle, verifier):
+    votes = {MemberIndex(i): idle.vote(i, 3, BLOCK).signature for i in range(5)}
+    made = verifier.qc_of_votes(round_=Round(3), block_id=BLOCK, votes=votes)
+    timeouts = [verifier.timeout(timeout(idle, 4, made.qc, voter=i)) for i in (6, 1, 2, 3, 4)]
+    made_tc = verifier.tc_of_timeouts(timeouts)
+    checked = idle.verifier.checked
+
+    verifier.qc(made.qc)
+    verifier.tc(made_tc.tc)
+
+    assert idle.verifier.checked == checked
+    fresh = idle.certificates()
+    assert fresh.tc(made_tc.tc).tc.high_qc_round == 3
