@@ -85,6 +85,10 @@ class Ed25519Key:
         """The signature of `message`: 64 bytes, the same for the same message."""
         return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
+    def private_bytes(self) -> bytes:
+        """The seed, 32 bytes: the private key itself."""
+        return self._secret[:SEED_BYTES]
+
     def to_pem(self) -> bytes:
         """The private key as unencrypted PKCS#8 PEM."""
         key = ed25519.Ed25519PrivateKey.from_private_bytes(self._secret[:SEED_BYTES])
@@ -119,6 +123,10 @@ class P256Key:
         """The ES256 signature of `message`: r ‖ s, 64 bytes, new ones on each call."""
         r, s = decode_dss_signature(self._key.sign(message, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    def private_bytes(self) -> bytes:
+        """The scalar, 32 bytes big-endian: the private key itself."""
+        return self._key.private_numbers().private_value.to_bytes(32, "big")
 
     def to_pem(self) -> bytes:
         """The private key as unencrypted PKCS#8 PEM."""
