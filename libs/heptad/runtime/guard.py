@@ -47,7 +47,10 @@ class CallLog(Protocol):
         """A call came in; exactly one `ended` follows."""
 
     def ended(self, *, method: str, outcome: str, duration_s: float) -> None:
-        """A call ended; `outcome` is `ok`, `cancelled` or a code of the table."""
+        """A call ended; `outcome` is `ok`, `cancelled` or a code of the table.
+
+        A stream that its caller drops while the handler reads is `ok`: gRPC shows it as the end.
+        """
 
     def broke(self, *, method: str, error: BaseException) -> None:
         """A handler raised something unexpected: a bug of ours."""
