@@ -63,7 +63,6 @@ class Villain:
         self.rng = rng
         self.others = cell.committee.others(me)
         self.twisted = 0
-        self.is_asleep = False
         self.memory: list[bytes] = []
         self.blocks: dict[BlockId, Block] = {}
         self.high_qc: QC | None = None
@@ -95,8 +94,8 @@ class Villain:
             self.memory[self.rng.randrange(MEMORY_MAX)] = payload
 
     def initiative(self) -> list[Sending]:
-        """What he does of his own accord this time; nothing while he sleeps."""
-        if self.is_asleep or not self._initiatives:
+        """What he does of his own accord this time."""
+        if not self._initiatives:
             return []
         sendings = self.rng.choice(self._initiatives)(self)
         self.twisted += len(sendings)

@@ -23,7 +23,11 @@ from heptad.simulation.violations import Broken, ViolationError
 
 
 class DiskFaultError(Exception):
-    """The simulated disk failed in the middle of a write."""
+    """The simulated disk failed in the middle of a write; `is_kept` if all of it is there."""
+
+    def __init__(self, detail: str, *, is_kept: bool) -> None:
+        super().__init__(detail)
+        self.is_kept = is_kept
 
 
 class WriteFault(Enum):
@@ -72,11 +76,11 @@ class Disk:
         """See `Store.write`. Raises: DiskFaultError if a fault is due; then the machine is dead."""
         fault, self.fault = self.fault, None
         if fault is WriteFault.NOTHING_KEPT:
-            raise DiskFaultError("a failed write that left nothing")
+            raise DiskFaultError("a failed write that left nothing", is_kept=False)
         self.writes += 1
         self._apply(persist)
         if fault is WriteFault.ALL_KEPT:
-            raise DiskFaultError("a failed write that left everything")
+            raise DiskFaultError("a failed write that left everything", is_kept=True)
 
     def block(self, block_id: BlockId) -> bytes | None:
         """See `Store.block`."""

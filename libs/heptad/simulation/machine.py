@@ -208,6 +208,7 @@ class Machine:
         self.is_paused = False
         if self.driver is not None:
             self._wake_at(self._setting.timeline.now_us)
+        if self.driver is not None:
             self._plan_timer()
 
     def _die(self, how: str) -> None:
@@ -362,11 +363,19 @@ class Machine:
     def write(self, persist: Persist) -> None:
         """See `Store.write`; the power may go before or after."""
         self.pass_point(CutPoint.BEFORE_WRITE)
-        self.disk.write(persist)
+        try:
+            self.disk.write(persist)
+        except DiskFaultError as fault:
+            if fault.is_kept:
+                self._show_write(persist)
+            raise
         self._has_written = True
+        self._show_write(persist)
+        self.pass_point(CutPoint.AFTER_WRITE)
+
+    def _show_write(self, persist: Persist) -> None:
         if self._watched:
             self._setting.checkers.written(self, persist)
-        self.pass_point(CutPoint.AFTER_WRITE)
 
     def block(self, block_id: BlockId) -> bytes | None:
         """See `Store.block`."""

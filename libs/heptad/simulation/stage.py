@@ -6,7 +6,7 @@ from typing import Final
 from heptad.simulation.cast import Cast
 from heptad.simulation.chance import stream
 from heptad.simulation.clock import LocalClock
-from heptad.simulation.machine import Cut, Machine
+from heptad.simulation.machine import WRITE_COST_US, Cut, Machine
 from heptad.simulation.network import VALIDATORS_AT, NodeId
 from heptad.simulation.rules import Rule
 from heptad.simulation.scenario import (
@@ -77,6 +77,7 @@ class Stage:
         for machine in self._cast.machines.values():
             machine.arm(None)
             machine.disk.fault = None
+            machine.write_cost_us = WRITE_COST_US
         healed = self._network.clear_up(self._scenario.weather)
         self._reconnect(healed)
         for name, machine in self._cast.machines.items():

@@ -14,6 +14,7 @@ batches under one number, with gaps, with garbage.
 from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from random import Random
 from typing import Final
 
@@ -28,7 +29,10 @@ from heptad.simulation.network import VALIDATORS_AT, Network, NodeId, Parcel
 from heptad.simulation.reports import Report
 
 RESEND_US: Final = 700_000
-RECORDS_MAX: Final = 3
+RESEND_MAX: Final = 8
+"""So many of the oldest batches are sent again at a time."""
+
+RECORDS_MAX: Final = 4
 OUTSTANDING_MAX: Final = 32
 
 
@@ -105,9 +109,10 @@ class Validator:
     def describe(self) -> str:
         """What it still waits for, for people."""
         return (
-            f"validator-{self.number} (incarnation {self._incarnation}): {len(self._waiting)} "
-            f"records unsent, batches {sorted(self._outstanding)} outstanding, "
-            f"{len(self._unresolved)} of older incarnations unresolved"
+            f"validator-{self.number} ({self.manner.value}, incarnation {self._incarnation}): "
+            f"{len(self._waiting)} records unsent, {len(self._outstanding)} batches from "
+            f"{min(self._outstanding, default='-')} on outstanding, {len(self._unresolved)} of "
+            f"older incarnations unresolved"
         )
 
     def submit(self, count: int) -> None:
@@ -212,7 +217,7 @@ class Validator:
         self._resend_planned = bool(self._outstanding) and not self.is_asleep
         if self.is_asleep:
             return
-        for sent in self._outstanding.values():
+        for sent in islice(self._outstanding.values(), RESEND_MAX):
             self._send(sent)
         if self._resend_planned:
             self._timeline.at(self._timeline.now_us + RESEND_US, self._resend)

@@ -61,6 +61,7 @@ class World:
         self._checkers = self.cast.setting.checkers
         self._transcript = transcript
         self._happenings = 0
+        self._is_resting = False
 
     def run(self) -> History:
         """The whole history, to its end or to the first broken promise."""
@@ -125,10 +126,14 @@ class World:
             self.run_until((self._timeline.now_us + INSPECT_US) // US_PER_MS)
 
     def _rest(self) -> None:
-        """Raises: ViolationError (RESTLESS) if the timeline does not run dry."""
+        """Raises: ViolationError (RESTLESS) if the timeline does not run dry.
+
+        Villains are shut down for it: their own cores may well be stuck on their own lies.
+        """
+        self._is_resting = True
         for machine in self.cast.machines.values():
             if machine.villain is not None:
-                machine.villain.is_asleep = True
+                machine.crash()
         for validator in self.cast.validators.values():
             validator.is_asleep = True
         self.run_until(self._timeline.now_us // US_PER_MS + self.scenario.calm_ms_max)
@@ -138,9 +143,8 @@ class World:
             raise ViolationError(Broken.STUCK, self._what_is_missing())
 
     def _scheme(self, machine: Machine) -> None:
-        assert machine.villain is not None
-        if not machine.villain.is_asleep:
-            machine.scheme()
+        machine.scheme()
+        if not self._is_resting:
             self._timeline.at(self._timeline.now_us + SCHEME_US, self._scheme, machine)
 
     def _honest_machines(self) -> list[Machine]:
