@@ -114,6 +114,7 @@ class Driver:
 
     def begin(self, events: Sequence[Event], now_ms: int) -> Wave:
         """Take in all `events` (at least one) in order; nothing leaves the process yet."""
+        assert not self._is_dead, "a write has failed: the process must stop"
         assert self._in_flight is None, "the last wave has not been released"
         return self._launch(self._core.step_all(events, now_ms))
 
@@ -152,7 +153,6 @@ class Driver:
         self._in_flight, self._is_written = None, False
 
     def _launch(self, ready: Ready) -> Wave:
-        assert not self._is_dead, "a write has failed: the process must stop"
         self._in_flight = Wave(ready)
         self._timer_at_ms = ready.timer_at_ms
         return self._in_flight

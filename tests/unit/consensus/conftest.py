@@ -82,7 +82,7 @@ class HashVerifier:
             raise Problem("signature_invalid", "the hashes differ")
 
 
-class WriteFailedError(Exception):
+class WriteFailedError(OSError):
     """The simulated disk has failed."""
 
 
@@ -109,7 +109,7 @@ class MemoryStore:
 
     def write(self, persist: Persist) -> None:
         if self.fails:
-            raise WriteFailedError
+            raise WriteFailedError("the simulated disk failed")
         self.writes.append(persist)
         self.record = persist.record or self.record
         self.state = persist.state or self.state
@@ -291,13 +291,14 @@ class World:
         wire = [self._wire[0][0]] if self._wire else []
         return min(timers + wire, default=None)
 
-    def run(self, *, for_ms: int = 60_000, until: Callable[[], bool] = lambda: False) -> None:
-        """Move time on until nothing is left to happen, `until` holds, or `for_ms` are over."""
-        end = self.now_ms + for_ms
+    def run(self, *, for_ms: int | None = None, until: Callable[[], bool] = lambda: False) -> None:
+        """Move time on until nothing is left to happen, or `until` holds; or for `for_ms`."""
+        end = self.now_ms + (60_000 if for_ms is None else for_ms)
         while not until():
             at = self.next_ms()
             if at is None or at > end:
-                self.now_ms = end if at is not None else self.now_ms
+                if for_ms is not None or at is not None:
+                    self.now_ms = end
                 return
             self.now_ms = max(self.now_ms, at)
             self._step()
@@ -436,7 +437,7 @@ class World:
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_world() -> type[World]:
     """`make_world(n=7, limits=…)` builds a world; call `.start()` on it."""
     return World

@@ -1,0 +1,130 @@
+"""Votes and time-outs into certificates, and what each costs."""
+
+import pytest
+
+from heptad.consensus.codec import new_timeout
+from heptad.consensus.timeouts import TimeoutCollector
+from heptad.consensus.votes import VoteCollector
+from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
+
+A, B, C = (BlockId(letter * 32) for letter in (b"a", b"b", b"c"))
+
+
+@pytest.fixture
+def idle(make_world):
+    return make_world()
+
+
+@pytest.fixture
+def votes(idle):
+    return VoteCollector(idle.certificates(), quorum=5)
+
+
+def test_a_quorum_of_votes_makes_a_certificate_and_one_less_does_not(idle, votes):
+    for voter in range(4):
+        votes.add(idle.vote(voter, 3, A))
+        assert votes.certificate(Round(3), A) == (None, [])
+    votes.add(idle.vote(6, 3, A))
+    verified, refused = votes.certificate(Round(3), A)
+    assert [voter for voter, _ in verified.qc.votes] == [0, 1, 2, 3, 6]
+    assert refused == []
+    assert idle.certificates().qc(verified.qc)
+
+
+def test_nothing_is_verified_before_a_quorum_is_there_and_then_at_most_a_quorum(idle, votes):
+    votes.add(idle.vote(0, 3, A), is_verified=True)
+    for voter in range(1, 5):
+        assert idle.verifier.checked == 0
+        votes.add(idle.vote(voter, 3, A))
+    votes.certificate(Round(3), A)
+    assert idle.verifier.checked == 4
+
+
+def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):
+    for voter, round_, block in ((0, 3, A), (1, 3, A), (2, 3, B), (3, 3, B), (4, 4, A), (5, 4, A)):
+        votes.add(idle.vote(voter, round_, block))
+    for round_, block in ((3, A), (3, B), (4, A)):
+        assert votes.certificate(Round(round_), block) == (None, [])
+
+
+def test_a_second_vote_of_one_member_in_one_round_is_reported(idle, votes):
+    first, second = idle.vote(2, 3, A), idle.vote(2, 3, B)
+    assert votes.add(first) is None
+    assert votes.add(first) is None
+    conflict = votes.add(second)
+    assert (conflict.first, conflict.second) == (first, second)
+    assert votes.add(idle.vote(2, 4, B)) is None
+
+
+def test_a_member_cannot_fill_the_memory_with_votes_for_many_blocks(idle, votes):
+    for letter in range(100):
+        votes.add(idle.vote(2, 3, bytes([letter]) * 32))
+    assert len(votes._rounds[Round(3)]) <= 3
+
+
+def test_votes_of_rounds_that_are_over_are_dropped(idle, votes):
+    for round_ in (3, 4, 5):
+        votes.add(idle.vote(0, round_, A))
+    votes.forget(up_to=Round(4))
+    assert list(votes._rounds) == [5]
+
+
+@pytest.fixture
+def timeouts(idle):
+    collector = TimeoutCollector(idle.certificates(), idle.cell.committee)
+    collector.enter(Round(4))
+    return collector
+
+
+def timeout(idle, voter, high_round=3, block=A, round_=4):
+    high_qc = idle.qc(high_round, block)
+    tc = None
+    if high_round + 1 != round_:
+        tc = idle.tc(round_ - 1, dict.fromkeys(range(5), high_round), high_qc)
+    claim = idle.claim(voter, round_, high_round)
+    made = new_timeout(
+        epoch=Epoch(1),
+        round_=Round(round_),
+        high_qc=high_qc,
+        tc=tc,
+        fast_vote=b"",
+        voter=MemberIndex(voter),
+        signature=claim.signature,
+    )
+    return idle.certificates().timeout(made)
+
+
+def test_f_plus_one_members_make_a_replica_join_and_f_do_not(idle, timeouts):
+    for voter in (1, 1, 5):
+        timeouts.add(timeout(idle, voter))
+        assert not timeouts.must_join()
+    timeouts.add(timeout(idle, 6))
+    assert timeouts.must_join()
+
+
+def test_a_quorum_of_timeouts_makes_a_certificate_with_the_highest_qc_among_them(idle, timeouts):
+    for voter, high_round in ((0, 1), (2, 2), (3, 1), (6, 0 + 1)):
+        timeouts.add(timeout(idle, voter, high_round))
+        assert timeouts.certificate() is None
+    timeouts.add(timeout(idle, 5, 2))
+    verified = timeouts.certificate()
+    assert verified.tc.high_qc_round == 2
+    assert verified.high_qc.qc.round == 2
+    assert idle.certificates().tc(verified.tc)
+
+
+def test_a_second_timeout_of_a_member_replaces_its_first_and_counts_once(idle, timeouts):
+    timeouts.add(timeout(idle, 2, 1))
+    assert timeouts.is_known(MemberIndex(2), Round(1))
+    assert not timeouts.is_known(MemberIndex(2), Round(3))
+    timeouts.add(timeout(idle, 2, 3))
+    assert timeouts.is_known(MemberIndex(2), Round(3))
+    assert not timeouts.must_join()
+
+
+def test_entering_a_round_forgets_the_timeouts_of_the_last(idle, timeouts):
+    for voter in range(4):
+        timeouts.add(timeout(idle, voter))
+    timeouts.enter(Round(5))
+    timeouts.add(timeout(idle, 6, 4, round_=5))
+    assert not timeouts.must_join()

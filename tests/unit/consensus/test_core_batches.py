@@ -1,0 +1,200 @@
+"""Batches: what validators are told, how batches spread, and what happens to those left out."""
+
+import pytest
+
+from heptad.consensus.events import BatchReceived
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import BatchesReply, BatchOffer, FetchBatches, Proposal
+from heptad.consensus.objects import Timeout
+from heptad.consensus.ready import BatchVerdict
+from heptad.model.batch import encode_batch, signed
+
+
+def kinds(world):
+    return {type(message) for _, _, _, message in world.sent}
+
+
+def verdicts(replica):
+    return [outcome.verdict for outcome in replica.outcomes]
+
+
+def test_a_validator_learns_what_became_of_each_batch(make_world):
+    world = make_world(limits=Limits(pool_batches_max_per_validator=2)).start()
+    replica = world.replicas[3]
+    world.submit(world.batch(sequence=0))
+    world.submit(world.batch(sequence=0))
+    world.run()
+    world.submit(world.batch(sequence=0))
+    world.submit(world.batch(sequence=3))
+    world.submit(world.batch(sequence=0, incarnation=2))
+    world.run()
+    world.submit(world.batch(sequence=1, incarnation=1))
+    assert verdicts(replica) == [
+        BatchVerdict.ACCEPTED,
+        BatchVerdict.ACCEPTED,
+        BatchVerdict.COMMITTED,
+        BatchVerdict.OVERLOADED,
+        BatchVerdict.ACCEPTED,
+        BatchVerdict.STALE,
+    ]
+    assert replica.log() == [(1, 1, 0), (1, 2, 0)]
+
+
+def test_what_is_no_batch_of_that_validator_is_answered_invalid(world):
+    replica = world.replicas[3]
+    batch = world.batch(validator=1)
+    for validator, payload in (
+        (1, b"garbage"),
+        (2, encode_batch(batch)),
+        (1, encode_batch(signed(batch, bytes(64)))),
+        (1, encode_batch(batch.pruned())),
+    ):
+        world.deliver(3, BatchReceived(validator, payload))
+    assert verdicts(replica) == [BatchVerdict.INVALID] * 4
+    assert replica.driver.status().batches_pending == 0
+
+
+def test_a_second_batch_under_one_number_is_evidence_and_is_not_taken(world):
+    first, second = world.batch(records=1), world.batch(records=2)
+    world.submit(first, to=[3])
+    world.submit(second, to=[3])
+    (evidence,) = world.replicas[3].named("evidence")
+    assert (evidence["kind"], evidence["validator"]) == ("batch", 1)
+    assert (evidence["first"], evidence["second"]) == (encode_batch(first), encode_batch(second))
+    assert verdicts(world.replicas[3]) == [BatchVerdict.ACCEPTED, BatchVerdict.INVALID]
+
+
+def test_a_validator_that_sends_two_batches_under_one_number_stops_nobody(world):
+    first, second = world.batch(records=1), world.batch(records=2)
+    world.submit(first, to=[0, 1, 2])
+    world.submit(second, to=[3, 4, 5, 6])
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+    world.assert_agreement()
+    assert Timeout not in kinds(world)
+
+
+def test_an_empty_batch_fences_the_incarnation_before(world):
+    world.submit(world.batch(sequence=0, incarnation=1))
+    world.run()
+    world.submit(world.batch(sequence=0, incarnation=2, records=0))
+    world.run()
+    world.submit(world.batch(sequence=1, incarnation=1))
+    world.submit(world.batch(sequence=1, incarnation=2))
+    world.run()
+    assert world.replicas[0].log() == [(1, 1, 0), (1, 2, 0), (1, 2, 1)]
+
+
+def test_a_voter_that_lacks_a_batch_fetches_it_from_the_proposer(world):
+    world.run()
+    world.submit(world.batch(), to=[0, 1, 2])
+    world.run()
+    asked = [(source, target) for _, source, target, m in world.sent if isinstance(m, FetchBatches)]
+    assert sorted(asked) == [(3, 0), (4, 0), (5, 0), (6, 0)]
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
+def test_a_voter_asks_others_if_the_proposer_does_not_answer(world):
+    world.drop = lambda source, target, m: isinstance(m, BatchesReply) and source == 0
+    world.submit(world.batch(), to=[0, 1, 2])
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
+def test_a_batch_that_nobody_asked_for_is_refused(world):
+    world.run()
+    world.inject(5, 3, BatchesReply((encode_batch(world.batch()),)))
+    assert "was not asked for" in world.replicas[3].named("message_refused")[0]["reason"]
+    assert world.replicas[3].driver.status().batches_pending == 0
+
+
+def test_a_batch_that_waits_is_offered_before_its_holder_times_out(world):
+    """A validator that sends to one replica only must not stall a round."""
+    world.run()
+    world.submit(world.batch(), to=[5])
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+    assert BatchOffer in kinds(world)
+    assert Timeout not in kinds(world)
+
+
+def test_a_batch_in_a_block_is_not_offered(world):
+    world.submit(world.batch())
+    world.run()
+    assert BatchOffer not in kinds(world)
+
+
+def test_an_offer_that_is_lost_is_made_again(world):
+    lost = []
+
+    def drop(source, target, message):
+        if isinstance(message, BatchOffer) and len(lost) < 6:
+            lost.append(target)
+            return True
+        return False
+
+    world.drop = drop
+    world.submit(world.batch(), to=[5])
+    world.run()
+    assert len(lost) == 6
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
+def test_an_offer_of_what_nobody_has_is_forgotten(world):
+    world.run()
+    ref = world.chain([1], batches=[[world.batch()]])[0].block.batches[0]
+    world.inject(5, 3, BatchOffer((ref,)))
+    world.run(for_ms=60_000)
+    assert world.next_ms() is None
+
+
+def test_a_peer_cannot_have_more_than_its_share_of_offers_fetched(world):
+    world.run()
+    refs = tuple(
+        world.chain([1], batches=[[world.batch(incarnation=number)]])[0].block.batches[0]
+        for number in range(1, 201)
+    )
+    world.inject(5, 3, BatchOffer(refs))
+    asked = [len(m.digests) for _, _, _, m in world.sent if isinstance(m, FetchBatches)]
+    assert asked == [64]
+
+
+def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(world):
+    """Member 0 goes on with validator 1's batches and never hears of validator 2's."""
+
+    def hides(source, target, message):
+        return target == 0 and isinstance(message, BatchOffer)
+
+    world.drop = hides
+    world.run()
+    world.submit(world.batch(validator=2), to=range(1, 7))
+    for sequence in range(60):
+        world.submit(world.batch(validator=1, sequence=sequence))
+        world.run(for_ms=100)
+    assert all((2, 1, 0) in replica.log() for replica in world.replicas)
+    refused = [fact for replica in world.replicas for fact in replica.named("leader_refused")]
+    assert {fact["leader"] for fact in refused} == {0}
+    assert min(fact["waited_ms"] for fact in refused) >= world.limits.censored_after_ms
+    proposers = {m.block.proposer for _, _, _, m in world.sent if isinstance(m, Proposal)}
+    assert proposers > {0}
+
+
+def test_batches_of_an_abandoned_block_are_proposed_again(world):
+    """Member 0 proposes to two members only and dies; its batch is still committed once."""
+    world.run()
+    world.drop = lambda source, target, m: isinstance(m, Proposal) and source == 0 and target > 2
+    world.submit(world.batch())
+    world.run(for_ms=3)
+    world.crash(0)
+    world.drop = lambda *_: False
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.live())
+
+
+@pytest.mark.parametrize("holders", [[1], [3, 4], [1, 2, 3]])
+def test_a_batch_at_a_few_is_committed_although_the_leader_is_down(world, holders):
+    world.run()
+    world.crash(0)
+    world.submit(world.batch(), to=holders)
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.live())

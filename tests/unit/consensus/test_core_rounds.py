@@ -1,0 +1,236 @@
+"""A group that works: from a batch to a commit, and back to silence."""
+
+from itertools import pairwise
+
+import pytest
+
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import Certificates, Proposal, encode_message
+from heptad.consensus.objects import Timeout, Vote
+
+
+def of_kind(world, kind):
+    return [(at, source, target, m) for at, source, target, m in world.sent if isinstance(m, kind)]
+
+
+def proposals(world):
+    """Each proposal once: (time, block)."""
+    return list({m.block.id: (at, m.block) for at, _, _, m in of_kind(world, Proposal)}.values())
+
+
+def load(world, count, every_ms, validator=1):
+    for sequence in range(count):
+        world.submit(world.batch(validator=validator, sequence=sequence))
+        world.run(for_ms=every_ms)
+
+
+def test_a_batch_commits_on_every_replica(world):
+    batch = world.batch()
+    world.submit(batch)
+    world.run()
+    for replica in world.replicas:
+        assert replica.log() == [(1, 1, 0)]
+        (commit,) = replica.commits
+        assert [(ref.digest, index) for ref, index in commit.placed()] == [(batch.digest, 0)]
+        assert replica.driver.status().head.size == 3
+
+
+def test_from_idle_a_batch_commits_everywhere_after_five_message_delays(world):
+    world.run()
+    start_ms = world.now_ms
+    world.submit(world.batch())
+    world.run(until=lambda: all(replica.commits for replica in world.replicas))
+    assert world.now_ms - start_ms == 5
+
+
+def test_an_idle_group_sends_nothing_and_waits_for_nothing(world):
+    world.run()
+    load(world, count=3, every_ms=100)
+    world.run()
+    sent = len(world.sent)
+
+    world.run(for_ms=3_600_000)
+
+    assert world.next_ms() is None
+    assert len(world.sent) == sent
+    assert all(replica.driver.timer_at_ms is None for replica in world.replicas)
+
+
+def test_behind_the_last_block_with_batches_comes_one_empty_block(world):
+    load(world, count=2, every_ms=200)
+    sizes = [len(block.batches) for _, block in proposals(world)]
+    assert sizes == [1, 0, 1, 0]
+
+
+def test_under_load_blocks_with_batches_keep_their_pace_and_take_all_that_arrived(world):
+    load(world, count=60, every_ms=2)
+    world.run()
+    full = [(at, block) for at, block in proposals(world) if block.batches]
+    assert all(later[0] - earlier[0] >= 25 for earlier, later in pairwise(full))
+    assert len(full) < 10
+    assert all(len(replica.log()) == 60 for replica in world.replicas)
+
+
+def test_from_idle_a_leader_does_not_wait_for_its_pace(world):
+    load(world, count=2, every_ms=100)
+    first, second = [at for at, block in proposals(world) if block.batches]
+    assert second - first == 100
+
+
+def test_batches_that_arrive_together_are_proposed_together(world):
+    from heptad.consensus.events import BatchReceived
+    from heptad.model.batch import encode_batch
+
+    batches = [world.batch(sequence=sequence) for sequence in range(4)]
+    for replica in world.replicas:
+        world.deliver(replica.index, *(BatchReceived(1, encode_batch(each)) for each in batches))
+    world.run()
+    assert [len(block.batches) for _, block in proposals(world)] == [4, 0]
+
+
+def test_proposals_carry_references_and_no_entries(world):
+    world.submit(world.batch(records=900))
+    world.run()
+    for _, _, _, message in of_kind(world, Proposal):
+        assert len(encode_message(message)) < 1_500
+
+
+def test_only_the_next_leader_gets_votes_and_whoever_certifies_last_tells_all(world):
+    world.submit(world.batch())
+    world.run()
+    assert {target for _, _, target, _ in of_kind(world, Vote)} == {0}
+    last = of_kind(world, Certificates)[-6:]
+    assert [(source, m.high_qc.round) for _, source, _, m in last] == [(0, 2)] * 6
+
+
+def test_a_working_leader_stays_until_its_term_ends(make_world):
+    world = make_world(limits=Limits(term_rounds=8)).start()
+    load(world, count=20, every_ms=50)
+    world.run()
+    leaders = {block.round // 8: set() for _, block in proposals(world)}
+    for _, block in proposals(world):
+        leaders[block.round // 8].add(block.proposer)
+    assert leaders == {term: {term} for term in leaders}
+    assert len(leaders) > 3
+    assert not of_kind(world, Timeout)
+    assert all(len(replica.log()) == 20 for replica in world.replicas)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 10])
+def test_groups_of_other_sizes_work_too(make_world, n):
+    world = make_world(n=n).start()
+    load(world, count=3, every_ms=10)
+    world.run()
+    assert all(len(replica.log()) == 3 for replica in world.replicas)
+    world.assert_agreement()
+
+
+@pytest.mark.parametrize("n", [4, 7])
+def test_a_group_goes_on_with_f_members_down_and_stops_with_one_more(make_world, n):
+    world = make_world(n=n).start()
+    f = world.cell.committee.f
+    world.crash(*range(f))
+    world.submit(world.batch())
+    world.run(for_ms=10_000)
+    assert all(len(replica.log()) == 1 for replica in world.live())
+
+    world.crash(f)
+    world.submit(world.batch(sequence=1))
+    world.run(for_ms=100_000)
+    assert all(len(replica.log()) == 1 for replica in world.live())
+
+
+def test_all_replicas_cosign_the_same_heads_and_never_a_smaller_one(world):
+    load(world, count=200, every_ms=3)
+    world.run()
+    heads = [[each.head for each in replica.cosignatures] for replica in world.replicas]
+    assert all(each == heads[0] for each in heads)
+    sizes = [head.size for head in heads[0]]
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == 600
+    assert 6 < len(sizes) < len(world.replicas[0].commits)
+
+
+def test_a_commit_comes_with_its_proof_and_the_log_index_of_each_batch(world):
+    load(world, count=10, every_ms=3)
+    world.run()
+    verifier = world.certificates()
+    for replica in world.replicas:
+        places = [place for commit in replica.commits for place in commit.placed()]
+        assert [index for _, index in places] == [3 * place for place in range(10)]
+        proofs = [commit.proof for commit in replica.commits if commit.proof]
+        for proof in proofs:
+            verifier.commit(proof)
+        assert replica.commits[-1].proof.block_id == replica.commits[-1].block.id
+
+
+def test_a_proposal_from_the_future_gets_no_vote_and_one_just_ahead_does(make_world):
+    for ahead_ms, votes in ((501, 0), (500, 1)):
+        world = make_world().start()
+        world.run()
+        genesis, _, state = world.genesis()
+        block = world.block(genesis, state, 1, time_ms=world.now_ms + ahead_ms).block
+        world.sent.clear()
+        world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
+        assert len(of_kind(world, Vote)) == votes
+        refused = world.replicas[3].named("vote_refused")
+        assert [f"{ahead_ms} ms ahead" in each["reason"] for each in refused] == [True] * (
+            1 - votes
+        )
+
+
+def test_nobody_but_the_rounds_leader_may_propose(world):
+    world.run()
+    genesis, _, state = world.genesis()
+    block = world.block(genesis, state, 1, proposer=2).block
+    world.sent.clear()
+    world.inject(2, 3, Proposal(block, world.vote(2, 1, block.id).signature))
+    assert world.sent == []
+    assert "led by 0" in world.replicas[3].named("message_refused")[0]["reason"]
+
+
+def test_a_proposal_with_a_bad_signature_is_refused_before_anything_in_it_is_used(world):
+    world.run()
+    _one, two = world.chain([1, 2])
+    world.inject(0, 3, Proposal(two.block, bytes(64)))
+    status = world.replicas[3].driver.status()
+    assert (status.round, status.high_qc_round) == (1, 0)
+    assert "signature of member 0" in world.replicas[3].named("message_refused")[0]["reason"]
+
+
+def test_a_second_proposal_of_one_leader_in_one_round_is_evidence(world):
+    world.run()
+    genesis, _, state = world.genesis()
+    first = world.block(genesis, state, 1).block
+    second = world.block(genesis, state, 1, time_ms=7).block
+    for block in (first, second):
+        world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
+    (evidence,) = world.replicas[3].named("evidence")
+    assert (evidence["kind"], evidence["member"], evidence["round"]) == ("proposal", 0, 1)
+    assert (evidence["first"], evidence["second"]) == (first.encoded, second.encoded)
+    assert len(of_kind(world, Vote)) == 1
+
+
+def test_a_second_vote_of_one_member_in_one_round_is_evidence_only_if_it_is_signed(world):
+    world.run()
+    world.inject(4, 0, world.vote(4, 1, b"a" * 32))
+    forged = world.vote(4, 1, b"b" * 32)
+    world.inject(4, 0, Vote(1, 1, b"b" * 32, 4, bytes(64)))
+    assert world.replicas[0].named("evidence") == []
+    world.inject(4, 0, forged)
+    assert [each["kind"] for each in world.replicas[0].named("evidence")] == ["vote"]
+
+
+def test_messages_in_another_members_name_are_refused(world):
+    world.run()
+    (one,) = world.chain([1])
+    world.inject(5, 0, world.vote(4, 1, one.block.id))
+    world.inject(5, 3, Proposal(one.block, world.vote(0, 1, one.block.id).signature))
+    assert "vote of member 4 sent by 5" in world.replicas[0].named("message_refused")[0]["reason"]
+    assert "proposal of member 0 sent" in world.replicas[3].named("message_refused")[0]["reason"]
+
+
+def test_votes_for_far_future_rounds_are_dropped_unread(world):
+    world.run()
+    world.inject(4, 0, world.vote(4, 18, b"a" * 32))
+    assert "vote for round 18, this is 1" in world.replicas[0].named("message_refused")[0]["reason"]

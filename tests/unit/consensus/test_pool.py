@@ -1,0 +1,145 @@
+"""What waits, what may be proposed, and what a validator may leave here."""
+
+import pytest
+
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.limits import Limits
+from heptad.consensus.objects import BatchId
+from heptad.consensus.pool import BatchPool, BatchReader
+from heptad.model.batch import encode_batch
+
+SMALL = Limits(
+    block_batches_max=3,
+    pool_batches_max_per_validator=5,
+    pool_bytes_max_per_validator=2_000,
+    block_bytes_max=1_000,
+)
+
+
+@pytest.fixture
+def idle(make_world):
+    return make_world()
+
+
+@pytest.fixture
+def pool():
+    return BatchPool(SMALL)
+
+
+@pytest.fixture
+def add(idle, pool):
+    """`add(sequence, …)` puts a batch into the pool and returns it."""
+    reader = BatchReader(idle.cell, idle.verifier)
+
+    def put(sequence, *, at_ms=0, **numbers):
+        batch = idle.batch(sequence=sequence, **numbers)
+        pooled = reader.verify(batch, encode_batch(batch), now_ms=at_ms)
+        pool.add(pooled)
+        return pooled
+
+    return put
+
+
+def numbers(batches):
+    return [tuple(batch.ref.id) for batch in batches]
+
+
+def test_a_batch_with_a_bad_signature_or_of_a_stranger_is_refused(idle):
+    reader = BatchReader(idle.cell, idle.verifier)
+    batch = idle.batch()
+    forged = encode_batch(batch)[:-1] + b"x"
+    with pytest.raises(RefusedError, match="hashes differ"):
+        reader.verify(reader.decode(forged), forged, now_ms=0)
+    idle.batch_keys[9] = idle.batch_keys[1]
+    with pytest.raises(RefusedError, match="validator 9, who is not known"):
+        reader.decode(encode_batch(idle.batch(validator=9)))
+    with pytest.raises(RefusedError, match="batch: "):
+        reader.decode(b"garbage")
+
+
+def test_each_validators_batches_are_proposed_in_their_own_order(pool, add):
+    for sequence in (2, 0, 1):
+        add(sequence)
+    assert numbers(pool.select({})) == [(1, 1, 0), (1, 1, 1), (1, 1, 2)]
+
+
+def test_the_oldest_of_several_validators_goes_first(pool, add):
+    add(0, validator=1, at_ms=30)
+    add(0, validator=2, at_ms=10)
+    add(1, validator=2, at_ms=50)
+    add(1, validator=1, at_ms=40)
+    assert numbers(pool.proposable({})) == [(2, 1, 0), (1, 1, 0), (1, 1, 1), (2, 1, 1)]
+
+
+def test_a_batch_behind_a_gap_waits(pool, add):
+    add(1)
+    assert pool.select({}) == []
+    assert numbers(pool.select({1: (1, 0)})) == [(1, 1, 1)]
+
+
+def test_a_later_incarnation_starts_only_where_the_older_one_ends(pool, add):
+    add(0, incarnation=3)
+    add(0, incarnation=2)
+    add(5, incarnation=1)
+    assert numbers(pool.select({1: (1, 4)})) == [(1, 1, 5), (1, 2, 0), (1, 3, 0)]
+    assert numbers(pool.select({1: (1, 3)})) == [(1, 2, 0), (1, 3, 0)]
+
+
+def test_a_block_takes_no_more_than_its_limits_but_always_one(pool, add):
+    for sequence in range(5):
+        add(sequence)
+    assert len(pool.select({})) == 3
+    big = add(0, validator=2, records=40, at_ms=-1)
+    assert big.ref.size_bytes > SMALL.block_bytes_max
+    assert numbers(pool.select({1: (1, 4)})) == [(2, 1, 0)]
+
+
+def test_batches_leave_at_commit_and_not_before(pool, add):
+    for sequence in range(3):
+        add(sequence)
+    pool.select({})
+    assert len(pool) == 3
+    gone = pool.committed({1: (1, 1)})
+    assert sorted(numbers(gone)) == [(1, 1, 0), (1, 1, 1)]
+    assert numbers(pool.proposable({1: (1, 1)})) == [(1, 1, 2)]
+
+
+def test_what_an_older_incarnation_left_behind_goes_when_a_newer_one_commits(pool, add):
+    add(7, incarnation=1)
+    add(0, incarnation=2)
+    pool.committed({1: (2, 0)})
+    assert len(pool) == 0
+    assert pool.size_bytes == 0
+
+
+def test_pending_batches_of_one_validator_are_bounded_by_count_and_bytes(pool, add):
+    for sequence in range(4):
+        add(sequence)
+    assert pool.has_room(BatchId(1, 1, 4), 100, {})
+    assert not pool.has_room(BatchId(1, 1, 5), 100, {})
+    assert not pool.has_room(BatchId(1, 1, 4), 1_990, {})
+    assert pool.has_room(BatchId(2, 1, 0), 1_990, {})
+    add(4)
+    assert not pool.has_room(BatchId(1, 1, 4), 1, {})
+
+
+def test_how_far_a_sequence_may_run_ahead_counts_from_what_is_committed(pool):
+    assert pool.has_room(BatchId(1, 1, 105), 1, {1: (1, 100)})
+    assert not pool.has_room(BatchId(1, 1, 106), 1, {1: (1, 100)})
+    assert not pool.has_room(BatchId(1, 2, 5), 1, {1: (1, 100)})
+
+
+def test_a_pruned_batch_is_never_proposed(idle, pool):
+    reader = BatchReader(idle.cell, idle.verifier)
+    batch = idle.batch().pruned()
+    pool.add(reader.verify(batch, encode_batch(batch), now_ms=0))
+    assert pool.select({}) == []
+
+
+def test_two_batches_under_one_number_live_side_by_side_and_the_first_is_proposed(pool, add):
+    first = add(0, records=1)
+    second = add(0, records=2)
+    assert pool.under(first.ref.id) == first
+    assert pool.get(second.ref.digest) == second
+    assert [each.ref.digest for each in pool.select({})] == [first.ref.digest]
+    assert len(pool.committed({1: (1, 0)})) == 2
