@@ -48,11 +48,15 @@ LEASE_MARGIN_S: Final = 0.5
 
 @dataclass(slots=True)
 class _Registration:
-    """A subject on its way; `is_usable` once the vault has lent its key."""
+    """A subject on its way; `is_usable` once the vault has lent its key.
+
+    `is_former` where another life or another validator has recorded it.
+    """
 
     kid: str
     subject_id: str
     ticket: Ticket
+    is_former: bool = False
     is_usable: bool = False
 
 
@@ -93,7 +97,8 @@ class Registrar:
             known_claims_digest=registration.ticket.claims_digest,
         )
         await self._finish(registration, until_s)
-        recorded = registration.ticket.as_recorded(replayed=not is_first)
+        replayed = registration.is_former or not is_first
+        recorded = registration.ticket.as_recorded(replayed=replayed)
         if not registration.is_usable:
             recorded = replace(recorded, state=RequestState.PENDING, index=0)
         return Registered(registration.subject_id, registration.kid, recorded)
@@ -154,7 +159,7 @@ class Registrar:
         if found is None:
             return None
         ticket = self._parts.look_ups.ticket(request, request_id=name, found=found)
-        return _Registration(key.kid, found.subject_id, ticket)
+        return _Registration(key.kid, found.subject_id, ticket, is_former=True)
 
     async def _record(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
         slot = await self._parts.slots.take()

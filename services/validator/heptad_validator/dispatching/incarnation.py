@@ -12,7 +12,6 @@ which lost its disk still comes after its former self. A lock keeps a second pro
 """
 
 import fcntl
-import os
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +34,13 @@ class IncarnationFile:
         self._path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = (folder / _LOCK_FILE).open("ab")
         except OSError as error:
             raise IncarnationFault(f"{folder}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._lock)
+            self._lock.close()
             raise IncarnationFault(f"{folder} is in use by another process") from error
 
     def last(self) -> int | None:
@@ -76,4 +75,4 @@ class IncarnationFile:
 
     def close(self) -> None:
         """Let another process have the folder."""
-        os.close(self._lock)
+        self._lock.close()

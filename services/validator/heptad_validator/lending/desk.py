@@ -139,10 +139,10 @@ class LeaseDesk:
 
     def _take(self, subject_id: str, offer: SubjectLease, asked_at_s: float) -> Lent:
         """Prove an offer and put it into the book, or say why not."""
-        if self._book.is_outdated(subject_id, asked_at_s):
-            return _unavailable("the lease was revoked while it was under way")
         if offer.refused_code:
             return Problem(offer.refused_code, "the vault lends no key for this subject")
+        if self._book.is_outdated(subject_id, asked_at_s):
+            return _unavailable("the lease was revoked while it was under way")
         try:
             lease = self._proved(subject_id, offer, asked_at_s)
         except EvidenceRefusedError as error:

@@ -1,0 +1,95 @@
+"""Statements: who may say what, and that saying it twice is saying it once."""
+
+import asyncio
+
+import pytest
+
+from heptad.model.entry import Kind, Outcome
+from heptad.model.problems import Problem
+from heptad.runtime.identity import Identity, Role
+from heptad.wire.convert.entry_facts import encode_duplicate
+
+LEDGER = Identity("cell.example", Role.LEDGER, "ledger-1")
+DUPLICATE = encode_duplicate(index=9, first_index=4)
+
+
+def begin(world, kind=Kind.DUPLICATE, statement=DUPLICATE, *, caller=LEDGER):
+    return asyncio.ensure_future(
+        world.statements.record(kind, statement, caller=caller, patience_s=60.0)
+    )
+
+
+def test_a_statement_is_a_public_entry_with_nothing_sealed(play):
+    async def scenario(world):
+        call = begin(world)
+        await world.settle_down()
+        [batch] = await world.commit()
+        assert await call == len(world.ledger.entries) - 1
+        [entry] = world.entries
+        assert (entry.kind, entry.statement) == (Kind.DUPLICATE, DUPLICATE)
+        assert (entry.commitment, entry.outcome) == (b"", Outcome.NONE)
+        assert batch.sealed_records() == [b""]
+
+    play(scenario)
+
+
+def test_the_same_statement_again_is_the_same_entry(play):
+    async def scenario(world):
+        calls = [begin(world), begin(world)]
+        await world.settle_down()
+        await world.commit()
+        again = begin(world)
+        assert len({*await asyncio.gather(*calls), await again}) == 1
+        assert len(world.entries) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.DUPLICATE])
+def test_a_ledger_may_say_nothing_else(play, kind):
+    async def scenario(world):
+        with pytest.raises(Problem, match="role_refused"):
+            await begin(world, kind)
+        assert world.outstanding() == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.LEDGER])
+def test_nobody_else_may_say_anything(play, role):
+    async def scenario(world):
+        with pytest.raises(Problem, match="role_refused"):
+            await begin(world, caller=Identity("cell.example", role, "gateway-1"))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        (b"\xff", "frame_malformed"),
+        (encode_duplicate(index=4, first_index=4), "parameter_invalid"),
+        (encode_duplicate(index=4, first_index=9), "parameter_invalid"),
+        (DUPLICATE + bytes(20_000), "parameter_invalid"),
+    ],
+)
+def test_a_statement_that_makes_no_sense_is_refused(play, statement, code):
+    async def scenario(world):
+        with pytest.raises(Problem, match=code):
+            await begin(world, statement=statement)
+        assert world.outstanding() == []
+
+    play(scenario)
+
+
+def test_a_statement_that_is_not_committed_in_time_may_be_said_again(play):
+    async def scenario(world):
+        with pytest.raises(Problem, match="deadline_exceeded"):
+            await world.statements.record(Kind.DUPLICATE, DUPLICATE, caller=LEDGER, patience_s=0.0)
+        call = begin(world)
+        await world.settle_down()
+        await world.commit()
+        await call
+        assert len(world.entries) == 1
+
+    play(scenario)
