@@ -167,11 +167,17 @@ LEDGER_COSIGNATURES_TOTAL: Final = _counter(
 LEDGER_CHECKPOINT_COSIGNATURES: Final = _gauge(
     "ledger_checkpoint_cosignatures", "Cosignatures on the last checkpoint."
 )
+LEDGER_FRAMES_REFUSED_TOTAL: Final = _counter(
+    "ledger_frames_refused_total", "Times that a replica was caught sending wrong.", "replica"
+)
 LEDGER_APPLY_SECONDS: Final = _latency(
     "ledger_apply_seconds", "Time to apply one wave of committed blocks."
 )
 LEDGER_DUPLICATES_TOTAL: Final = _counter(
     "ledger_duplicates_total", "Entries found to be later copies of a request."
+)
+LEDGER_UNFILED_TOTAL: Final = _counter(
+    "ledger_unfiled_total", "Sealed records that could not be filed; their leaves stay."
 )
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")

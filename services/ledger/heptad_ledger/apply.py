@@ -25,6 +25,7 @@ from heptad.wire.convert.entry_facts import decode_duplicate, entry_facts
 from heptad_ledger.chain import CheckedBlock
 from heptad_ledger.errors import FollowRefusedError, StoreError
 from heptad_ledger.filing import Filer, WaveFiling
+from heptad_ledger.heads import Head
 from heptad_ledger.store import (
     AppliedState,
     Duplicate,
@@ -46,10 +47,10 @@ class HeadContradictedError(FollowRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a wave has led to. `heads` are (size, root) after each of its blocks."""
+    """What a wave has led to. `heads` are those after each of its blocks."""
 
     state: AppliedState
-    heads: Sequence[tuple[int, bytes]]
+    heads: Sequence[Head]
     duplicates: Sequence[Duplicate]
     stated: int
 
@@ -94,7 +95,7 @@ class _WaveDraft:
         self._spans: list[TimeSpan] = []
         self._postings: list[ServicePosting] = []
         self.stated: list[bytes] = []
-        self.heads: list[tuple[int, bytes]] = []
+        self.heads: list[Head] = []
 
     def add(self, block: CheckedBlock) -> None:
         """Add the next block. Raises: HeadContradictedError."""
@@ -113,7 +114,7 @@ class _WaveDraft:
             )
         if index > first_index:
             self._spans.append(TimeSpan(block.time_ms, first_index, index))
-        self.heads.append((index, root))
+        self.heads.append(Head(index, root, block.time_ms))
         self._last = block
 
     def wave(self) -> Wave:

@@ -65,3 +65,11 @@ def test_a_stored_row_is_what_the_plain_functions_make(index, row, index_key):
         sealed, lease_id=b"\x03" * 16, index_key=index_key, entry_index=index
     )
     assert row_key == subject_row_key(index_key=index_key, row=row)
+
+
+def test_a_kept_routing_header_opens_with_its_entry_and_key_only():
+    box = routing_box(sealed_under(KEY, entry=b"entry", payload=b"long" * 99))
+    opened = open_routing_box(box, entry=b"entry", routing_keys=KEYS)
+    assert opened == ((5).to_bytes(8, "big"), b"\x03" * 16, b"\x04" * 16)
+    assert open_routing_box(box, entry=b"other", routing_keys=KEYS) is None
+    assert open_routing_box(box, entry=b"entry", routing_keys={}) is None

@@ -56,7 +56,7 @@ def test_a_registration_and_requests_are_found_by_subject_request_time_and_servi
     # then the log is the group's, and every row is there
     assert applied.state.size == 5
     assert applied.state.edge.root() == group.head().root
-    assert [size for size, _ in applied.heads] == [2, 5, 5]
+    assert [head.size for head in applied.heads] == [2, 5, 5]
     assert rows_of(ledger, anna) == [0, 2, 4]
     assert rows_of(ledger, ben) == [1, 3]
     assert open_at(ledger, anna, 2).payload == first_jws

@@ -56,6 +56,11 @@ def encode_question(question_id: int, question: Question) -> bytes:
     return message.SerializeToString()
 
 
+def question_id(data: bytes) -> int:
+    """The id of a LeaseRequest whose question may be refused. Raises: Problem `frame_malformed`."""
+    return parse(pb.LeaseRequest, data).id
+
+
 def decode_question(data: bytes) -> tuple[int, Question]:
     """The id and the question of a LeaseRequest.
 

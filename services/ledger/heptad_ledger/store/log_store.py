@@ -149,6 +149,19 @@ class LogStore:
             is_new = transaction.put(pack_index(size), note, db=table, overwrite=False)
             assert is_new, f"checkpoint {size} is published already"
 
+    def keep(self, name: str, value: bytes) -> None:
+        """Keep a small value of the ledger's own, durably. Raises: StoreFullError."""
+        with self._environment.writing() as transaction:
+            key = b"kept:" + name.encode()
+            transaction.put(key, value, db=self._environment.table("meta"))
+
+    def kept(self, name: str) -> bytes | None:
+        """What was kept under that name."""
+        with self._environment.reading() as transaction:
+            key = b"kept:" + name.encode()
+            value = transaction.get(key, db=self._environment.table("meta"))
+        return None if value is None else bytes(value)
+
     def used_bytes(self) -> int:
         """Size of the data file."""
         return self._environment.used_bytes()

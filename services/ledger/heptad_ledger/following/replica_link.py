@@ -1,0 +1,170 @@
+"""One stream to one replica: what it sends is handed on, what it is to be told is the latest.
+
+A replica is told two things, from which height it shall send blocks (with batches or without), and
+how far this ledger has come. Only the latest of either counts, so nothing queues up: a writer task
+sends what has changed since it last wrote.
+
+A link that is dropped, or breaks, is opened again after a pause that grows with the number of
+times; what was wrong with it is the follower's business.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import grpc
+
+from heptad.model.problems import Problem
+from heptad.runtime.streams import ClientFrameStream
+from heptad.wire.streams import (
+    AppliedFrame,
+    BlockFrame,
+    CosignatureFrame,
+    FollowFrame,
+    FrameMalformedError,
+    decode_to_ledger,
+    encode_from_ledger,
+)
+
+METHOD: Final = "/heptad.replica.v1.ReplicaService/Follow"
+RECONNECT_S_MIN: Final = 0.1
+RECONNECT_S_MAX: Final = 2.0
+PENALTY_S_MIN: Final = 5.0
+PENALTY_S_MAX: Final = 60.0
+
+
+class LinkListener(Protocol):
+    """Who is told what a link hears."""
+
+    def connected(self, link: "ReplicaLink") -> None:
+        """A new stream is open; it has been told from where to send."""
+
+    def disconnected(self, link: "ReplicaLink") -> None:
+        """The stream is gone."""
+
+    async def block(self, link: "ReplicaLink", frame: BlockFrame) -> None:
+        """A block came; returning late holds the replica back."""
+
+    def cosignature(self, link: "ReplicaLink", frame: CosignatureFrame) -> None:
+        """A cosignature came."""
+
+    def refused(self, link: "ReplicaLink", reason: str) -> None:
+        """The replica sent what nobody can read; the stream is being dropped."""
+
+
+class ReplicaLink:
+    """The stream to `replica_id`; `run` keeps it open."""
+
+    def __init__(
+        self,
+        replica_id: str,
+        *,
+        open_stream: Callable[[], ClientFrameStream],
+        listener: LinkListener,
+    ) -> None:
+        self.replica_id = replica_id
+        self.is_connected = False
+        self.height_claimed = 0
+        """The greatest height that it has sent a block of; unproved."""
+        self.claim: BlockFrame | None = None
+        """The frame of that height, if it came with a proof."""
+        self.lies = 0
+        """How often it was caught sending something wrong."""
+        self._open_stream = open_stream
+        self._listener = listener
+        self._stream: ClientFrameStream | None = None
+        self._follow = FollowFrame(height=1, want_batches=False)
+        self._applied = AppliedFrame(height=0, published_size=0)
+        self._to_send: dict[type, FollowFrame | AppliedFrame] = {}
+        self._wakeup = asyncio.Event()
+        self._is_penalised = False
+
+    def follow(self, *, height: int, want_batches: bool) -> None:
+        """Ask for blocks from `height` on."""
+        self._follow = FollowFrame(height, want_batches)
+        self._tell(self._follow)
+
+    def applied(self, *, height: int, published_size: int) -> None:
+        """Tell how far this ledger has come; a stream that is opened later starts behind it."""
+        self._applied = AppliedFrame(height, published_size)
+        self._follow = FollowFrame(height + 1, self._follow.want_batches)
+        self._tell(self._applied)
+
+    def drop(self) -> None:
+        """End the stream for a wrong that was done; it is opened again after a penalty."""
+        self.lies += 1
+        self._is_penalised = True
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def run(self) -> None:
+        """Keep the stream open until cancelled."""
+        delay_s = RECONNECT_S_MIN
+        while True:
+            was_connected = await self._serve_one_stream()
+            if self._is_penalised:
+                self._is_penalised = False
+                await asyncio.sleep(min(PENALTY_S_MIN * self.lies, PENALTY_S_MAX))
+            delay_s = RECONNECT_S_MIN if was_connected else min(2 * delay_s, RECONNECT_S_MAX)
+            await asyncio.sleep(delay_s)
+
+    async def _serve_one_stream(self) -> bool:
+        """One stream's life; True if it was ever open."""
+        stream = self._stream = self._open_stream()
+        writer: asyncio.Task[None] | None = None
+        try:
+            await stream.write(encode_from_ledger(self._follow))
+            self.is_connected = True
+            self._to_send = {AppliedFrame: self._applied}
+            self._wakeup.set()
+            writer = asyncio.create_task(self._write(stream))
+            self._listener.connected(self)
+            await self._read(stream)
+        except FrameMalformedError as error:
+            self._listener.refused(self, str(error))
+        except Problem as problem:
+            self._listener.refused(self, problem.detail)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return self.is_connected
+        except asyncio.CancelledError:
+            # A call that `drop` has cancelled ends this way too; then the task itself goes on.
+            task = asyncio.current_task()
+            if not self._is_penalised or (task is not None and task.cancelling()):
+                raise
+        finally:
+            self._closed(stream, writer)
+        return True
+
+    def _closed(self, stream: ClientFrameStream, writer: "asyncio.Task[None] | None") -> None:
+        if writer is not None:
+            writer.cancel()
+        stream.cancel()
+        self._stream = None
+        if self.is_connected:
+            self.is_connected = False
+            self._follow = FollowFrame(self._follow.height, want_batches=False)
+            self._listener.disconnected(self)
+
+    async def _read(self, stream: ClientFrameStream) -> None:
+        while (body := await stream.read()) is not None:
+            frame = decode_to_ledger(body)
+            if isinstance(frame, CosignatureFrame):
+                self._listener.cosignature(self, frame)
+                continue
+            if frame.height >= self.height_claimed:
+                self.height_claimed = frame.height
+                self.claim = frame if frame.proof else self.claim
+            await self._listener.block(self, frame)
+
+    async def _write(self, stream: ClientFrameStream) -> None:
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._to_send:
+                frame = self._to_send.pop(next(iter(self._to_send)))
+                await stream.write(encode_from_ledger(frame))
+
+    def _tell(self, frame: FollowFrame | AppliedFrame) -> None:
+        if self.is_connected:
+            self._to_send[type(frame)] = frame
+            self._wakeup.set()

@@ -1,0 +1,1 @@
+"""From cosignatures to published checkpoints."""

@@ -1,0 +1,119 @@
+"""Publishing: a checkpoint is signed, made durable, and only then shown to anybody.
+
+If the process dies after signing and before the write, nobody has seen the note, and the next one
+may be of any larger size. If it dies after the write, the note is served after the restart. Sizes
+only grow, so no two notes of one size ever exist.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+
+from heptad.model.log_reads import PublishedCheckpoint
+from heptad.observability import catalogue
+from heptad.observability.logs import EventLog
+from heptad.observability.metrics import Metrics
+from heptad.transparency.checkpoint import Checkpoint, sign_checkpoint
+from heptad.transparency.notes import Note, Sign, VerifierKey
+from heptad.wire.streams import CosignatureFrame
+from heptad_ledger.errors import StoreFullError
+from heptad_ledger.heads import Head
+from heptad_ledger.publishing.cosignatures import CosignatureBook, Publishable, Verdict
+from heptad_ledger.watermark import Watermark
+
+RETRY_S = 5.0
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints are kept; `LogStore` is one."""
+
+    def publish(self, size: int, note: bytes) -> None:
+        """Make it durable. Raises: StoreFullError, StoreDamagedError."""
+        ...
+
+
+class Publisher:
+    """Turns cosignatures and applied heads into published checkpoints.
+
+    `on_published` hears of each one, in order, after it is durable.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CheckpointStore,
+        book: CosignatureBook,
+        latest: PublishedCheckpoint | None,
+        log_key: VerifierKey,
+        sign: Sign,
+        writer: Executor,
+        now_s: Callable[[], int],
+        log: EventLog,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._log_key = log_key
+        self._sign = sign
+        self._writer = writer
+        self._now_s = now_s
+        self._log = log
+        self._work = asyncio.Event()
+        self.latest = latest
+        """The latest published checkpoint, durable."""
+        self.size = Watermark(latest.size if latest else 0)
+        self.on_published: Callable[[PublishedCheckpoint], None] = lambda checkpoint: None
+        book.published(self.size.value)
+        self._verdicts = metrics.counter(catalogue.LEDGER_COSIGNATURES_TOTAL)
+        self._cosigned_by = metrics.gauge(catalogue.LEDGER_CHECKPOINT_COSIGNATURES)
+        self._published_at_s = metrics.gauge(catalogue.LEDGER_CHECKPOINT_TIME_SECONDS)
+        metrics.read(catalogue.LEDGER_PUBLISHED_SIZE, self._read_size)
+
+    def offer(self, replica: str, frame: CosignatureFrame) -> Verdict:
+        """A replica's cosignature has come."""
+        verdict = self._book.offer(replica, frame, now_s=self._now_s())
+        self._note_verdict(replica, verdict)
+        return verdict
+
+    def applied(self, heads: Sequence[Head]) -> None:
+        """These heads are durable."""
+        for replica, verdict in self._book.applied(heads, now_s=self._now_s()):
+            self._note_verdict(replica, verdict)
+
+    async def run(self) -> None:
+        """Publish whatever can be, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while (ready := self._book.publishable()) is not None:
+                await self._publish(ready)
+
+    async def _publish(self, ready: Publishable) -> None:
+        head = ready.head
+        checkpoint = Checkpoint(self._log_key.name, head.size, head.root)
+        signature = sign_checkpoint(checkpoint, key=self._log_key, sign=self._sign)
+        note = Note(checkpoint.body(), (signature, *ready.cosignatures)).encode()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._writer, self._store.publish, head.size, note)
+        except StoreFullError as error:
+            self._log.failure("store_full", error)
+            await asyncio.sleep(RETRY_S)
+            return
+        self._book.published(head.size)
+        self.latest = PublishedCheckpoint(note, head.size)
+        self._cosigned_by.set(len(ready.cosignatures))
+        self._published_at_s.set(self._now_s())
+        self.size.advance(head.size)
+        self.on_published(self.latest)
+
+    def _note_verdict(self, replica: str, verdict: Verdict) -> None:
+        self._verdicts.add(1, replica, verdict)
+        if verdict is Verdict.GOOD:
+            self._work.set()
+        elif verdict in (Verdict.BAD, Verdict.WRONG_ROOT):
+            self._log.warning("cosignature_refused", replica=replica, verdict=verdict.value)
+
+    def _read_size(self) -> Mapping[tuple[str, ...], float]:
+        return {(): self.size.value}

@@ -1,0 +1,273 @@
+"""Puts a ledger together: the one place where its parts learn of each other."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from heptad.crypto import signatures
+from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.model.lending import CellKeys
+from heptad.model.log_reads import LedgerStatus, PublishedCheckpoint
+from heptad.observability import catalogue
+from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX
+from heptad.runtime.config import LedgerConfig
+from heptad.runtime.errors import ConfigInvalidError
+from heptad.runtime.group import agreed_cell
+from heptad.runtime.service_kind import Context, ServiceKind
+from heptad.runtime.streams import open_frame_stream
+from heptad.runtime.vkeys import log_vkey, witness_vkey
+from heptad.wire.convert import ledger as ledger_wire
+from heptad.wire.convert import vault as vault_wire
+from heptad_ledger import service
+from heptad_ledger.apply import Applied
+from heptad_ledger.duplicates import DuplicateReporter, recorder
+from heptad_ledger.following.follower import Follower
+from heptad_ledger.following.replica_link import METHOD as FOLLOW
+from heptad_ledger.following.replica_link import ReplicaLink
+from heptad_ledger.heads import Head
+from heptad_ledger.lending import vault_door
+from heptad_ledger.lending.desk import LendingDesk
+from heptad_ledger.lending.evidence import Evidence
+from heptad_ledger.lending.loans import LoanBook
+from heptad_ledger.lending.vault_door import VaultDoor
+from heptad_ledger.log_reads import LogReads
+from heptad_ledger.parts import open_parts
+from heptad_ledger.publishing.cosignatures import CosignatureBook
+from heptad_ledger.publishing.publisher import Publisher
+from heptad_ledger.routing_keys import RoutingKeyRotation
+from heptad_ledger.service import LedgerDoor
+from heptad_ledger.watermark import Watermark
+
+ROTATION_CHECK_S: Final = 600.0
+
+
+class LedgerService:
+    """One ledger, from its files to its doors."""
+
+    def __init__(self, context: Context[LedgerConfig]) -> None:
+        self._context = context
+        cell, config = agreed_cell(context.cell), context.config
+        self._parts = open_parts(
+            context.data,
+            cell=cell,
+            cell_code=context.cell.code,
+            config=config,
+            now_ms=_now_ms(),
+        )
+        self._store = self._parts.store
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
+        self._applied_size = Watermark(self._store.state.size)
+        self._publisher = self._make_publisher()
+        self._follower = Follower(
+            ingest=self._parts.ingest,
+            writer=self._writer,
+            applied_height=self._store.state.height,
+            fetch_bytes_max=config.fetch_bytes_max,
+            on_applied=self._on_applied,
+            on_cosignature=self._publisher.offer,
+            log=context.log,
+            metrics=context.metrics,
+        )
+        self._links = self._replica_links()
+        self._follower.watch(self._links)
+        self._reads = LogReads(
+            store=self._store,
+            latest=lambda: self._publisher.latest,
+            index_key=self._parts.vault.index_key,
+            page_size_max=config.page_records_max,
+        )
+        self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
+        self._vault_door = VaultDoor(
+            desk=self._make_desk(), cell_keys=self._cell_keys, log=context.log
+        )
+        self._rotation = RoutingKeyRotation(
+            self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
+        )
+        self._duplicates = self._make_duplicate_reporter()
+        LedgerDoor(reads=self._reads, read_status=self._status).register(context.server)
+        self._vault_door.register(context.server)
+        self._export_metrics()
+
+    # The process's life.
+
+    async def start(self) -> None:
+        """Begin to follow; reads are served from what is there already."""
+        spawn = self._context.tasks.spawn
+        spawn("apply", self._follower.run())
+        spawn("stalls", self._follower.watch_for_stalls())
+        spawn("acknowledge", self._follower.acknowledge(lambda: self._publisher.size.value))
+        spawn("publish", self._publisher.run())
+        spawn("duplicates", self._duplicates.run())
+        spawn("routing keys", self._rotate())
+        for link in self._links:
+            spawn(f"follow {link.replica_id}", link.run())
+
+    async def drain(self) -> None:
+        """End the validators' streams; what is applied is durable at any moment."""
+        self._vault_door.close()
+
+    async def stop(self) -> None:
+        """End the wave that is under way, then close the files."""
+        await self._context.tasks.close()
+        await asyncio.to_thread(self._writer.shutdown)
+        self._parts.close()
+
+    # What happens.
+
+    def _on_applied(self, applied: Applied) -> None:
+        state = applied.state
+        self._publisher.applied(applied.heads)
+        self._applied_size.advance(state.size)
+        if applied.duplicates or applied.stated:
+            self._duplicates.has_news()
+
+    def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
+        self._context.log.debug("checkpoint_published", size=checkpoint.size)
+        self._follower.has_news()
+
+    async def _rotate(self) -> None:
+        while True:
+            now_ms, applied_ms = _now_ms(), self._store.state.time_ms
+            if await asyncio.to_thread(self._rotation.rotate_if_due, now_ms=now_ms):
+                self._context.log.info("routing_key_rotated")
+                self._vault_door.push_cell_keys()
+            done = await asyncio.to_thread(
+                self._rotation.destroy_done, now_ms=now_ms, applied_ms=applied_ms
+            )
+            if done:
+                self._context.log.info("routing_keys_destroyed", numbers=list(done))
+            await asyncio.sleep(ROTATION_CHECK_S)
+
+    # Construction.
+
+    def _make_publisher(self) -> Publisher:
+        context = self._context
+        key = load_service_key(context.keys / KeyRole.LOG.file_name)
+        vkey = log_vkey(context.cell)
+        if key.public_key != vkey.public_key:
+            raise ConfigInvalidError(
+                (f"{context.keys / KeyRole.LOG.file_name}: is not the log key of cell.toml",)
+            )
+        with self._store.snapshot() as snapshot:
+            latest = snapshot.latest_checkpoint()
+        book = CosignatureBook(
+            origin=context.cell.origin,
+            witnesses={r.id: witness_vkey(context.cell, r) for r in context.cell.replicas},
+            quorum=context.cell.quorum,
+            verify=signatures.verify,
+            skew_s_max=context.config.cosignature_skew_s_max,
+        )
+        publisher = Publisher(
+            store=self._store,
+            book=book,
+            latest=latest,
+            log_key=vkey,
+            sign=key.sign,
+            writer=self._writer,
+            now_s=_now_s,
+            log=context.log,
+            metrics=context.metrics,
+        )
+        publisher.on_published = self._on_published
+        state = self._store.state
+        publisher.applied([Head(state.size, state.edge.root(), state.time_ms)])
+        return publisher
+
+    def _replica_links(self) -> list[ReplicaLink]:
+        links = []
+        for replica in self._context.cell.replicas:
+            channel = self._context.open_channel(
+                replica.id, message_bytes_max=PEER_MESSAGE_BYTES_MAX
+            )
+            links.append(
+                ReplicaLink(
+                    replica.id,
+                    open_stream=partial(open_frame_stream, channel, FOLLOW),
+                    listener=self._follower,
+                )
+            )
+        return links
+
+    def _make_desk(self) -> LendingDesk:
+        return LendingDesk(
+            store=self._store,
+            vault=self._parts.vault,
+            registry=self._parts.registry,
+            evidence=Evidence(self._reads),
+            loans=self._loans,
+            applied_size=self._applied_size,
+            published_size=self._publisher.size,
+            now_s=time.monotonic,
+        )
+
+    def _make_duplicate_reporter(self) -> DuplicateReporter:
+        validators = self._context.cell.validators
+        channels = [self._context.open_channel(validator.id) for validator in validators]
+        return DuplicateReporter(
+            store=self._store,
+            record=recorder(channels),
+            validator_count=len(validators),
+            now_s=time.monotonic,
+            log=self._context.log,
+        )
+
+    def _cell_keys(self) -> CellKeys:
+        vault = self._parts.vault
+        routing = vault.current_routing_key().key
+        return CellKeys(vault.index_key(), routing.key_id, routing.key)
+
+    # How it is.
+
+    def _status(self) -> LedgerStatus:
+        state = self._store.state
+        return LedgerStatus(
+            ledger=self._context.number,
+            height=state.height,
+            size=state.size,
+            root=state.edge.root(),
+            checkpoint_size=self._publisher.size.value,
+            replicas_connected=self._follower.connected_count,
+            subjects=state.subjects,
+            duplicates=state.duplicates,
+            applied_time_ms=state.time_ms,
+        )
+
+    def _export_metrics(self) -> None:
+        read, store = self._context.metrics.read, self._store
+        read(catalogue.LEDGER_LOG_SIZE, lambda: _number(store.state.size))
+        read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))
+        read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
+        read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
+        read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
+
+    def _count_leases(self) -> Mapping[tuple[str, ...], float]:
+        self._loans.sweep(time.monotonic())
+        return _number(len(self._loans))
+
+
+def _number(value: float) -> Mapping[tuple[str, ...], float]:
+    return {(): value}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _now_s() -> int:
+    return int(time.time())
+
+
+async def build(context: Context[LedgerConfig]) -> LedgerService:
+    """The hook of `heptad.runtime.service`."""
+    return LedgerService(context)
+
+
+KIND: Final = ServiceKind(
+    config=LedgerConfig,
+    build=build,
+    roles={**service.ROLES, **vault_door.ROLES},
+    services=(ledger_wire.SERVICE, vault_wire.SERVICE),
+)
