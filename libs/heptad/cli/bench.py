@@ -1,0 +1,123 @@
+"""`heptad bench`: what this machine carries, in figures, against the last time."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+
+if TYPE_CHECKING:
+    from heptad.trials.figures import Figures
+    from heptad.trials.orders import Way
+
+RESULTS_FOLDER: Final = Path(".heptad-bench")
+"""Not in the home: a mesh that is started for a bench is gone after it."""
+
+
+def command(
+    *,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Measure the cell that runs here, not one of our own."),
+    ] = None,
+    paths: Annotated[
+        str,
+        typer.Option("--paths", help="What to measure, of consensus,grpc,http-batch,http."),
+    ] = "consensus,grpc,http-batch,http",
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.5, max=60.0, help="Length of each load.")
+    ] = 5.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="See that it works; the figures mean little.")
+    ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", help="Compare with this file, not with the last run."),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option("--results", help="Folder in which runs are kept, a file each.")
+    ] = RESULTS_FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure throughput, latency and cost of a whole cell on this machine.
+
+    Starts a cell of its own in a temporary folder, unless `--home` names one that runs. Each path
+    is driven to its capacity first, then with half of it in an open loop.
+    """
+    ways = _ways(paths, as_json=as_json)
+    with told(as_json=as_json):
+        from heptad.trials.bench import Plan, run_bench
+        from heptad.trials.errors import TrialFault
+
+        plan = Plan(home=home.absolute() if home else None, ways=ways, seconds=seconds)
+        earlier = compare if compare is not None else _last(results)
+        # Read before the measurement, which takes minutes: a file that cannot be used is said now.
+        before = _read(earlier, as_json=as_json) if earlier is not None else None
+        try:
+            figures = run_bench(plan.quick() if quick else plan, tell=_tell)
+        except TrialFault as fault:
+            fail(str(fault), status=EXIT_FAILED, as_json=as_json)
+        kept = _keep(results, figures)
+    if as_json:
+        print(figures.encode())
+    else:
+        _print(figures, before, earlier, kept)
+
+
+def _ways(paths: str, *, as_json: bool) -> "tuple[Way, ...]":
+    from heptad.trials.orders import Way
+
+    try:
+        named = {Way(path.strip()) for path in paths.split(",")}
+    except ValueError:
+        known = ", ".join(way.value for way in Way)
+        fail(f"--paths knows {known}", status=EXIT_USAGE, as_json=as_json)
+    return tuple(way for way in Way if way in named)
+
+
+def _tell(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
+def _last(results: Path) -> Path | None:
+    """The newest run that was kept; names are dates, so the greatest is the newest."""
+    return max(results.glob("*.json"), default=None)
+
+
+def _keep(results: Path, figures: "Figures") -> Path:
+    results.mkdir(exist_ok=True)
+    name = figures.date.partition("+")[0].replace(":", "")
+    path = results / f"{name}.json"
+    path.write_text(figures.encode() + "\n")
+    return path
+
+
+def _print(figures: "Figures", before: "Figures | None", earlier: Path | None, kept: Path) -> None:
+    from rich.console import Console
+
+    from heptad.trials.bench_tables import comparison, tables
+    from heptad.trials.figures import comparable
+
+    console = Console()
+    for table in tables(figures):
+        console.print(table)
+    if before is not None:
+        difference = comparison(comparable(before), comparable(figures))
+        if difference is not None:
+            console.print(difference)
+        verdict = "nothing changed by a tenth" if difference is None else "see the last table"
+        other = "" if before.machine == figures.machine else " (another machine or version)"
+        print(f"compared with {earlier}{other}: {verdict}")
+    print(f"kept as {kept}")
+
+
+def _read(path: Path, *, as_json: bool) -> "Figures":
+    from heptad.trials.errors import TrialFault
+    from heptad.trials.figures import read_figures
+
+    try:
+        return read_figures(path.read_bytes())
+    except TrialFault as fault:
+        fail(f"{path}: {fault}", status=EXIT_USAGE, as_json=as_json)

@@ -1,0 +1,126 @@
+"""What a bench found, as values and as the JSON that the next run is compared with."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from heptad.trials.errors import TrialFault
+from heptad.trials.latencies import Latencies
+from heptad.trials.load import Measured
+from heptad.trials.machine import Machine
+from heptad.trials.orders import Way
+
+FORMAT: Final = "heptad-bench/v1"
+GENERATOR: Final = "load generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One load on one way.
+
+    `cpu_us_per_op` is CPU time by process name, the generator's and the supervisor's too, divided
+    by the operations accepted. `bytes_per_op` counts what the generator sent and received,
+    `disk_bytes_per_op` what the files of the home have grown by. `pss_bytes` is the memory of all
+    processes at the end of it, shared pages counted once.
+    """
+
+    measured: Measured
+    cpu_us_per_op: dict[str, float]
+    bytes_per_op: float
+    disk_bytes_per_op: float
+    pss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WayFigures:
+    """A way at its limit, and at half of what that gave."""
+
+    way: Way
+    capacity: Run
+    half: Run
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFigures:
+    """The mesh itself.
+
+    `ready_s` is from nothing, the making of the home (`genesis_s`) included; both are 0 for a mesh
+    that ran before. Memory by process: resident (shared pages counted for each process) and
+    proportional (shared pages divided, so that the sum is what the machine gives). `idle_cpu` is
+    the share of one CPU that each process takes while nothing is asked of it.
+    """
+
+    ready_s: float
+    genesis_s: float
+    rss_bytes: dict[str, int]
+    pss_bytes: dict[str, int]
+    idle_cpu: dict[str, float]
+    idle_request: Latencies
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All of one bench. `mesh` is None where only consensus was measured."""
+
+    date: str
+    seconds: float
+    machine: Machine
+    mesh: MeshFigures | None
+    ways: tuple[WayFigures, ...]
+
+    def encode(self) -> str:
+        """The JSON document."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+
+
+def read_figures(text: bytes) -> Figures:
+    """Read `Figures.encode` back. Raises: TrialFault for anything else, other versions too."""
+    try:
+        members = json.loads(text)
+        if members.pop("format") != FORMAT:
+            raise TrialFault(f"its format is not {FORMAT}")
+        mesh = members.pop("mesh")
+        return Figures(
+            machine=Machine(**members.pop("machine")),
+            mesh=_mesh(mesh) if mesh is not None else None,
+            ways=tuple(map(_way, members.pop("ways"))),
+            **members,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrialFault(f"it is no bench's JSON: {error}") from None
+
+
+def _way(members: dict[str, Any]) -> WayFigures:
+    capacity, half = (_run(members[name]) for name in ("capacity", "half"))
+    return WayFigures(Way(members["way"]), capacity, half)
+
+
+def _run(members: dict[str, Any]) -> Run:
+    return Run(measured=Measured.from_members(members.pop("measured")), **members)
+
+
+def _mesh(members: dict[str, Any]) -> MeshFigures:
+    return MeshFigures(idle_request=Latencies(**members.pop("idle_request")), **members)
+
+
+def comparable(figures: Figures) -> dict[str, float]:
+    """The numbers that mean something from run to run, each by a name for people."""
+    found: dict[str, float] = {}
+    for way in figures.ways:
+        times, cost = way.half.measured.latencies, way.capacity.cpu_us_per_op
+        found |= {
+            f"{way.way.value}: operations a second": way.capacity.measured.achieved_per_s,
+            f"{way.way.value}: p50 at half, ms": times.p50_ms,
+            f"{way.way.value}: p99 at half, ms": times.p99_ms,
+            f"{way.way.value}: CPU, µs an operation": sum(cost.values()),
+        }
+    if figures.mesh is not None:
+        mesh = figures.mesh
+        found |= {
+            "mesh: ready, s": mesh.ready_s,
+            "mesh: memory, MB": sum(mesh.pss_bytes.values()) / 1e6,
+            "mesh: idle CPU, %": sum(mesh.idle_cpu.values()) * 100,
+            "mesh: a single request p50, ms": mesh.idle_request.p50_ms,
+            "mesh: a single request p99, ms": mesh.idle_request.p99_ms,
+        }
+    return found

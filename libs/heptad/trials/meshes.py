@@ -1,0 +1,148 @@
+"""Meshes for trials: real processes of one cell, started as a user starts them, ended by pid."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from heptad.runtime import lifeline
+from heptad.runtime.channels import GRPC_ENVIRONMENT
+from heptad.runtime.config import Cell, load_cell
+from heptad.runtime.control import ControlClient
+from heptad.runtime.mesh import MeshStatus
+from heptad.trials.errors import TrialFault
+
+READY_S_MAX: Final = 90.0
+STOP_S_MAX: Final = 60.0
+OUTPUT_FILE: Final = "up.out"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMesh:
+    """A cell that runs in `home`. `ready_s` is how long it took; 0 if it ran before."""
+
+    home: Path
+    cell: Cell
+    gateway_url: str
+    ready_s: float
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by member id, of those that run, and of the supervisor as `up`."""
+        return pids_of(self.home)
+
+
+def status_of(home: Path) -> MeshStatus:
+    """What `heptad status` says. Raises: HomeRefusedError if nothing runs there."""
+    with ControlClient(home) as control:
+        return cast("MeshStatus", control.ask("status"))
+
+
+def order(home: Path, what: str, name: str) -> None:
+    """Give one order of `control.sock`, such as kill or restart, and wait until it is done.
+
+    Raises: HomeRefusedError, SupervisionFault.
+    """
+    with ControlClient(home, timeout_s=READY_S_MAX) as control:
+        control.ask(what, name)
+
+
+def pids_of(home: Path) -> dict[str, int]:
+    """Process ids by member id, of those that run, and of the supervisor as `up`."""
+    status = status_of(home)
+    pids = {p["name"]: p["pid"] for p in status["processes"] if p["pid"] is not None}
+    return {**pids, "up": status["pid"]}
+
+
+def attach(home: Path) -> RunningMesh:
+    """A mesh that runs already. Raises: HomeRefusedError if none does."""
+    status = status_of(home)
+    return RunningMesh(home, load_cell(home), status["gateway_url"], 0.0)
+
+
+@contextmanager
+def running(home: Path) -> Iterator[RunningMesh]:
+    """A mesh of our own in `home`, on free ports; stopped in order at the end.
+
+    The home is made if there is none. Raises: TrialFault.
+    """
+    home = home.absolute()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    errors = home.with_name(f"{home.name}.{OUTPUT_FILE}")
+    with errors.open("wb") as error_file:
+        started_s = time.monotonic()
+        process = subprocess.Popen(  # noqa: S603  ourselves, by our own interpreter
+            [
+                *(sys.executable, "-m", "heptad.cli.main", "up", "--home", str(home)),
+                *("--port-base", "0", "--json"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=error_file,
+            start_new_session=True,
+            preexec_fn=lifeline.die_with_parent,  # noqa: PLW1509  this process has one thread here
+        )
+        try:
+            status = _first_line(process, errors)
+            ready_s = time.monotonic() - started_s
+            yield RunningMesh(home, load_cell(home), status["gateway_url"], ready_s)
+        finally:
+            end(process)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM, and SIGKILL if that does not help."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _first_line(process: "subprocess.Popen[bytes]", errors: Path) -> MeshStatus:
+    """The status that `heptad up --json` prints once all is ready."""
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], READY_S_MAX)
+    line = process.stdout.readline() if readable else b""
+    if not line:
+        words = errors.read_text("utf-8", "replace").strip()
+        raise TrialFault(f"the mesh did not become ready:\n{words[-2_000:]}")
+    return cast("MeshStatus", json.loads(line))
+
+
+@contextmanager
+def replicas_only(home: Path, cell: Cell) -> Iterator[Mapping[str, int]]:
+    """All replicas of a cell and nobody else, each a process of its own; pids by member id."""
+    environment = {**os.environ, **GRPC_ENVIRONMENT}
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for replica in cell.replicas:
+            with (home / replica.id / OUTPUT_FILE).open("wb") as output:
+                processes[replica.id] = subprocess.Popen(  # noqa: S603  our own service
+                    [
+                        *(sys.executable, "-m", "heptad_replica"),
+                        *("--home", str(home), "--name", replica.id, "--lifeline"),
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    start_new_session=True,
+                )
+        yield {name: process.pid for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in processes.values():
+            end(process)

@@ -1,0 +1,82 @@
+"""The tour's steps in their order, and how it is taken."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from heptad.client import connect
+from heptad.runtime.errors import HomeRefusedError
+from heptad.trials.meshes import RunningMesh, attach, running
+from heptad.trials.tour import auditor, citizen, crowd, forgeries, operator
+from heptad.trials.tour.scene import SERVICE, Scene, policy_of
+from heptad.trials.tour.steps import Shown, Step, take
+
+STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("citizen", "keys are made on the phone", citizen.make_keys),
+    Step("citizen", "a new subject proves that it holds its key", citizen.register),
+    Step("citizen", "a signed request is recorded", citizen.post),
+    Step("citizen", "a request sent again is the same request", citizen.replay),
+    Step("citizen", "what was not signed so is refused", citizen.forge),
+    Step("service", "citizens are brought in by a service", crowd.bring_in),
+    Step("service", "many requests travel on one stream", crowd.send_bulk),
+    Step("auditor", "receipts hold off line", auditor.verify_receipts),
+    Step("auditor", "the whole log hashes to its cosigned root", auditor.hash_log),
+    Step("auditor", "the log only grows", auditor.continue_log),
+    Step("operator", "all replicas hold the same log", operator.same_head),
+    Step("operator", "two replicas die under load, one comes back", operator.kill_under_load),
+    Step("operator", "the one that came back has caught up", operator.same_head),
+    Step("auditor", "all that was acknowledged is there, once", auditor.account),
+    Step("auditor", "after all this the log still only grew", auditor.continue_log),
+    Step("auditor", "forgeries are refused", forgeries.refuse_forgeries),
+    Step("operator", "the last replica comes back too", operator.restore),
+)
+SECONDS: Final = 6.0
+"""How long the fifty apps post."""
+
+_CALL_S_MAX: Final = 30.0
+
+
+@contextmanager
+def mesh_to_show(home: Path) -> Iterator[tuple[RunningMesh, bool]]:
+    """The mesh that runs in `home`, or else one of our own, which is gone afterwards.
+
+    The second value tells whether it is our own. Raises: TrialFault.
+    """
+    try:
+        mesh = attach(home)
+    except HomeRefusedError:
+        with (
+            tempfile.TemporaryDirectory(prefix="heptad-demo-") as scratch,
+            running(Path(scratch) / "cell") as own,
+        ):
+            yield own, True
+        return
+    yield mesh, False
+
+
+async def take_tour(
+    mesh: RunningMesh, *, is_own: bool, shown: Callable[[Shown], None], seconds: float = SECONDS
+) -> bool:
+    """Take every step, tell `shown` of each, and return whether all held.
+
+    Raises: Problem, if the mesh cannot be reached at all.
+    """
+    timeout = aiohttp.ClientTimeout(total=_CALL_S_MAX)
+    connector = aiohttp.TCPConnector(limit=2 * crowd.APPS)
+    async with (
+        aiohttp.ClientSession(mesh.gateway_url, timeout=timeout, connector=connector) as http,
+        connect(mesh.home / "clients" / SERVICE) as client,
+    ):
+        scene = Scene(
+            mesh=mesh,
+            is_own=is_own,
+            http=http,
+            client=client,
+            policy=policy_of(mesh.home),
+            seconds=seconds,
+        )
+        return await take(STEPS, scene, shown)
