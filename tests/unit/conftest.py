@@ -5,8 +5,11 @@ They are real gRPC servers on loopback, with the real messages; only what they a
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,7 +24,11 @@ from heptad.model.answers import (
 from heptad.model.entry import Outcome
 from heptad.model.log_reads import RequestStatus
 from heptad.model.problems import Problem
+from heptad.runtime.config import load_cell
+from heptad.runtime.genesis import GenesisPlan, create_home
+from heptad.runtime.ports import PortPlan, free_base
 from heptad.runtime.status import status_of
+from heptad.runtime.tls import TlsMaterial, load_member_tls, server_credentials
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import validator as validator_wire
 
@@ -45,6 +52,14 @@ Answer = Recorded | Problem | None
 Unary = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
 
+def bound(server: grpc.aio.Server, port: int, tls: TlsMaterial | None) -> int:
+    """Bind a server to loopback, with mutual TLS where material is given."""
+    address = f"127.0.0.1:{port}"
+    if tls is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, server_credentials(tls))
+
+
 @dataclass
 class FakeValidator:
     """Answers each item by `answer` (None: never); remembers messages and open streams."""
@@ -64,7 +79,7 @@ class FakeValidator:
     def items(self) -> list[SubmitItem]:
         return [item for message in self.messages for item in message]
 
-    async def start(self) -> None:
+    async def start(self, *, tls: TlsMaterial | None = None) -> None:
         """Listen: on a free port first, on the same one after a `stop`."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         methods = {
@@ -74,7 +89,7 @@ class FakeValidator:
         }
         handler = grpc.method_handlers_generic_handler(validator_wire.SERVICE, methods)
         self._server.add_generic_rpc_handlers((handler,))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self.port = bound(self._server, self.port, tls)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -131,8 +146,8 @@ class FakeLedger:
     port: int = 0
     _server: grpc.aio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen on a free port."""
+    async def start(self, *, tls: TlsMaterial | None = None) -> None:
+        """Listen: on a free port first, on the same one after a `stop`."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         names = (
             *("GetCheckpoint", "GetEntry", "ListEntries", "GetInclusionProof"),
@@ -141,7 +156,7 @@ class FakeLedger:
         methods = {name: grpc.unary_unary_rpc_method_handler(self._serve(name)) for name in names}
         handler = grpc.method_handlers_generic_handler(ledger_wire.SERVICE, methods)
         self._server.add_generic_rpc_handlers((handler,))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self.port = bound(self._server, self.port, tls)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -201,6 +216,35 @@ async def fake_cell(validators: int = 2):
             await door.stop()
 
 
+@contextlib.asynccontextmanager
+async def fake_members(home: Path):
+    """The validators and the ledger of a real home, played by fakes behind real mutual TLS."""
+    addresses = load_cell(home).member_addresses()
+    cell = FakeCell({}, FakeLedger())
+    try:
+        for name, address in addresses.items():
+            role, _, number = name.rpartition("-")
+            door = {"validator": FakeValidator(), "ledger": cell.ledger}.get(role)
+            if door is not None:
+                door.port = int(address.rpartition(":")[2])
+                await door.start(tls=load_member_tls(home=home, name=name))
+            if isinstance(door, FakeValidator):
+                cell.validators[int(number)] = door
+        yield cell
+    finally:
+        for door in (*cell.validators.values(), cell.ledger):
+            await door.stop()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A real home of a cell, with keys and certificates; nothing runs, and no test changes it."""
+    folder = tmp_path_factory.mktemp("cell") / "home"
+    plan = GenesisPlan(ports=PortPlan(free_base(start_hint=os.getpid())))
+    create_home(folder, plan, now=datetime.now(UTC))
+    return folder
+
+
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until a condition holds; the test's own time-out ends a wait in vain."""
     while not condition():  # noqa: ASYNC110  what is waited for happens in other parts' sockets
@@ -210,6 +254,11 @@ async def eventually(condition: Callable[[], object]) -> None:
 @pytest.fixture(name="fake_cell")
 def _fake_cell():
     return fake_cell
+
+
+@pytest.fixture(name="fake_members")
+def _fake_members():
+    return fake_members
 
 
 @pytest.fixture(name="recorded")

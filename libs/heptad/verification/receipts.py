@@ -17,7 +17,7 @@ from heptad.crypto.requests import SignedRequest, parse_request
 from heptad.crypto.sealing import WITNESS_BYTES, commitment
 from heptad.crypto.signatures import verify
 from heptad.model.canonical import MalformedError
-from heptad.model.entry import Entry, Kind
+from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.problems import Problem
 from heptad.transparency.checkpoint import Checkpoint, Finding, TimeWindow
 from heptad.transparency.policy import Policy
@@ -150,10 +150,17 @@ def _examine_commitment(entry: Entry, payload: bytes, witness: bytes) -> Finding
 
 
 def _examine_claims(entry: Entry, request: SignedRequest) -> Finding:
-    """The validator writes service and action into the entry; they must be those signed."""
-    said, signed = (entry.service, entry.action), (request.svc, request.act)
+    """The validator writes service and action into the entry; they must be those signed.
+
+    A denied request's words stay private as far as the cell's policy does not know them: there,
+    and only there, the entry may leave them out.
+    """
+    may_be_silent = entry.outcome is Outcome.DENIED
     detail = f"signed for service {request.svc!r}, action {request.act!r}"
-    if said == signed:
+    for said, signed in ((entry.service, request.svc), (entry.action, request.act)):
+        if said != signed and not (may_be_silent and not said):
+            detail = f"{detail}, but the entry says {entry.service!r}, {entry.action!r}"
+            return Finding("request", holds=False, detail=detail)
+    if entry.service and entry.action:
         return Finding("request", holds=True, detail=f"{detail}: as the entry says")
-    detail = f"{detail}, but the entry says {entry.service!r}, {entry.action!r}"
-    return Finding("request", holds=False, detail=detail)
+    return Finding("request", holds=True, detail=f"{detail}: denied, and left out of the entry")

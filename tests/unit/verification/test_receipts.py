@@ -182,6 +182,28 @@ def test_an_entry_that_says_another_action_than_was_signed_is_refused(
         assert failures(report) == ["request"]
 
 
+def test_only_a_denied_entry_may_leave_out_what_was_signed(
+    make_log, receipt_file, request_entry, policy, now_s
+):
+    for left_out in ({"action": ""}, {"service": "", "action": ""}):
+        for outcome, expected in ((Outcome.DENIED, []), (Outcome.ALLOWED, ["request"])):
+            log = make_log(3)
+            log.append([encode_entry(replace(request_entry, outcome=outcome, **left_out))])
+            file = replace(receipt_file, entry=log.entries[3], receipt=log.receipt(3))
+            report = examine_receipt_file(file, policy=policy, now_s=now_s)
+            assert failures(report) == expected
+
+
+def test_a_denied_entry_may_not_say_something_else(
+    make_log, receipt_file, request_entry, policy, now_s
+):
+    other = replace(request_entry, outcome=Outcome.DENIED, action="consent.withdraw")
+    log = make_log(3)
+    log.append([encode_entry(other)])
+    file = replace(receipt_file, entry=log.entries[3], receipt=log.receipt(3))
+    assert failures(examine_receipt_file(file, policy=policy, now_s=now_s)) == ["request"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
