@@ -72,6 +72,7 @@ class FakeValidator:
     messages: list[list[SubmitItem]] = field(default_factory=list)
     metadata: list[dict[str, object]] = field(default_factory=list)
     streams: int = 0
+    before_answer: Callable[[], Awaitable[object]] | None = None
     port: int = 0
     _server: grpc.aio.Server | None = None
 
@@ -103,6 +104,8 @@ class FakeValidator:
         while isinstance(message := await context.read(), bytes):
             items = validator_wire.decode_items(message)
             self.messages.append(items)
+            if self.before_answer is not None:
+                await self.before_answer()
             writer = validator_wire.OutcomeWriter()
             for item in items:
                 self._write(writer, item.id, self.answer(item))
