@@ -70,6 +70,9 @@ def create_server(
     options += [
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
+        # Peers are known and pings are cheap: a strike would close a good connection with GOAWAY
+        # when a busy machine delivers two keepalive pings together.
+        ("grpc.http2.max_ping_strikes", 0),
     ]
     return grpc.aio.server(interceptors=list(interceptors), options=options)
 
