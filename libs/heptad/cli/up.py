@@ -67,7 +67,7 @@ def _run(home: Path, on_ready: "Callable[[MeshStatus], None]") -> None:
 
     from heptad.observability.logs import EventLog, adopt_library_logs
     from heptad.runtime.config import load_cell
-    from heptad.runtime.mesh import SUPERVISOR_LOG_FILE, Mesh, locked
+    from heptad.runtime.mesh import SUPERVISOR_LOG_FILE, Mesh, locked, supervisor_of
 
     cell = load_cell(home)
     with locked(home), (home / SUPERVISOR_LOG_FILE).open("a", buffering=1) as log_file:
@@ -79,7 +79,8 @@ def _run(home: Path, on_ready: "Callable[[MeshStatus], None]") -> None:
         adopt_library_logs(log)
 
         async def live() -> None:
-            await Mesh(home=home, cell=cell, log=log).run(on_ready)
+            supervisor = supervisor_of(home, cell, log=log)
+            await Mesh(home=home, cell=cell, supervisor=supervisor).run(on_ready)
 
         uvloop.run(live())
 

@@ -23,9 +23,9 @@ from heptad.runtime.errors import HomeRefusedError
 from heptad.runtime.identity import Role
 from heptad.runtime.launcher import Launcher
 from heptad.runtime.ports import require_free
-from heptad.runtime.supervised import ServiceSpec, Supervised
+from heptad.runtime.supervised import Supervised
 from heptad.runtime.supervisor import Supervisor, health_by_grpc, specs_of
-from heptad.runtime.tls import load_tls
+from heptad.runtime.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, load_tls
 
 
 class ProcessFacts(TypedDict):
@@ -110,37 +110,39 @@ def require_ports(home: Path, cell: Cell) -> None:
     require_free((what, *split_address(address)) for what, address in listeners_of(home, cell))
 
 
-class Mesh:
-    """A cell that runs in this process' children. Make it inside the event loop."""
+def supervisor_of(home: Path, cell: Cell, *, log: EventLog) -> Supervisor:
+    """The supervisor of all of Heptad's services in this home; make it inside the event loop.
 
-    def __init__(
-        self,
-        *,
-        home: Path,
-        cell: Cell,
-        log: EventLog,
-        specs: tuple[ServiceSpec, ...] | None = None,
-        launcher: Launcher | None = None,
-    ) -> None:
-        """`specs` and `launcher` are for tests that run other services than Heptad's own."""
+    Raises: ConfigInvalidError, OSError.
+    """
+    operator = home / "clients" / "operator"
+    tls = load_tls(
+        ca=operator / CA_FILE,
+        certificate=operator / CERTIFICATE_FILE,
+        key=operator / KEY_FILE,
+    )
+    metrics = {
+        what.partition(" ")[0]: address
+        for what, address in listeners_of(home, cell)
+        if what.endswith(" metrics")
+    }
+    return Supervisor(
+        home=home,
+        specs=specs_of(cell, metrics.__getitem__),
+        launcher=Launcher(),
+        healthy=health_by_grpc(origin=cell.origin, tls=tls),
+        log=log,
+    )
+
+
+class Mesh:
+    """A cell that runs in this process' children."""
+
+    def __init__(self, *, home: Path, cell: Cell, supervisor: Supervisor) -> None:
+        """The caller holds the home's lock (`locked`)."""
+        self.supervisor = supervisor
         self._home = home
         self._cell = cell
-        operator = home / "clients" / "operator"
-        tls = load_tls(
-            ca=operator / "ca.pem", certificate=operator / "tls.pem", key=operator / "tls.key"
-        )
-        metrics = {
-            what.partition(" ")[0]: address
-            for what, address in listeners_of(home, cell)
-            if what.endswith(" metrics")
-        }
-        self.supervisor = Supervisor(
-            home=home,
-            specs=specs if specs is not None else specs_of(cell, metrics.__getitem__),
-            launcher=launcher if launcher is not None else Launcher(),
-            healthy=health_by_grpc(origin=cell.origin, tls=tls),
-            log=log,
-        )
         self._control = ControlServer(home, self._orders())
 
     async def run(self, on_ready: Callable[[MeshStatus], None]) -> None:

@@ -111,6 +111,8 @@ class Nursery:
                 sys.stderr.write(failure)
             else:
                 sys.argv = [module, *arguments]
+                # It was imported under its own name; now it runs as the main module.
+                sys.modules.pop(f"{module}.__main__", None)
                 runpy.run_module(module, run_name="__main__", alter_sys=False)
                 status = 0
         except SystemExit as end:

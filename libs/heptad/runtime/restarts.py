@@ -12,7 +12,9 @@ WINDOW_S: Final = 60.0
 class RestartPolicy:
     """Back-off of 0.5 s, doubled for each crash within a minute up to 8 s; the sixth is the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, backoff_s_min: float = BACKOFF_S_MIN) -> None:
+        """`backoff_s_min` is the first wait, from which the others follow."""
+        self._backoff_s_min = backoff_s_min
         self._crashed_at_s: deque[float] = deque()
 
     def crashed(self, *, now_s: float) -> float | None:
@@ -23,4 +25,4 @@ class RestartPolicy:
         count = len(self._crashed_at_s)
         if count > CRASHES_MAX:
             return None
-        return min(BACKOFF_S_MIN * 2.0 ** (count - 1), BACKOFF_S_MAX)
+        return min(self._backoff_s_min * 2.0 ** (count - 1), BACKOFF_S_MAX)

@@ -114,9 +114,9 @@ async def _live(
         lifeline.watch_standard_input(loop, lambda: os._exit(EXIT_BROKEN))
     process = _Process(kind, arguments, cell, config, log)
     try:
-        await process.start()
-        await process.wait_for_end(stopping)
-        await process.drain()
+        if await process.start_unless(stopping):
+            await process.wait_for_end(stopping)
+            await process.drain()
     finally:
         await process.stop()
     return process.exit_status()
@@ -157,8 +157,25 @@ class _Process(Generic[NodeConfigT]):
         )
         self._ready_file = arguments.home / arguments.name / READY_FILE
 
-    async def start(self) -> None:
-        """Build, listen, start, then say so. Raises: PortTakenError and what the service raises."""
+    async def start_unless(self, stopping: asyncio.Event) -> bool:
+        """Start; False if the end came first, be it wanted or a task's failure.
+
+        A service that waits for another one must not be deaf to SIGTERM while it does.
+        Raises: PortTakenError and what the service raises.
+        """
+        start = asyncio.create_task(self._start(), name="start")
+        end = asyncio.create_task(self.wait_for_end(stopping), name="end")
+        await asyncio.wait({start, end}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            end.cancel()
+            start.result()
+            return True
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        return False
+
+    async def _start(self) -> None:
+        """Build, listen, start, then say so."""
         context, node = self._context, self._context.config.node
         self._ready_file.unlink(missing_ok=True)
         context.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,13 +196,13 @@ class _Process(Generic[NodeConfigT]):
 
     async def wait_for_end(self, stopping: asyncio.Event) -> None:
         """Return once somebody asks for the end or a task has failed."""
-        waits = [
-            asyncio.ensure_future(stopping.wait()),
-            asyncio.ensure_future(self._context.tasks.failed.wait()),
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        events = (stopping, self._context.tasks.failed)
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def drain(self) -> None:
         """Leave the load balancers, then let what is in flight finish, but not for ever."""

@@ -66,6 +66,7 @@ class Supervised:
         home: Path,
         launcher: Launcher,
         healthy: Callable[[ServiceSpec], Awaitable[bool]],
+        policy: RestartPolicy,
         log: EventLog,
     ) -> None:
         self.spec = spec
@@ -81,7 +82,7 @@ class Supervised:
         self._healthy = healthy
         self._log = log.bind(name=spec.name)
         self._child_log = ChildLog(home / spec.name / LOG_FILE)
-        self._policy = RestartPolicy()
+        self._policy = policy
         self._child: Child | None = None
         # Exactly one of the two is set.
         self._wanted = asyncio.Event()
@@ -117,6 +118,8 @@ class Supervised:
                 if self._unwanted.is_set():
                     self._rest(State.STOPPED)
         finally:
+            # Also after a bug: whoever waits for its rest must not wait for ever.
+            self.at_rest.set()
             self._child_log.close()
 
     async def _run_once(self) -> int:
@@ -207,6 +210,10 @@ class Supervised:
         except TimeoutError:
             self._log.error("process_killed", waited_s=STOP_S_MAX)
             await self.kill()
+
+    def give_up(self) -> None:
+        """Start it no more; for a supervisor that is about to kill everything."""
+        self._want(False)
 
     def pause(self) -> None:
         """SIGSTOP."""

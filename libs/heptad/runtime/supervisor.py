@@ -18,6 +18,7 @@ from heptad.runtime.identity import Role
 from heptad.runtime.launcher import Launcher
 from heptad.runtime.process_usage import ProcessUsage, usage_of
 from heptad.runtime.readiness import is_serving
+from heptad.runtime.restarts import RestartPolicy
 from heptad.runtime.supervised import READY_S_MAX, ServiceSpec, State, Supervised
 from heptad.runtime.tls import TlsMaterial
 
@@ -69,12 +70,16 @@ class Supervisor:
         launcher: Launcher,
         healthy: Callable[[ServiceSpec], Awaitable[bool]],
         log: EventLog,
+        policy: Callable[[], RestartPolicy] = RestartPolicy,
     ) -> None:
+        """`policy` makes each service's own rule of when to start it again."""
         self._launcher = launcher
         self._log = log
         self._started_s = time.monotonic()
         self._processes = {
-            spec.name: Supervised(spec, home=home, launcher=launcher, healthy=healthy, log=log)
+            spec.name: Supervised(
+                spec, home=home, launcher=launcher, healthy=healthy, policy=policy(), log=log
+            )
             for spec in specs
         }
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -134,6 +139,8 @@ class Supervisor:
 
     def abandon(self) -> None:
         """Kill everything now; `drain`, if under way, then ends at once."""
+        for process in self._processes.values():
+            process.give_up()
         self._launcher.close()
 
     async def close(self) -> None:

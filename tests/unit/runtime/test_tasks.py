@@ -1,0 +1,50 @@
+"""Background tasks: the first failure is kept, wanted ends are none."""
+
+import asyncio
+
+from heptad.runtime.tasks import TaskSet
+
+
+async def fail(text: str) -> None:
+    raise RuntimeError(text)
+
+
+async def wait() -> None:
+    await asyncio.Event().wait()
+
+
+async def end() -> None:
+    pass
+
+
+def test_the_first_failure_is_kept() -> None:
+    async def scenario() -> str:
+        tasks = TaskSet()
+        tasks.spawn("a", fail("first"))
+        await tasks.failed.wait()
+        tasks.spawn("b", fail("second"))
+        await tasks.close()
+        return str(tasks.error)
+
+    assert asyncio.run(scenario()) == "first"
+
+
+def test_a_task_that_ends_or_is_cancelled_has_not_failed() -> None:
+    async def scenario() -> tuple[bool, BaseException | None]:
+        tasks = TaskSet()
+        await tasks.spawn("a", end())
+        tasks.spawn("b", wait())
+        await tasks.close()
+        return tasks.failed.is_set(), tasks.error
+
+    assert asyncio.run(scenario()) == (False, None)
+
+
+def test_close_ends_what_runs() -> None:
+    async def scenario() -> bool:
+        tasks = TaskSet()
+        task = tasks.spawn("a", wait())
+        await tasks.close()
+        return task.cancelled()
+
+    assert asyncio.run(scenario())
