@@ -65,6 +65,9 @@ CONTROL_BYTES_MAX: Final = 1 << 14
 FAST_VOTE_BYTES_MAX: Final = 256
 
 _REF: Final = Struct(">IQQ32sII")
+_VOTE: Final = Struct(">B64s")
+_QC_HEAD: Final = Struct(">QQ32sB")
+_BLOCK_HEAD: Final = Struct(">BQQQBQ")
 
 
 def vote_signing_bytes(*, origin: str, epoch: Epoch, round_: Round, block_id: BlockId) -> bytes:
@@ -87,21 +90,19 @@ def new_qc(
 ) -> QC:
     """A certificate of these votes; `votes` maps each voter to its signature."""
     ordered = tuple(sorted(votes.items()))
-    writer = Writer().u64(epoch).u64(round_).digest(block_id).u8(len(ordered))
-    for voter, signature in ordered:
-        writer.u8(voter).fixed(signature)
-    return QC(epoch, round_, block_id, ordered, writer.done())
+    head = _QC_HEAD.pack(epoch, round_, block_id, len(ordered))
+    encoded = head + b"".join(_VOTE.pack(*vote) for vote in ordered)
+    return QC(epoch, round_, block_id, ordered, encoded)
 
 
 def read_qc(reader: Reader) -> QC:
     """Take a QC off `reader`."""
     start = reader.position()
-    epoch, round_ = Epoch(reader.u64()), Round(reader.u64())
-    block_id = BlockId(reader.digest())
-    count = _member_count(reader)
-    votes = tuple((MemberIndex(reader.u8()), reader.fixed(SIGNATURE_BYTES)) for _ in range(count))
+    epoch, round_, block_id, count = _QC_HEAD.unpack(reader.fixed(_QC_HEAD.size))
+    _limited(count, MEMBERS_MAX, "signers")
+    votes = tuple(_VOTE.iter_unpack(reader.fixed(count * _VOTE.size)))
     _require_ascending([voter for voter, _ in votes], "QC")
-    return QC(epoch, round_, block_id, votes, reader.since(start))
+    return QC(Epoch(epoch), Round(round_), BlockId(block_id), votes, reader.since(start))
 
 
 def decode_qc(encoded: bytes) -> QC:
@@ -126,7 +127,7 @@ def read_tc(reader: Reader) -> TC:
     """Take a TC off `reader`."""
     start = reader.position()
     epoch, round_ = Epoch(reader.u64()), Round(reader.u64())
-    count = _member_count(reader)
+    count = _limited(reader.u8(), MEMBERS_MAX, "signers")
     if not count:
         raise MalformedError("a TC without claims")
     claims = tuple(_read_claim(reader) for _ in range(count))
@@ -209,11 +210,10 @@ def new_block(
     state_hash: bytes,
 ) -> Block:
     """A block with its bytes and id."""
-    writer = Writer().u8(BLOCK_VERSION).u64(epoch).u64(round_).u64(height).u8(proposer)
-    write_certificates(writer.u64(time_ms), justify, tc)
-    writer.u16(len(batches))
-    for ref in batches:
-        writer.fixed(encode_ref(ref))
+    writer = Writer()
+    writer.fixed(_BLOCK_HEAD.pack(BLOCK_VERSION, epoch, round_, height, proposer, time_ms))
+    write_certificates(writer, justify, tc)
+    writer.u16(len(batches)).fixed(b"".join(map(encode_ref, batches)))
     writer.u16(len(control))
     for entry in control:
         writer.bytes32(entry)
@@ -240,23 +240,23 @@ def decode_block(encoded: bytes) -> Block:
     if len(encoded) > BLOCK_BYTES_MAX:
         raise MalformedError(f"a block of {len(encoded)} bytes, at most {BLOCK_BYTES_MAX}")
     reader = Reader(encoded)
-    version = reader.u8()
+    version, epoch, round_, height, proposer, time_ms = _BLOCK_HEAD.unpack(
+        reader.fixed(_BLOCK_HEAD.size)
+    )
     if version != BLOCK_VERSION:
         raise MalformedError(f"block version {version}, not {BLOCK_VERSION}")
-    epoch, round_, height = Epoch(reader.u64()), Round(reader.u64()), Height(reader.u64())
-    proposer, time_ms = MemberIndex(reader.u8()), reader.u64()
     justify, tc = read_certificates(reader)
-    batches = tuple(read_ref(reader) for _ in range(_limited(reader.u16(), REFS_MAX, "batches")))
+    batches = read_refs(reader, _limited(reader.u16(), REFS_MAX, "batches"))
     count = _limited(reader.u16(), CONTROL_MAX, "control entries")
     control = tuple(reader.bytes32(size_max=CONTROL_BYTES_MAX) for _ in range(count))
     head = LogHead(reader.u64(), reader.digest())
     state_hash = reader.digest()
     reader.end()
     return Block(
-        epoch=epoch,
-        round=round_,
-        height=height,
-        proposer=proposer,
+        epoch=Epoch(epoch),
+        round=Round(round_),
+        height=Height(height),
+        proposer=MemberIndex(proposer),
         time_ms=time_ms,
         justify=justify,
         tc=tc,
@@ -276,11 +276,14 @@ def encode_ref(ref: BatchRef) -> bytes:
     )
 
 
-def read_ref(reader: Reader) -> BatchRef:
-    """Take a batch reference off `reader`."""
-    validator, incarnation, sequence, digest, count, size = _REF.unpack(reader.fixed(_REF.size))
-    return BatchRef(
-        ValidatorNumber(validator), incarnation, sequence, BatchDigest(digest), count, size
+def read_refs(reader: Reader, count: int) -> tuple[BatchRef, ...]:
+    """Take `count` batch references off `reader`."""
+    rows = _REF.iter_unpack(reader.fixed(count * _REF.size))
+    return tuple(
+        BatchRef(
+            ValidatorNumber(validator), incarnation, sequence, BatchDigest(digest), records, size
+        )
+        for validator, incarnation, sequence, digest, records, size in rows
     )
 
 
@@ -329,10 +332,6 @@ def _read_fast_vote(reader: Reader) -> bytes:
     fast_vote = reader.bytes16()
     _limited(len(fast_vote), FAST_VOTE_BYTES_MAX, "bytes of fast_vote")
     return fast_vote
-
-
-def _member_count(reader: Reader) -> int:
-    return _limited(reader.u8(), MEMBERS_MAX, "signers")
 
 
 def _limited(count: int, count_max: int, what: str) -> int:

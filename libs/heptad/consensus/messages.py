@@ -16,7 +16,7 @@ from heptad.consensus.codec import (
     encode_vote,
     read_certificates,
     read_proof,
-    read_ref,
+    read_refs,
     read_timeout,
     read_vote,
     write_certificates,
@@ -180,7 +180,7 @@ def _read_certificates(reader: Reader) -> Message:
 
 
 def _read_batch_offer(reader: Reader) -> Message:
-    return BatchOffer(tuple(read_ref(reader) for _ in range(_count(reader))))
+    return BatchOffer(read_refs(reader, _count(reader)))
 
 
 def _read_fetch_blocks(reader: Reader) -> Message:

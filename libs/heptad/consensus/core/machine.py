@@ -82,8 +82,8 @@ class Core:
         A new record is persisted; the last vote, time-out and proposal are sent again, bit for bit;
         all others are told the highest certificates and will answer with theirs.
         """
-        self._begin(now_ms)
         parts = self._parts
+        parts.now_ms = now_ms
         parts.results.send(parts.others, parts.rounds.message())
         self._resume()
         for peer in parts.others:

@@ -92,7 +92,8 @@ def _record(cell: Cell, me: MemberIndex, restored: Restored | None) -> SafetyRec
 def _restore_tree(parts: Parts, restored: Restored) -> None:
     """Put stored batches into the pool and stored headers, lowest first, into the tree.
 
-    What cannot be put there (an orphan, a batch gone) is left out: it can be fetched again.
+    What cannot be put there (an orphan, a batch gone) is left out: it can be fetched again. Headers
+    that a commit has overtaken are dropped with the first write.
     """
     chain, positions = parts.chain, parts.chain.tree.root.state.positions
     for encoded in restored.batches:
@@ -105,6 +106,8 @@ def _restore_tree(parts: Parts, restored: Restored) -> None:
         if block.height > chain.tree.root.block.height:
             entry = parts.certificates.entry(block)
             chain.park_proposal(Parked(block, entry, None, False, parts.me))
+        else:
+            parts.results.blocks_dropped.append(block.id)
     for arrival in chain.advance(keep=parts.rounds.high_qc.qc.block_id, results=Results()):
         arrival.node.is_durable = True
     chain.forget(parts.rounds.round)
