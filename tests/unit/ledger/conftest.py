@@ -306,7 +306,7 @@ def office(ledger):
     return Office(ledger.vault)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kit():
     """The classes above, for tests that need more than one of them."""
     return SimpleNamespace(

@@ -20,6 +20,7 @@ from typing import Final
 
 import lmdb
 
+from heptad.runtime.disk import sync_folder
 from heptad_ledger.errors import StoreDamagedError, StoreError, StoreFullError, StoreInUseError
 
 TABLES: Final = (
@@ -64,6 +65,9 @@ class Environment:
                 meminit=True,
             )
             self._tables = {name: self._lmdb.open_db(name.encode()) for name in TABLES}
+            # LMDB syncs what is in its file, not the file's name.
+            sync_folder(folder)
+            sync_folder(folder.parent)
         except lmdb.Error as error:
             os.close(self._owner)
             raise self._translated(error) from error

@@ -1,0 +1,158 @@
+"""Publishing: signed, durable, served, in this order, and only ever forwards."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from heptad.consensus.objects import LogHead
+from heptad.crypto import signatures
+from heptad.crypto.keys import Ed25519Key
+from heptad.model.log_reads import PublishedCheckpoint
+from heptad.observability.logs import EventLog
+from heptad.observability.metrics import Metrics
+from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.notes import Note, SignatureType, VerifierKey
+from heptad_ledger.errors import StoreFullError
+from heptad_ledger.heads import Head
+from heptad_ledger.publishing import publisher as publisher_module
+from heptad_ledger.publishing.cosignatures import CosignatureBook
+from heptad_ledger.publishing.publisher import Publisher
+
+ORIGIN = "log.test"
+NOW_S = 1_700_000_000
+LOG_KEY = Ed25519Key(b"\x66" * 32)
+
+
+def head_of(size):
+    return Head(size, bytes([size]) * 32, NOW_S * 1000)
+
+
+class Checkpoints:
+    """A store that can be full, and that shows what was known outside when it wrote."""
+
+    def __init__(self):
+        self.notes = {}
+        self.full_times = 0
+        self.seen_while_writing = []
+        self.publisher = None
+
+    def publish(self, size, note):
+        self.seen_while_writing.append(self.publisher.size.value)
+        if self.full_times:
+            self.full_times -= 1
+            raise StoreFullError("no space left")
+        assert size not in self.notes
+        self.notes[size] = note
+
+
+@pytest.fixture
+def publishing(group, monkeypatch):
+    """Runs `scenario(publisher, store, offer)` with a real event loop and writing thread."""
+    monkeypatch.setattr(publisher_module, "RETRY_S", 0.0)
+    log_lines = []
+
+    def run(scenario, *, latest=None):
+        async def main():
+            store, writer = Checkpoints(), ThreadPoolExecutor(1)
+            witnesses = {
+                f"replica-{n}": VerifierKey(f"r{n}", SignatureType.COSIGNATURE, key.public_key)
+                for n, key in enumerate(group.cosign_keys, start=1)
+            }
+            book = CosignatureBook(
+                origin=ORIGIN, witnesses=witnesses, quorum=5, verify=signatures.verify,
+                skew_s_max=60,
+            )  # fmt: skip
+            publisher = store.publisher = Publisher(
+                store=store,
+                book=book,
+                latest=latest,
+                log_key=VerifierKey(ORIGIN, SignatureType.LOG, LOG_KEY.public_key),
+                sign=LOG_KEY.sign,
+                writer=writer,
+                now_s=lambda: NOW_S,
+                log=EventLog(bound={}, write=log_lines.append),
+                metrics=Metrics(cell=ORIGIN, service="ledger-1"),
+            )
+
+            def offer(size, members):
+                head = head_of(size)
+                for member in members:
+                    frame = group.cosign(member, LogHead(size, head.root), time_s=NOW_S)
+                    publisher.offer(f"replica-{member + 1}", frame)
+
+            task = asyncio.create_task(publisher.run())
+            try:
+                await scenario(publisher, store, offer)
+            finally:
+                task.cancel()
+                writer.shutdown()
+
+        asyncio.run(main())
+        return log_lines
+
+    return run
+
+
+def test_a_checkpoint_is_durable_before_anybody_sees_it(publishing):
+    async def scenario(publisher, store, offer):
+        seen = []
+        publisher.on_published = seen.append
+        publisher.applied([head_of(5)])
+        offer(5, range(5))
+        assert await publisher.size.reached(5, timeout_s=10)
+        assert store.seen_while_writing == [0]
+        assert seen == [publisher.latest] == [PublishedCheckpoint(store.notes[5], 5)]
+        note = Note.parse(publisher.latest.note)
+        assert note.text == Checkpoint(ORIGIN, 5, head_of(5).root).body()
+        assert [line.key_name for line in note.signatures] == [ORIGIN, "r1", "r2", "r3", "r4", "r5"]
+
+    publishing(scenario)
+
+
+def test_four_cosignatures_publish_nothing(publishing):
+    async def scenario(publisher, store, offer):
+        publisher.applied([head_of(5)])
+        offer(5, range(4))
+        assert not await publisher.size.reached(5, timeout_s=0.05)
+        assert store.notes == {}
+
+    publishing(scenario)
+
+
+def test_sizes_only_grow(publishing):
+    async def scenario(publisher, store, offer):
+        publisher.applied([head_of(5), head_of(9)])
+        offer(9, range(5))
+        assert await publisher.size.reached(9, timeout_s=10)
+        offer(5, range(5))
+        offer(9, range(7))
+        publisher.applied([head_of(12)])
+        offer(12, range(2, 7))
+        assert await publisher.size.reached(12, timeout_s=10)
+        assert list(store.notes) == [9, 12]
+
+    publishing(scenario)
+
+
+def test_what_was_published_before_a_restart_is_not_published_again(publishing):
+    async def scenario(publisher, store, offer):
+        assert publisher.size.value == 9
+        publisher.applied([head_of(9), head_of(10)])
+        offer(9, range(7))
+        offer(10, range(5))
+        assert await publisher.size.reached(10, timeout_s=10)
+        assert list(store.notes) == [10]
+
+    publishing(scenario, latest=PublishedCheckpoint(b"old", 9))
+
+
+def test_a_full_disk_delays_a_checkpoint_and_does_not_end_publishing(publishing):
+    async def scenario(publisher, store, offer):
+        store.full_times = 2
+        publisher.applied([head_of(5)])
+        offer(5, range(5))
+        assert await publisher.size.reached(5, timeout_s=10)
+        assert len(store.seen_while_writing) == 3
+
+    assert sum("store_full" in line for line in publishing(scenario)) == 2
