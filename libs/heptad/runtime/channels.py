@@ -69,7 +69,7 @@ def create_server(
     options = _common_options(message_bytes_max)
     options += [
         ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
         # Peers are known and pings are cheap: a strike would close a good connection with GOAWAY
         # when a busy machine delivers two keepalive pings together.
         ("grpc.http2.max_ping_strikes", 0),
