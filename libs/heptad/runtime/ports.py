@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +73,70 @@ def _offset(member_id: str) -> int:
     raise AssertionError(f"{member_id!r} is no member")
 
 
-def free_base(*, start_hint: int) -> int:
-    """The base of a block of which no port is in use, found by binding each.
+class PortBlock:
+    """A block of free ports, reserved against other searches on this machine until `close`.
 
-    `start_hint` (any number) spreads the search, so that two meshes that start at once on one
-    machine look at different blocks. Raises: PortTakenError if there is none.
+    Between the search and the moment when services bind, another mesh that starts at the same time
+    would find the same ports free. An abstract socket named after the block is the reservation: it
+    needs no file, and the kernel gives it back however the process ends. (Linux; elsewhere the
+    search is only as good as its moment.)
+    """
+
+    def __init__(self, base: int, token: socket.socket | None) -> None:
+        """Made by `reserve_block`."""
+        self.base = base
+        self._token = token
+
+    def close(self) -> None:
+        """Give the reservation back; by now the ports are bound, or not wanted."""
+        if self._token is not None:
+            self._token.close()
+
+    def __enter__(self) -> "PortBlock":
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def reserve_block(*, start_hint: int) -> PortBlock:
+    """A block of which no port is in use, found by binding each, and now reserved.
+
+    `start_hint` (any number) spreads the search. Raises: PortTakenError if there is none.
     """
     blocks = (_SEARCH_TO - _SEARCH_FROM) // BLOCK_PORTS
     for step in range(blocks):
         base = _SEARCH_FROM + (start_hint + step) % blocks * BLOCK_PORTS
+        try:
+            token = _token(base)
+        except OSError:
+            continue
         if all(is_free("127.0.0.1", base + offset) for offset in range(BLOCK_PORTS)):
-            return base
+            return PortBlock(base, token)
+        if token is not None:
+            token.close()
     raise PortTakenError(f"no free block of {BLOCK_PORTS} ports below {_SEARCH_TO}")
+
+
+def free_base(*, start_hint: int) -> int:
+    """The base of a block that is free at this moment, not reserved: bind it soon."""
+    with reserve_block(start_hint=start_hint) as block:
+        return block.base
+
+
+def _token(base: int) -> socket.socket | None:
+    """Raises: OSError if somebody else holds it."""
+    if sys.platform != "linux":
+        return None
+    token = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        token.bind(f"\0heptad-ports-{base}")
+    except OSError:
+        token.close()
+        raise
+    return token
 
 
 def is_free(host: str, port: int) -> bool:

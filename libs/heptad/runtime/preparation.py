@@ -9,10 +9,13 @@ from heptad.runtime.config.files import CELL_FILE, load_cell
 from heptad.runtime.errors import HomeRefusedError, PortTakenError
 from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.mesh import locked, require_ports
-from heptad.runtime.ports import DEFAULT_PORT_BASE, PortPlan, free_base
+from heptad.runtime.ports import DEFAULT_PORT_BASE, PortBlock, PortPlan, reserve_block
 from heptad.runtime.readdress import readdress
 
 VALIDATORS_DEFAULT = 2
+
+_reserved: list[PortBlock] = []
+"""Held until this process ends: by then the mesh has bound its ports, or never will."""
 
 
 def prepare(home: Path, *, port_base: int | None, validator_count: int | None) -> Cell:
@@ -51,4 +54,7 @@ def _with_ports(home: Path, cell: Cell, port_base: int | None) -> Cell:
 
 
 def _base(port_base: int) -> int:
-    return port_base or free_base(start_hint=os.getpid())
+    if port_base:
+        return port_base
+    _reserved.append(reserve_block(start_hint=os.getpid()))
+    return _reserved[-1].base

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from heptad.runtime.errors import PortTakenError
-from heptad.runtime.ports import BLOCK_PORTS, PortPlan, free_base, is_free, require_free
+from heptad.runtime.ports import BLOCK_PORTS, PortPlan, is_free, require_free, reserve_block
 
 MEMBERS = [
     "gateway-1",
@@ -55,14 +55,23 @@ def test_all_taken_ports_are_named_at_once(taken_port: int) -> None:
 
 
 def test_free_ports_raise_nothing(taken_port: int) -> None:
-    base = free_base(start_hint=5)
-    require_free([("x", "127.0.0.1", base)])
+    with reserve_block(start_hint=5) as block:
+        require_free([("x", "127.0.0.1", block.base)])
     assert not is_free("127.0.0.1", taken_port)
 
 
 def test_a_block_with_one_taken_port_is_passed_over() -> None:
-    base = free_base(start_hint=17)
+    with reserve_block(start_hint=17) as block:
+        base = block.base
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", base + BLOCK_PORTS - 1))
         squatter.listen()
-        assert free_base(start_hint=17) != base
+        with reserve_block(start_hint=17) as other:
+            assert other.base != base
+
+
+def test_a_reserved_block_is_nobody_elses_until_it_is_given_back() -> None:
+    with reserve_block(start_hint=29) as one, reserve_block(start_hint=29) as two:
+        assert one.base != two.base
+    with reserve_block(start_hint=29) as again:
+        assert again.base == one.base

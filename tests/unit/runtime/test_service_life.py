@@ -16,7 +16,7 @@ import pytest
 
 from heptad.runtime.config import ReplicaConfig, load_node_config, split_address
 from heptad.runtime.genesis import GenesisPlan, create_home
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortPlan, reserve_block
 
 SERVICES = Path(__file__).parent / "services"
 WAIT_S_MAX = 60
@@ -66,11 +66,12 @@ class Process:
 
 
 @pytest.fixture
-def own_home(tmp_path: Path) -> Path:
+def own_home(tmp_path: Path) -> Iterator[Path]:
     home = tmp_path / "home"
-    ports = PortPlan(free_base(start_hint=os.getpid() + 7))
-    create_home(home, GenesisPlan(ports, replica_count=1, validator_count=1), now=datetime.now(UTC))
-    return home
+    with reserve_block(start_hint=os.getpid()) as block:
+        plan = GenesisPlan(PortPlan(block.base), replica_count=1, validator_count=1)
+        create_home(home, plan, now=datetime.now(UTC))
+        yield home
 
 
 @pytest.fixture

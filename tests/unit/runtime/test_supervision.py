@@ -16,7 +16,7 @@ import pytest
 from heptad.runtime.control import ControlClient
 from heptad.runtime.errors import SupervisionFault
 from heptad.runtime.genesis import GenesisPlan, create_home
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortPlan, reserve_block
 
 DRIVER = Path(__file__).parent / "services" / "run_mesh.py"
 WAIT_S_MAX = 60
@@ -59,13 +59,13 @@ class RunningMesh:
 
 
 @pytest.fixture
-def small_home(tmp_path: Path) -> Path:
+def small_home(tmp_path: Path) -> Iterator[Path]:
     """A home of five members on free ports."""
     home = tmp_path / "home"
-    ports = PortPlan(free_base(start_hint=os.getpid()))
-    plan = GenesisPlan(ports, replica_count=2, validator_count=1)
-    create_home(home, plan, now=datetime.now(UTC))
-    return home
+    with reserve_block(start_hint=os.getpid()) as block:
+        plan = GenesisPlan(PortPlan(block.base), replica_count=2, validator_count=1)
+        create_home(home, plan, now=datetime.now(UTC))
+        yield home
 
 
 @pytest.fixture
