@@ -1,10 +1,12 @@
 """The parent's side of a load generator: start it, wait until it is prepared, let it go."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from heptad.runtime.channels import GRPC_ENVIRONMENT
 from heptad.trials.errors import TrialFault
 from heptad.trials.generator import READY
 from heptad.trials.orders import Order, Report
@@ -26,6 +28,7 @@ def run_order(order: Order, *, before: Callable[[], BeforeT]) -> tuple[BeforeT, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **GRPC_ENVIRONMENT},
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -25,8 +25,6 @@ DRAIN_S_MAX: Final = 30.0
 LOST: Final = "no_answer"
 """The code of a request that was never answered, in this and in no other table."""
 
-_RAMP_S_MAX: Final = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -104,8 +102,6 @@ class _Tally:
     """Gathers answers while the load runs."""
 
     started_s: float
-    counted_from_s: float = 0.0
-    counted_until_s: float = float("inf")
     sent: int = 0
     answered: int = 0
     accepted: int = 0
@@ -119,8 +115,7 @@ class _Tally:
         self.accepted += answer.accepted
         self.durations_s.append(now_s - due_s)
         self.last_s = now_s
-        if self.counted_from_s <= now_s <= self.counted_until_s:
-            self.counted += answer.accepted
+        self.counted += answer.accepted
         if answer.refusals:
             self.refused.update(answer.refusals)
 
@@ -165,24 +160,32 @@ class _Run(Generic[ItemT]):
         self._progress = asyncio.Event()
 
     async def closed(self, load: Closed) -> Measured:
-        """The rate is that of the time in which the given number was in flight."""
+        """The clock starts with the first answers: before them nothing can have come through."""
         tally = self._tally
-        ramp_s = min(_RAMP_S_MAX, load.seconds / 5)
-        tally.counted_from_s = tally.started_s + ramp_s
-        end_s = tally.counted_until_s = tally.started_s + load.seconds
-        while tally.sent < len(self._items):
-            while tally.sent - tally.answered < load.in_flight and tally.sent < len(self._items):
+        await self._fill(load, lambda: tally.answered > 0, timeout_s=DRAIN_S_MAX)
+        tally.counted = 0
+        started_s = time.perf_counter()
+        await self._fill(load, lambda: False, timeout_s=load.seconds)
+        window_s, counted = time.perf_counter() - started_s, tally.counted
+        await self._drain()
+        return tally.measured(offered_per_s=0.0, achieved_per_s=counted / max(window_s, 1e-9))
+
+    async def _fill(self, load: Closed, reached: Callable[[], bool], *, timeout_s: float) -> None:
+        """Keep the load in flight until something is reached, time is over, or all has been sent.
+
+        Once all has been sent, waits on until half of the load is left: a tail says nothing.
+        """
+        tally, size = self._tally, len(self._items)
+        end_s = time.perf_counter() + timeout_s
+        while not reached():
+            while tally.sent - tally.answered < load.in_flight and tally.sent < size:
                 self._send(time.perf_counter())
+            if tally.sent == size and tally.sent - tally.answered <= load.in_flight // 2:
+                return
             self._progress.clear()
             wait_s = end_s - time.perf_counter()
             if wait_s <= 0 or not await self._progressed(wait_s):
-                break
-        tally.counted_until_s = min(time.perf_counter(), end_s)
-        window_s = tally.counted_until_s - tally.counted_from_s
-        counted = tally.counted
-        await self._drain()
-        achieved_per_s = counted / window_s if window_s > 0 else 0.0
-        return tally.measured(offered_per_s=0.0, achieved_per_s=achieved_per_s)
+                return
 
     async def open(self, load: Open) -> Measured:
         """Latency counts from when a request was due, not from when we came round to sending it."""

@@ -22,6 +22,7 @@ from heptad.verification import (
 )
 from heptad.wire.convert.entry import decode_entry
 
+RECEIPTS_FIRST: Final = 10
 RECEIPTS_AT_ONCE: Final = 50
 _READ_S_MAX: Final = 20.0
 
@@ -43,12 +44,13 @@ class Census:
 
 
 async def verify_receipts(scene: Scene) -> str:
-    """A receipt each, off line."""
+    """Some of the first ones, off line; `account` takes them all."""
     steps = 0
-    for request_id, index in list(scene.acknowledged.items()):
+    some = list(scene.acknowledged.items())[:RECEIPTS_FIRST]
+    for request_id, index in some:
         steps = await _verify_receipt(scene, request_id, index)
     return (
-        f"{len(scene.acknowledged)} receipts hold, {steps} steps of arithmetic in the last, "
+        f"{len(some)} receipts hold, {steps} steps of arithmetic in the last, "
         "by the policy in the home and without a network"
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -40,7 +41,7 @@ def _refuse_receipt(scene: Scene, what: str, forged: bytes) -> str:
     try:
         verify_receipt_file(ReceiptFile.parse(forged), policy=scene.policy, now_s=int(time.time()))
     except (ReceiptRefusedError, ReceiptUnreadableError) as reason:
-        return f"{what}: {str(reason)[:60]}"
+        return f"{what}: {_in_short(reason)}"
     raise Disproved(f"a receipt with a changed {what} was accepted")
 
 
@@ -52,8 +53,8 @@ def _refuse_logs(scene: Scene) -> list[str]:
         lie = note.replace(b"\n", b"\n1", 1)  # the size gets another digit in front
         return [
             _refuse_log(scene, "checkpoint", read, lie),
-            _refuse_log(scene, "tile", _lying(read, "tile/0/"), note),
-            _refuse_log(scene, "entries", _lying(read, "tile/entries/"), note),
+            _refuse_log(scene, "tile", _lying(read, "tile/0/", flip_first_bit), note),
+            _refuse_log(scene, "entries", _lying(read, "tile/entries/", flip_last_bit), note),
         ]
 
 
@@ -61,18 +62,28 @@ def _refuse_log(scene: Scene, what: str, read: ReadPath, note: bytes) -> str:
     try:
         verify_log(read, policy=scene.policy, now_s=int(time.time()), note=note)
     except LogInvalidError as reason:
-        return f"{what}: {str(reason)[:60]}"
+        return f"{what}: {_in_short(reason)}"
     raise Disproved(f"a log with a changed {what} was accepted")
 
 
-def _lying(read: ReadPath, prefix: str) -> ReadPath:
-    """The same log, with the last bit of every file below `prefix` changed."""
+def _lying(read: ReadPath, prefix: str, change: Change) -> ReadPath:
+    """The same log, with every file below `prefix` changed."""
 
     def lie(path: str) -> bytes | None:
         data = read(path)
-        return flip_last_bit(data) if data and path.startswith(prefix) else data
+        return change(data) if data and path.startswith(prefix) else data
 
     return lie
+
+
+def _in_short(reason: Exception) -> str:
+    """The reason on one line, its hashes cut to what people compare."""
+    return re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1…", str(reason)).replace("; ", ", ")
+
+
+def flip_first_bit(data: bytes) -> bytes:
+    """The first bit changed."""
+    return bytes((data[0] ^ 128,)) + data[1:]
 
 
 def flip_last_bit(data: bytes) -> bytes:

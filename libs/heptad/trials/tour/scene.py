@@ -111,7 +111,7 @@ class Scene:
         async with asyncio.timeout(30):
             while True:
                 note = await self._fetch_soon("/checkpoint")
-                if int(note.split(b"\n")[1]) >= size_min:
+                if size_of(note) >= size_min:
                     return note
                 await asyncio.sleep(_PAUSE_S)
 
@@ -160,6 +160,11 @@ async def _replica_status(peer: Endpoint, origin: str, tls: TlsMaterial) -> Repl
             "/heptad.replica.v1.ReplicaService/GetStatus"
         )
         return from_status_response(await ask(b"", timeout=_CALL_S_MAX))
+
+
+def size_of(note: bytes) -> int:
+    """How many entries a checkpoint claims to cover, by its second line; not verified."""
+    return int(note.split(b"\n")[1])
 
 
 def policy_of(home: Path) -> Policy:
