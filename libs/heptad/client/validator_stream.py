@@ -2,9 +2,10 @@
 
 Requests that arrive within a moment of each other share one message, because a message costs ten
 times what a request costs; but nobody waits on an idle stream: the first request after a pause goes
-at once. The stream is opened again after every failure. What it carried when it failed goes back to
-whoever submitted it (`lost`), once, and only then may be sent elsewhere: so no two validators hold
-one request because of us, as long as the first of them answers.
+at once. The stream is opened again after every failure. What it carried when it failed, or what its
+validator refuses because it is about to stop, goes back to whoever submitted it (`lost`), once, and
+only then may be sent elsewhere: so no two validators hold one request because of us, as long as the
+first of them answers.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ class ValidatorStream:
         settled: Callable[[Ticket], None],
         opened: Callable[[], None],
     ) -> None:
-        """`lost` gets all tickets that a failed stream carried; `settled` each one answered.
+        """`lost` gets the tickets that another validator has to take; `settled` each one answered.
 
         `opened` is called whenever the stream has come up.
         """
@@ -169,7 +170,12 @@ class ValidatorStream:
         for outcome in decode_outcomes(message):
             # An answer to a ticket that is no longer known came after its deadline.
             ticket = self._carried.pop(outcome.id, None)
-            if ticket is not None:
+            if ticket is None:
+                continue
+            if isinstance(outcome.result, Problem) and outcome.result.code == "draining":
+                # It is about to stop and has recorded nothing of this: the next one may.
+                self._lost([ticket])
+            else:
                 ticket.settle(outcome.result)
                 self._settled(ticket)
 

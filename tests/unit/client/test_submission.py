@@ -68,6 +68,21 @@ def test_what_arrives_together_shares_a_message(fake_cell):
     asyncio.run(story())
 
 
+def test_the_first_after_a_pause_goes_at_once_and_those_right_behind_share_the_next(fake_cell):
+    async def story():
+        async with fake_cell(1) as cell, submitter(cell, coalesce_s=0.1) as sent:
+            await all_connected(sent)
+            await sent.submit(b"first", iss=ISS)
+            behind = []
+            for _ in range(20):
+                behind.append(sent.submit(b"behind", iss=ISS))
+                await asyncio.sleep(0)
+            await asyncio.gather(*behind)
+            assert [len(message) for message in cell.validators[1].messages] == [1, 20]
+
+    asyncio.run(story())
+
+
 def test_a_message_keeps_the_limits_of_the_proto(fake_cell):
     async def story():
         async with fake_cell(1) as cell, submitter(cell) as sent:
@@ -136,6 +151,20 @@ def test_a_broken_stream_hands_its_requests_to_the_next_validator(fake_cell, eve
             done = await asyncio.gather(*answers)
             assert all(answer.state is RequestState.COMMITTED for answer in done)
             assert sorted(item.jws for item in second.items) == [b"0", b"1", b"2", b"3", b"4"]
+
+    asyncio.run(story())
+
+
+def test_a_validator_that_is_about_to_stop_passes_its_requests_on(fake_cell):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: Problem("draining", "stopping")
+            assert (await sent.submit(b"x", iss=ISS)).state is RequestState.COMMITTED
+            assert [item.jws for item in second_of(ISS, cell).items] == [b"x"]
+            second_of(ISS, cell).answer = lambda _: Problem("draining", "stopping")
+            assert (await sent.submit(b"y", iss=ISS)).code == "validator_unavailable"
+            assert sent.in_flight == 0
 
     asyncio.run(story())
 

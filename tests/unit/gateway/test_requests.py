@@ -92,6 +92,18 @@ def test_a_denial_is_a_problem_that_names_its_record(gateway, recorded):
     gateway(story)
 
 
+def test_a_recorded_denial_is_final_whatever_its_code_says_elsewhere(gateway, recorded):
+    async def story(gateway):
+        gateway.submissions.answer = lambda _: recorded(
+            7, outcome=Outcome.DENIED, denied_code="subject_rate_limited"
+        )
+        answer = await gateway.post(JWS)
+        assert answer.status == 429
+        assert answer.json()["retryable"] is False
+
+    gateway(story)
+
+
 def test_a_denial_that_is_not_committed_yet_names_no_index(gateway, recorded):
     async def story(gateway):
         gateway.submissions.answer = lambda _: recorded(

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 
@@ -83,6 +84,18 @@ def test_a_gateway_without_validators_is_up_and_says_that_it_is_not_ready(home, 
                 assert (await answer.json())["code"] == "validator_unavailable"
             status, _ = await gateway.end()
             assert status == 0
+
+    asyncio.run(story())
+
+
+def test_an_address_that_is_taken_ends_the_process_with_its_own_status(home, url):
+    async def story():
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_server((host, int(port))):
+            async with Process(home) as gateway:
+                _, log = await asyncio.to_thread(gateway.child.communicate)
+        assert gateway.child.returncode == 3, log
+        assert "address_taken" in log
 
     asyncio.run(story())
 

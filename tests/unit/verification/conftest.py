@@ -11,8 +11,8 @@ from heptad.crypto.sealing import commitment
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from heptad.transparency.merkle import CompactRange, leaf_hashes
-from heptad.transparency.notes import Note, SignatureType, VerifierKey
-from heptad.transparency.policy import Policy, k_of_n_policy
+from heptad.transparency.notes import Note, Sign, SignatureType, VerifierKey
+from heptad.transparency.policy import KnownLog, Policy, k_of_n_policy
 from heptad.transparency.receipt import Receipt
 from heptad.transparency.tiled_tree import append_leaves, inclusion_proof
 from heptad.transparency.tiles import FetchedTiles, TilePath, encode_entries
@@ -49,8 +49,9 @@ def note_of(
     cosigners: Sequence[int] = (0, 1, 2, 3, 4),
     time_s: int = COSIGNED_AT_S,
     log_key: VerifierKey = LOG_KEY,
+    log_sign: Sign = LOG_SIGNER.sign,
 ) -> bytes:
-    signatures = [sign_checkpoint(checkpoint, key=log_key, sign=LOG_SIGNER.sign)]
+    signatures = [sign_checkpoint(checkpoint, key=log_key, sign=log_sign)]
     signatures += [
         cosign_checkpoint(
             checkpoint, key=REPLICA_KEYS[n], time_s=time_s, sign=REPLICA_SIGNERS[n].sign
@@ -159,6 +160,19 @@ def policy() -> Policy:
 @pytest.fixture
 def make_note():
     return note_of
+
+
+@pytest.fixture
+def make_other_note():
+    """A good note of another log with the same witnesses, and that log."""
+
+    def make(size):
+        signer = seeded(101)
+        key = VerifierKey("other.example", SignatureType.LOG, signer.public_key)
+        head = Checkpoint("other.example", size, bytes(32))
+        return note_of(head, log_key=key, log_sign=signer.sign), KnownLog(key)
+
+    return make
 
 
 @pytest.fixture

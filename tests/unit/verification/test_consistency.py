@@ -1,5 +1,7 @@
 """One log continues another, or two histories are shown and the text says so."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.transparency.tiled_tree import consistency_proof
@@ -69,6 +71,16 @@ def test_a_log_that_shrinks_is_refused(grown, policy, now_s):
     _, old, new = grown
     with pytest.raises(LogInvalidError, match="had 350 entries and now says 100"):
         verify_continuation(old_note=new, new_note=old, proof=[], policy=policy, now_s=now_s)
+
+
+def test_two_logs_that_are_both_known_do_not_continue_each_other(
+    grown, make_other_note, policy, now_s
+):
+    _, old, _ = grown
+    other_note, other_log = make_other_note(350)
+    both = replace(policy, logs=(*policy.logs, other_log))
+    with pytest.raises(LogInvalidError, match=r"two logs: cell\.example and other\.example"):
+        verify_continuation(old_note=old, new_note=other_note, proof=[], policy=both, now_s=now_s)
 
 
 def test_heads_that_nobody_signed_prove_nothing(grown, make_note, make_log, policy, now_s):

@@ -30,8 +30,9 @@ class GatewayConfig:
     connections_max: Annotated[int, Between(1, 1_000_000)] = 10_000
     # Requests under way; beyond it: `overloaded`.
     requests_in_flight_max: Annotated[int, Between(1, 1_000_000)] = 10_000
-    # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off.
-    client_requests_per_s_max: Annotated[int, Between(0, 1_000_000)] = 0
+    # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off,
+    # as it must be behind a proxy, where all clients have one address.
+    client_requests_per_s_max: Annotated[int, Between(0, 1_000_000)] = 20_000
     # Deadline of a client that names none.
     deadline_ms: Annotated[int, Between(100, 60_000)] = 10_000
 
