@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -79,14 +79,22 @@ class Tiles:
 class FakeLedger:
     """The vault port, over a log in memory. What is in `spoil` changes an answer before it goes."""
 
-    def __init__(self, clock: HeldClock) -> None:
-        self.clock = clock
+    def __init__(
+        self,
+        *,
+        origin: str = ORIGIN,
+        code: str = CODE,
+        log_key: Ed25519Key | None = None,
+        cosign_keys: Sequence[Ed25519Key] = (),
+    ) -> None:
+        self.clock = HeldClock()
         self.cell_keys = CELL_KEYS
-        self.log_key = Ed25519Key(b"L" * 32)
-        self.cosign_keys = [Ed25519Key(bytes([n]) * 32) for n in range(1, 8)]
-        self.log_vkey = VerifierKey(ORIGIN, SignatureType.LOG, self.log_key.public_key)
+        self.origin, self.code = origin, code
+        self.log_key = log_key or Ed25519Key(b"L" * 32)
+        self.cosign_keys = list(cosign_keys) or [Ed25519Key(bytes([n]) * 32) for n in range(1, 8)]
+        self.log_vkey = VerifierKey(origin, SignatureType.LOG, self.log_key.public_key)
         self.witness_vkeys = [
-            VerifierKey(f"{name}.{ORIGIN}", SignatureType.COSIGNATURE, key.public_key)
+            VerifierKey(f"{name}.{origin}", SignatureType.COSIGNATURE, key.public_key)
             for name, key in zip(REPLICAS, self.cosign_keys, strict=True)
         ]
         self.policy = k_of_n_policy(
@@ -123,7 +131,7 @@ class FakeLedger:
 
     def checkpoint(self, *, cosigners: int = 5) -> bytes:
         """The log's head as a note, signed by the log and so many replicas."""
-        head = Checkpoint(ORIGIN, self.edge.size, self.edge.root())
+        head = Checkpoint(self.origin, self.edge.size, self.edge.root())
         lines = [sign_checkpoint(head, key=self.log_vkey, sign=self.log_key.sign)]
         pairs = zip(self.witness_vkeys, self.cosign_keys, strict=True)
         lines += [
@@ -152,7 +160,7 @@ class FakeLedger:
         """A subject whose registration is in the log, as if a validator had recorded it."""
         payload = sign_registration(
             key,
-            aud=ORIGIN,
+            aud=self.origin,
             jti=jti or str(uuid.UUID(int=next(self._ids))),
             iat=NOW_S - 1000,
             exp=NOW_S - 900,
@@ -169,7 +177,7 @@ class FakeLedger:
             commitment=commitment(witness=witness, payload=payload),
         )
         index = self.append([encode_entry(entry)])
-        subject = subject_id(cell_code=CODE, witness=witness, payload=payload)
+        subject = subject_id(cell_code=self.code, witness=witness, payload=payload)
         self.subjects[subject] = (index, self.new_slot(), payload, witness)
         return subject
 
@@ -191,7 +199,9 @@ class FakeLedger:
         slot, opened = self.open(index, sealed)
         request = parse_request(opened.payload)
         if decode_entry(entry).kind is Kind.SUBJECT_REGISTERED:
-            subject = subject_id(cell_code=CODE, witness=opened.witness, payload=opened.payload)
+            subject = subject_id(
+                cell_code=self.code, witness=opened.witness, payload=opened.payload
+            )
             self.subjects[subject] = (index, slot, opened.payload, opened.witness)
         else:
             subject = next(name for name, row in self.subjects.items() if row[1] == slot)
@@ -276,4 +286,4 @@ def _sign_claims():
 @pytest.fixture(name="new_ledger", scope="session")
 def _new_ledger():
     """Make a ledger with nothing in it, on a clock that is held."""
-    return lambda: FakeLedger(HeldClock())
+    return FakeLedger
