@@ -16,7 +16,8 @@ from heptad.consensus.committee import Cell
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.genesis import genesis_block
 from heptad.consensus.limits import Limits
-from heptad.consensus.objects import QC, BatchRef, Block, CommitProof, CommittedBlock
+from heptad.consensus.objects import QC, BatchId, BatchRef, Block, CommitProof, CommittedBlock
+from heptad.consensus.offers import Offers
 from heptad.consensus.parking import Parked, ParkedBlocks
 from heptad.consensus.pool import BatchPool, PooledBatch
 from heptad.consensus.results import Results
@@ -29,7 +30,6 @@ from heptad.model.canonical import Reader, Writer
 from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round
 
 _INVALID_MAX: Final = 1_024
-_OFFERS_PER_PEER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Chain:
         )
         self._validators = {validator.number for validator in cell.validators}
         self._tries_max = 2 * len(others)
-        self._offers: dict[BatchDigest, tuple[BatchRef, MemberIndex]] = {}
+        self._offers = Offers()
         self._invalid: set[BlockId] = set()
         self._is_dirty = True
 
@@ -119,28 +119,56 @@ class Chain:
         """Take a verified batch into the pool."""
         self.pool.add(batch)
         self.batches_wanted.done(batch.ref.digest)
-        self._offers.pop(batch.ref.digest, None)
+        self._offers.remove(batch.ref.digest)
         self._is_dirty = True
+
+    def has_room(self, batch_id: BatchId, size_bytes: int) -> bool:
+        """True if a batch of this number and size may come in, even if others give way to it."""
+        return self._giving_way(batch_id, size_bytes) is not None
+
+    def add_waiting(self, batch: PooledBatch, results: Results) -> bool:
+        """Take in a verified batch that no block asks for; False if there is no room for it.
+
+        What gives way to it is answered OVERLOADED: it has to be sent again.
+        """
+        gone = self._giving_way(batch.ref.id, batch.ref.size_bytes)
+        if gone is None:
+            return False
+        self.pool.remove(gone)
+        for each in gone:
+            results.gave_way(each.ref)
+            if each.is_durable:
+                results.batches_dropped.append(each.ref.digest)
+        self.add_batch(batch)
+        return True
+
+    def add_fetched(self, batch: PooledBatch, results: Results) -> None:
+        """Take in a verified batch that was asked for; one that was only offered needs room."""
+        digest = batch.ref.digest
+        parked = (each.block for each in self.parked.all())
+        is_only_offered = digest in self._offers and not any(
+            ref.digest == digest for block in parked for ref in block.batches
+        )
+        if not is_only_offered:
+            self.add_batch(batch)
+        elif not self.add_waiting(batch, results):
+            self._decline(digest)
 
     def offer(self, ref: BatchRef, sender: MemberIndex) -> None:
         """A peer holds a batch that has waited; it is fetched if it is not here and has room."""
-        positions = self.tree.root.state.positions
-        is_behind = (ref.incarnation, ref.sequence) <= positions.get(ref.validator, (-1, -1))
-        if is_behind or ref.validator not in self._validators or ref.digest in self._offers:
+        position = self.tree.root.state.positions.get(ref.validator, (-1, -1))
+        is_behind = (ref.incarnation, ref.sequence) <= position
+        if is_behind or ref.validator not in self._validators or self.pool.under(ref.id):
             return
-        if self.pool.under(ref.id) is not None:
-            return
-        offered = sum(1 for _, offerer in self._offers.values() if offerer == sender)
-        if offered < _OFFERS_PER_PEER and self.pool.has_room(ref.id, ref.size_bytes, positions):
-            self._offers[ref.digest] = (ref, sender)
+        if self._offers.may_add(ref, sender) and self.has_room(ref.id, ref.size_bytes):
+            self._offers.add(ref, sender)
             self._is_dirty = True
 
     def expire_offers(self) -> None:
         """Stop asking for what nobody has given in two rounds of asking: the offer was empty."""
-        for digest in list(self._offers):
-            if self.batches_wanted.asked(digest) > self._tries_max:
-                del self._offers[digest]
-                self._is_dirty = True
+        for ref, _ in list(self._offers):
+            if self.batches_wanted.asked(ref.digest) > self._tries_max:
+                self._decline(ref.digest)
 
     def touch(self) -> None:
         """Have the next `advance` look again at everything."""
@@ -183,8 +211,8 @@ class Chain:
             for ref in block.batches:
                 if ref.digest not in self.pool:
                     batches[ref.digest] = (parked.source, block.proposer)
-        for digest, (_, sender) in self._offers.items():
-            batches.setdefault(digest, (sender,))
+        for ref, sender in self._offers:
+            batches.setdefault(ref.digest, (sender,))
         self.blocks_wanted.retain(blocks)
         self.batches_wanted.retain(batches)
         for block_id, hints in blocks.items():
@@ -206,7 +234,7 @@ class Chain:
             batch = self.pool.get(ref.digest)
             assert batch is not None, f"batch {ref.id} of a block in the tree"
             if not batch.is_durable:
-                results.batches.append((ref.digest, batch.encoded))
+                results.keep(ref.digest, batch.encoded)
                 self.pool.mark(ref.digest, is_durable=True)
         results.blocks.append(node.block)
 
@@ -232,18 +260,30 @@ class Chain:
         if self.parked.forget(height=self.tree.root.block.height, round_=round_):
             self._is_dirty = True
 
+    def _giving_way(self, batch_id: BatchId, size_bytes: int) -> list[PooledBatch] | None:
+        """See `BatchPool.giving_way`; what a block here refers to stays."""
+        positions = self.tree.root.state.positions
+        return self.pool.giving_way(
+            batch_id, size_bytes, committed=positions, pinned=self._referenced
+        )
+
+    def _referenced(self) -> set[BatchDigest]:
+        """What the blocks in the tree and the parked ones refer to."""
+        blocks = [node.block for node in self.tree]
+        blocks += [parked.block for parked in self.parked.all()]
+        return {ref.digest for block in blocks for ref in block.batches}
+
+    def _decline(self, digest: BatchDigest) -> None:
+        """Stop asking for a batch that was only offered."""
+        self._is_dirty |= self._offers.remove(digest)
+
     def _let_go(self, final: list[Node], results: Results) -> None:
         """Drop batches that are committed, or can never be any more."""
         committed = {ref.digest for node in final for ref in node.block.batches}
         for batch in self.pool.committed(self.tree.root.state.positions):
             if batch.is_durable and batch.ref.digest not in committed:
                 results.batches_dropped.append(batch.ref.digest)
-        positions = self.tree.root.state.positions
-        self._offers = {
-            digest: (ref, sender)
-            for digest, (ref, sender) in self._offers.items()
-            if (ref.incarnation, ref.sequence) > positions.get(ref.validator, (-1, -1))
-        }
+        self._offers.forget(self.tree.root.state.positions)
 
     def _try_insert(self, parked: Parked, keep: BlockId, results: Results) -> Arrival | None:
         block = parked.block

@@ -32,7 +32,8 @@ class PeerConnected:
 class BatchReceived:
     """A batch from the validator itself, as `heptad.model.batch.encode_batch` made it.
 
-    Answered by exactly one `BatchOutcome` in the same step's `Ready`.
+    Answered by exactly one `BatchOutcome` in the same step's `Ready`. One that was accepted may be
+    answered OVERLOADED later, when it has to give way to one that is committed sooner.
     """
 
     validator: ValidatorNumber

@@ -39,7 +39,7 @@ class Limits:
     block_bytes_max: int = 8 << 20
     """Bytes of the batches that one block refers to (at least one batch fits)."""
     pool_bytes_max_per_validator: int = 32 << 20
-    """Batches of one validator that wait; more are answered OVERLOADED."""
+    """Batches of one validator that wait; more are answered OVERLOADED, the last in turn first."""
     pool_batches_max_per_validator: int = 1_024
     """The same, as a count: so far may a sequence run ahead of what is committed."""
     round_window: int = 16

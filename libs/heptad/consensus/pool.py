@@ -7,9 +7,13 @@ extended, not against the pool.
 One validator may sign two batches under one number. The first is kept for proposing and the second
 is reported as evidence; but where a leader proposes the second, voters must be able to fetch it, so
 what a block asks for by digest is taken in beside the first.
+
+A validator's share of the pool is bounded, and a batch is of use only once all before it are here:
+so where there is no room, what would be committed last gives way to what is committed sooner, and
+a share full of later batches can never keep out the one that all of them wait for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from heptad.consensus.committee import Cell
@@ -23,7 +27,10 @@ from heptad.model.ids import BatchDigest, ValidatorNumber
 from heptad.model.problems import Problem
 from heptad.transparency.merkle import leaf_hashes
 
-Positions = Mapping[ValidatorNumber, tuple[int, int]]
+Place = tuple[int, int]
+"""Incarnation and sequence: a batch's place among those of its validator."""
+
+Positions = Mapping[ValidatorNumber, Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ class BatchPool:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._by_digest: dict[BatchDigest, PooledBatch] = {}
-        self._by_id: dict[ValidatorNumber, dict[tuple[int, int], list[BatchDigest]]] = {}
+        self._by_id: dict[ValidatorNumber, dict[Place, list[BatchDigest]]] = {}
         self._starts: dict[ValidatorNumber, set[int]] = {}
         self._bytes: dict[ValidatorNumber, int] = {}
 
@@ -129,19 +136,43 @@ class BatchPool:
         digests = numbers.get((batch_id.incarnation, batch_id.sequence))
         return self._by_digest[digests[0]] if digests else None
 
-    def has_room(self, batch_id: BatchId, size_bytes: int, committed: Positions) -> bool:
-        """True if a batch of this number and size may wait here, within the limits."""
-        limits = self._limits
-        last_incarnation, last_sequence = committed.get(batch_id.validator, (-1, -1))
-        start = last_sequence if batch_id.incarnation == last_incarnation else -1
+    def giving_way(
+        self,
+        batch_id: BatchId,
+        size_bytes: int,
+        *,
+        committed: Positions,
+        pinned: Callable[[], Container[BatchDigest]],
+    ) -> list[PooledBatch] | None:
+        """What has to leave so that a batch of this number and size may wait here.
+
+        Nothing while its validator's share has room; else the last in turn, as many as needed, of
+        those whose turn comes after its own and that are not among `pinned()`. None if that is not
+        enough, or if the number runs too far ahead of what is committed.
+        """
+        limits, number = self._limits, batch_id.validator
+        position = committed.get(number)
+        start = position[1] if position and position[0] == batch_id.incarnation else -1
         if batch_id.sequence - start > limits.pool_batches_max_per_validator:
-            return False
-        count = len(self._by_id.get(batch_id.validator, ()))
-        held = self._bytes.get(batch_id.validator, 0)
-        return (
-            count < limits.pool_batches_max_per_validator
-            and held + size_bytes <= limits.pool_bytes_max_per_validator
-        )
+            return None
+        held = self._by_id.get(number, {})
+        count_over = len(held) + 1 - limits.pool_batches_max_per_validator
+        bytes_over = self._bytes.get(number, 0) + size_bytes - limits.pool_bytes_max_per_validator
+        gone: list[PooledBatch] = []
+        if count_over <= 0 and bytes_over <= 0:
+            return gone
+        staying = pinned()
+        for place in _behind((batch_id.incarnation, batch_id.sequence), held, position):
+            digests = held[place]
+            if any(digest in staying for digest in digests):
+                continue
+            rivals = [self._by_digest[digest] for digest in digests]
+            gone += rivals
+            count_over -= 1
+            bytes_over -= sum(batch.ref.size_bytes for batch in rivals)
+            if count_over <= 0 and bytes_over <= 0:
+                return gone
+        return None
 
     def add(self, batch: PooledBatch) -> None:
         """Take a batch in; one that is here already changes nothing."""
@@ -199,38 +230,56 @@ class BatchPool:
             if position is None:
                 continue
             for key in [key for key in numbers if key <= position]:
-                gone += numbers.pop(key)
-        batches = [self._by_digest.pop(digest) for digest in gone]
-        for batch in batches:
-            ref = batch.ref
-            self._bytes[ref.validator] -= ref.size_bytes
-            if ref.sequence == 0:
-                self._starts[ref.validator].discard(ref.incarnation)
+                gone += numbers[key]
+        batches = [self._by_digest[digest] for digest in gone]
+        self.remove(batches)
         return batches
 
-    def _walk(
-        self, number: ValidatorNumber, position: tuple[int, int] | None
-    ) -> Iterator[PooledBatch]:
+    def remove(self, batches: Iterable[PooledBatch]) -> None:
+        """Let go of batches that are here."""
+        for batch in batches:
+            ref = batch.ref
+            del self._by_digest[ref.digest]
+            self._bytes[ref.validator] -= ref.size_bytes
+            rivals = self._by_id[ref.validator][ref.incarnation, ref.sequence]
+            rivals.remove(ref.digest)
+            if not rivals:
+                del self._by_id[ref.validator][ref.incarnation, ref.sequence]
+                if ref.sequence == 0:
+                    self._starts[ref.validator].discard(ref.incarnation)
+
+    def _walk(self, number: ValidatorNumber, position: Place | None) -> Iterator[PooledBatch]:
         """One validator's batches as they may follow each other, from `position` on."""
         numbers = self._by_id[number]
-        while True:
-            following = self._following(number, position)
-            if following is None:
-                return
-            position = following
-            batch = self._by_digest[numbers[following][0]]
+        starts = self._starts.get(number, ())
+        while (position := _next(numbers, starts, position)) is not None:
+            batch = self._by_digest[numbers[position][0]]
             if batch.is_pruned:
                 return
             yield batch
 
-    def _following(
-        self, number: ValidatorNumber, position: tuple[int, int] | None
-    ) -> tuple[int, int] | None:
-        """The next sequence if it is here, else the start of the nearest later incarnation."""
-        last_incarnation = -1
-        if position is not None:
-            last_incarnation, sequence = position
-            if (last_incarnation, sequence + 1) in self._by_id[number]:
-                return last_incarnation, sequence + 1
-        later = [start for start in self._starts.get(number, ()) if start > last_incarnation]
-        return (min(later), 0) if later else None
+
+def _next(held: Container[Place], starts: Iterable[int], position: Place | None) -> Place | None:
+    """The next sequence if it is held, else the start of the nearest later incarnation."""
+    last_incarnation = -1
+    if position is not None:
+        last_incarnation, sequence = position
+        if (last_incarnation, sequence + 1) in held:
+            return last_incarnation, sequence + 1
+    later = [start for start in starts if start > last_incarnation]
+    return (min(later), 0) if later else None
+
+
+def _behind(newcomer: Place, held: Iterable[Place], position: Place | None) -> list[Place]:
+    """Which of those held come after the newcomer, if it comes in; the last in turn first.
+
+    First in turn is what may follow `position` without a gap. Then comes what waits for something
+    that is not here: of the latest incarnation first, for no validator sends an older one again.
+    """
+    places = {*held, newcomer}
+    starts = [incarnation for incarnation, sequence in places if sequence == 0]
+    turns: list[Place] = []
+    while (position := _next(places, starts, position)) is not None:
+        turns.append(position)
+    turns += sorted(places.difference(turns), key=lambda place: (-place[0], place[1]))
+    return turns[: turns.index(newcomer) : -1]

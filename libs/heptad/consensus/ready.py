@@ -68,13 +68,14 @@ class BatchVerdict(Enum):
     """What became of a batch that a validator sent."""
 
     ACCEPTED = "accepted"
-    """It waits in the pool (or did so already): a commit notice will follow."""
+    """It waits in the pool (or did so already): a commit notice will follow, or OVERLOADED."""
     COMMITTED = "committed"
     """It, or a later one of the same incarnation, is committed already: the store knows where."""
     STALE = "incarnation_stale"
     """A later incarnation has fenced it off: it will never commit."""
     OVERLOADED = "overloaded"
-    """The pool holds too much of this validator: send it again later."""
+    """The pool holds too much of this validator: send it again later. Also told of a batch that
+    was accepted and has had to give way to one that is committed sooner."""
     INVALID = "batch_invalid"
     """Not a batch of this validator, or its signature does not hold."""
 

@@ -3,8 +3,16 @@
 from dataclasses import dataclass, field
 
 from heptad.consensus.messages import Message
-from heptad.consensus.objects import Block, CommittedBlock, Cosignature
-from heptad.consensus.ready import BatchOutcome, Fact, Lookup, Outgoing, Persist, Ready
+from heptad.consensus.objects import BatchRef, Block, CommittedBlock, Cosignature
+from heptad.consensus.ready import (
+    BatchOutcome,
+    BatchVerdict,
+    Fact,
+    Lookup,
+    Outgoing,
+    Persist,
+    Ready,
+)
 from heptad.model.ids import BatchDigest, BlockId, MemberIndex
 
 
@@ -32,6 +40,17 @@ class Results:
     def fact(self, name: str, **fields: int | str | bytes) -> None:
         """Report something for logs and metrics."""
         self.facts.append(Fact(name, tuple(fields.items())))
+
+    def keep(self, digest: BatchDigest, encoded: bytes) -> None:
+        """Have a batch made durable, even if this same step was to drop it from the disk."""
+        if digest in self.batches_dropped:
+            self.batches_dropped.remove(digest)
+        self.batches.append((digest, encoded))
+
+    def gave_way(self, ref: BatchRef) -> None:
+        """Tell a validator that a batch which waited here waits no more."""
+        detail = "it gave way to one that is committed sooner"
+        self.outcomes.append(BatchOutcome(ref.validator, ref.id, BatchVerdict.OVERLOADED, detail))
 
     def ready(self, *, record: bytes | None, timer_at_ms: int | None) -> Ready:
         """The step's outcome."""

@@ -84,7 +84,9 @@ class Sync:
         self._chain.blocks_wanted.done(newest.id)
         self._chain.touch()
 
-    def on_batches(self, sender: MemberIndex, reply: BatchesReply, *, now_ms: int) -> None:
+    def on_batches(
+        self, sender: MemberIndex, reply: BatchesReply, *, now_ms: int, results: Results
+    ) -> None:
         """Batches that were asked for by digest. Raises: RefusedError at the first bad one."""
         for encoded in reply.batches:
             batch = self._reader.decode(encoded)
@@ -92,7 +94,8 @@ class Sync:
                 continue
             if batch.digest not in self._chain.batches_wanted:
                 raise RefusedError(f"batch {batch.digest.hex()} was not asked for")
-            self._chain.add_batch(self._reader.verify(batch, encoded, now_ms=now_ms))
+            verified = self._reader.verify(batch, encoded, now_ms=now_ms)
+            self._chain.add_fetched(verified, results)
             self._chain.batches_wanted.expedite(sender, now_ms)
 
     def on_chain(self, sender: MemberIndex, reply: ChainReply) -> None:

@@ -29,15 +29,15 @@ def admit(parts: Parts, event: BatchReceived) -> BatchOutcome:
 def _judge(
     parts: Parts, batch: Batch, batch_id: BatchId, encoded: bytes
 ) -> tuple[BatchVerdict, str]:
-    pool, committed = parts.chain.pool, parts.chain.tree.root.state.positions
-    position = committed.get(batch_id.validator, (-1, -1))
+    chain, pool = parts.chain, parts.chain.pool
+    position = chain.tree.root.state.positions.get(batch_id.validator, (-1, -1))
     if (batch_id.incarnation, batch_id.sequence) <= position:
         if batch_id.incarnation < position[0]:
             return BatchVerdict.STALE, f"incarnation {position[0]} has begun"
         return BatchVerdict.COMMITTED, f"sequence {position[1]} is committed"
     if batch.digest in pool:
         return BatchVerdict.ACCEPTED, "it waits already"
-    if pool.under(batch_id) is None and not pool.has_room(batch_id, len(encoded), committed):
+    if pool.under(batch_id) is None and not chain.has_room(batch_id, len(encoded)):
         return BatchVerdict.OVERLOADED, "the pool holds as much as it may of this validator"
     return _take(parts, batch, batch_id, encoded)
 
@@ -53,7 +53,8 @@ def _take(
     if rival is not None:
         _report_two_batches(parts, batch_id, rival, encoded)
         return BatchVerdict.INVALID, "another batch with the same number came before"
-    parts.chain.add_batch(verified)
+    is_taken = parts.chain.add_waiting(verified, parts.results)
+    assert is_taken, "there was room a moment ago"
     return BatchVerdict.ACCEPTED, ""
 
 

@@ -184,7 +184,7 @@ class Core:
             case BlocksReply():
                 parts.sync.on_blocks(sender, message, now_ms=now_ms, results=results)
             case BatchesReply():
-                parts.sync.on_batches(sender, message, now_ms=now_ms)
+                parts.sync.on_batches(sender, message, now_ms=now_ms, results=results)
             case ChainReply():
                 parts.sync.on_chain(sender, message)
 
