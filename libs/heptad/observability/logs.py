@@ -37,6 +37,8 @@ _PRIVATE_NAMES: Final = re.compile(
 )
 _PRIVATE_TEXT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}|-----BEGIN|\"d\"\s*:")
 
+_OF_THE_PROGRAM: Final = (AttributeError, NameError, ImportError, NotImplementedError)
+
 
 def _write_stderr(line: str) -> None:
     sys.stderr.write(line)
@@ -115,9 +117,10 @@ def guarded(name: str, value: object) -> Field:
 
 
 def describe(error: BaseException) -> dict[str, Field]:
-    """An exception as fields: its type, where it was raised, and its text if that is ours.
+    """An exception as fields: its type, where it was raised, and its text if that is harmless.
 
-    The house's own errors promise that their text holds numbers and no data; others do not.
+    The house's own errors promise that their text holds numbers and no data, and a few built-in
+    ones speak of the program only; all others may repeat what they were given.
     """
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
@@ -125,7 +128,7 @@ def describe(error: BaseException) -> dict[str, Field]:
         "error": f"{kind.__module__}.{kind.__qualname__}",
         "at": [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames],
     }
-    if kind.__module__.startswith("heptad"):
+    if kind.__module__.startswith("heptad") or isinstance(error, _OF_THE_PROGRAM):
         fields["reason"] = str(error)
     elif isinstance(error, OSError):
         fields["reason"] = str(error.strerror)

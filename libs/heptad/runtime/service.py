@@ -48,8 +48,8 @@ READY_FILE: Final = "ready.json"
 READY_EVENT: Final = "service_ready"
 """The log event that tells the supervisor to ask for this service's health."""
 
-GRACE_S: Final = 1.0
-"""How long streams that are still open after the drain may take to end."""
+GRACE_S: Final = 0.25
+"""How long calls may take to end after the drain; long-lived streams never do by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

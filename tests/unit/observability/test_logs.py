@@ -126,6 +126,11 @@ def test_an_exception_of_the_house_keeps_its_words(lines: Lines) -> None:
     assert lines.only()["reason"] == "overloaded: queue of 7 is full"
 
 
+def test_an_exception_that_speaks_of_the_program_keeps_its_words(lines: Lines) -> None:
+    lines.log().failure("broke", AttributeError("'Block' object has no attribute 'rond'"))
+    assert lines.only()["reason"] == "'Block' object has no attribute 'rond'"
+
+
 def test_a_failure_of_the_machine_keeps_its_reason_but_not_its_path(lines: Lines) -> None:
     lines.log().failure("disk", OSError(28, "No space left on device", "/home/jane/x"))
     assert lines.only()["reason"] == "No space left on device"
