@@ -27,16 +27,14 @@ class ValidatorConfig:
     commit_wait_ms_max: Annotated[int, Between(100, 60_000)] = 5_000
     # Requests admitted and unanswered; beyond it: `overloaded`.
     requests_in_flight_max: Annotated[int, Between(1, 1_000_000)] = 20_000
-    # Threads that verify signatures (they free the GIL).
-    verify_threads: Annotated[int, Between(1, 64)] = 2
+    # Threads that verify signatures (they free the GIL): 1, or 2 for messages of 100 and more.
+    verify_threads: Annotated[int, Between(1, 2)] = 2
     # Leases of subject keys held at once.
     leases_max: Annotated[int, Between(1, 10_000_000)] = 100_000
     # Remembered (iss, jti) pairs; they also leave when their validity ends.
     replay_entries_max: Annotated[int, Between(1_000, 100_000_000)] = 2_000_000
     # How long an answered request is remembered by its bytes: the same bytes, the same answer.
     answer_cache_ms: Annotated[int, Between(0, 60_000)] = 1_000
-    # Size of LMDB's address space; sparse.
-    map_bytes_max: Annotated[int, Between(1 << 20, 1 << 44)] = 1 << 30
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""

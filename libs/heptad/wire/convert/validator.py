@@ -6,9 +6,7 @@ received it (`frame_malformed`), instead of a failure inside gRPC.
 """
 
 from collections.abc import Iterable
-from typing import Final, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import Final
 
 from heptad.model.answers import (
     PendingRequest,
@@ -22,12 +20,12 @@ from heptad.model.answers import (
 )
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import PROBLEMS, Problem
+from heptad.wire.convert.parsing import parse
 from heptad.wire.validator.v1 import validator_pb2 as pb
 
 SERVICE: Final = "heptad.validator.v1.ValidatorService"
 
 _ADMITTED: Final = pb.WAIT_ADMITTED
-MessageT = TypeVar("MessageT", bound=Message)
 
 
 def encode_submit(jws: bytes, wait: Wait) -> bytes:
@@ -37,7 +35,7 @@ def encode_submit(jws: bytes, wait: Wait) -> bytes:
 
 def decode_submit(data: bytes) -> SubmitItem:
     """A SubmitRequest, as an item of id 0. Raises: Problem `frame_malformed`."""
-    message = _parse(pb.SubmitRequest, data)
+    message = parse(pb.SubmitRequest, data)
     return SubmitItem(0, message.jws, _wait(message.wait))
 
 
@@ -48,7 +46,7 @@ def encode_submitted(recorded: Recorded) -> bytes:
 
 def decode_submitted(data: bytes) -> Recorded:
     """A SubmitResponse. Raises: Problem `frame_malformed`."""
-    return _recorded(_parse(pb.SubmitResponse, data).recorded)
+    return _recorded(parse(pb.SubmitResponse, data).recorded)
 
 
 def encode_items(items: Iterable[SubmitItem]) -> bytes:
@@ -62,7 +60,7 @@ def encode_items(items: Iterable[SubmitItem]) -> bytes:
 
 def decode_items(data: bytes) -> list[SubmitItem]:
     """A SubmitStreamRequest. Raises: Problem `frame_malformed`."""
-    message = _parse(pb.SubmitStreamRequest, data)
+    message = parse(pb.SubmitStreamRequest, data)
     return [SubmitItem(item.id, item.jws, _wait(item.wait)) for item in message.items]
 
 
@@ -116,7 +114,7 @@ class OutcomeWriter:
 
 def decode_outcomes(data: bytes) -> list[SubmitOutcome]:
     """A SubmitStreamResponse. Raises: Problem `frame_malformed`."""
-    return [_outcome(message) for message in _parse(pb.SubmitStreamResponse, data).outcomes]
+    return [_outcome(message) for message in parse(pb.SubmitStreamResponse, data).outcomes]
 
 
 def encode_register(jws: bytes) -> bytes:
@@ -126,7 +124,7 @@ def encode_register(jws: bytes) -> bytes:
 
 def decode_register(data: bytes) -> bytes:
     """The JWS of a RegisterSubjectRequest. Raises: Problem `frame_malformed`."""
-    return _parse(pb.RegisterSubjectRequest, data).jws
+    return parse(pb.RegisterSubjectRequest, data).jws
 
 
 def encode_registered(registered: Registered) -> bytes:
@@ -140,7 +138,7 @@ def encode_registered(registered: Registered) -> bytes:
 
 def decode_registered(data: bytes) -> Registered:
     """A RegisterSubjectResponse. Raises: Problem `frame_malformed`."""
-    message = _parse(pb.RegisterSubjectResponse, data)
+    message = parse(pb.RegisterSubjectResponse, data)
     return Registered(message.subject_id, message.kid, _recorded(message.recorded))
 
 
@@ -156,7 +154,7 @@ def decode_statement(data: bytes) -> tuple[Kind, bytes]:
 
     Raises: Problem `frame_malformed`, `parameter_invalid` for a kind that is not known.
     """
-    message = _parse(pb.RecordStatementRequest, data)
+    message = parse(pb.RecordStatementRequest, data)
     try:
         return Kind(message.kind), message.statement
     except ValueError:
@@ -172,7 +170,7 @@ def encode_stated(index: int) -> bytes:
 
 def decode_stated(data: bytes) -> int:
     """The index in a RecordStatementResponse. Raises: Problem `frame_malformed`."""
-    return _parse(pb.RecordStatementResponse, data).index
+    return parse(pb.RecordStatementResponse, data).index
 
 
 def encode_pending_call(request_id: bytes) -> bytes:
@@ -182,7 +180,7 @@ def encode_pending_call(request_id: bytes) -> bytes:
 
 def decode_pending_call(data: bytes) -> bytes:
     """The id in a GetPendingRequestRequest. Raises: Problem `frame_malformed`."""
-    return _parse(pb.GetPendingRequestRequest, data).request_id
+    return parse(pb.GetPendingRequestRequest, data).request_id
 
 
 def encode_pending(pending: PendingRequest) -> bytes:
@@ -196,7 +194,7 @@ def encode_pending(pending: PendingRequest) -> bytes:
 
 def decode_pending(data: bytes) -> PendingRequest:
     """A GetPendingRequestResponse. Raises: Problem `frame_malformed`."""
-    message = _parse(pb.GetPendingRequestResponse, data)
+    message = parse(pb.GetPendingRequestResponse, data)
     return PendingRequest(_state(message.state), message.index, message.exp)
 
 
@@ -220,7 +218,7 @@ def encode_status(status: ValidatorStatus) -> bytes:
 
 def decode_status(data: bytes) -> ValidatorStatus:
     """A GetStatusResponse. Raises: Problem `frame_malformed`."""
-    message = _parse(pb.GetStatusResponse, data)
+    message = parse(pb.GetStatusResponse, data)
     return ValidatorStatus(
         validator=message.validator,
         incarnation=message.incarnation,
@@ -230,16 +228,6 @@ def decode_status(data: bytes) -> ValidatorStatus:
         vault_connected=message.vault_connected,
         leases=message.leases,
     )
-
-
-def _parse(kind: type[MessageT], data: bytes) -> MessageT:
-    message = kind()
-    try:
-        message.ParseFromString(data)
-    except DecodeError:
-        name = kind.DESCRIPTOR.name
-        raise Problem("frame_malformed", f"{len(data)} bytes are no {name}") from None
-    return message
 
 
 def _wait(number: int) -> Wait:
