@@ -202,6 +202,27 @@ def equivocate(villain: Villain, plain: Sending, message: Message) -> list[Sendi
             return [plain]
 
 
+def stale(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
+    """As a leader, extend an older block than the time-outs allow, to unmake the newest one."""
+    if not isinstance(message, Proposal) or message.block.tc is None:
+        return [plain]
+    parent = villain.blocks.get(message.block.parent_id)
+    grandparent = None if parent is None else villain.blocks.get(parent.parent_id)
+    if parent is None or grandparent is None:
+        return [plain]
+    block = rebuilt(
+        replace(
+            message.block,
+            justify=parent.justify,
+            height=parent.height,
+            batches=(),
+            head=grandparent.head,
+            state_hash=grandparent.state_hash,
+        )
+    )
+    return [Sending(plain.targets, encode_message(villain.proposal(block)))]
+
+
 def empty(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
     """As a leader, propose only empty blocks."""
     if not isinstance(message, Proposal) or not message.block.batches:
@@ -344,6 +365,7 @@ TRICKS: Final[dict[str, Callable[[Villain, Sending, Message], list[Sending]]]] =
     "withhold_data": withhold_data,
     "dawdle": dawdle,
     "equivocate": equivocate,
+    "stale": stale,
     "empty": empty,
     "invalid": invalid,
     "forge": forge,

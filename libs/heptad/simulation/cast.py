@@ -62,6 +62,7 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
         checkers=Checkers(cell=cell, verifier=keys.verifier, faulty=faulty),
         transcript=transcript,
         members={NodeId(place): member for place, member in enumerate(nodes.values())},
+        reaction_us=scenario.reaction_us,
         honest_validators=frozenset(
             ValidatorNumber(index + 1)
             for index, manner in enumerate(scenario.manners)

@@ -84,9 +84,9 @@ class Checkers:
         """`who` gives out these cosignatures."""
         self.promises.cosigned(who, cosignatures)
 
-    def settled(self, who: Watched) -> None:
+    def settled(self, who: Watched, *, is_whole: bool) -> None:
         """`who` has let out all that one wave wanted to say, or died while doing so."""
-        self.promises.settled(who)
+        self.promises.settled(who, is_whole=is_whole)
 
     def restarted(self, who: Watched) -> None:
         """A new process of `who` begins with what its disk holds."""

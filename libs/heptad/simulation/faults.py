@@ -43,6 +43,7 @@ from heptad.simulation.validators import Manner
 FAULTS: Final = ("network", "crash", "disk", "byzantine", "twins", "validators", "limits")
 """The sorts of faults that a campaign may be restricted to."""
 
+_REACTION_US: Final = (0, 300, 1_500, 4_000)
 _QUIET_MS: Final = (2_000, 4_000, 8_000)
 
 
@@ -89,6 +90,7 @@ class _Draft:
             limits=self._limits() if "limits" in self.faults else {},
             weather=Weather(),
             offsets_ms={name: self.rng.randint(-100, 100) for name in self.nodes},
+            reaction_us=self.rng.choice(_REACTION_US),
             quiet_at_ms=self.quiet_ms,
             actions=tuple(self.actions),
         )
@@ -125,7 +127,7 @@ class _Draft:
     def _traffic(self) -> None:
         """Records all along, and some after all faults have ended."""
         rng = self.rng
-        count = rng.choice((5, 20, 60))
+        count = rng.choice((4, 12, 30))
         for index in range(len(self.manners)):
             name = f"validator-{index + 1}"
             times = [self._moment() for _ in range(count)]

@@ -82,6 +82,7 @@ class Setting:
     checkers: Checkers
     transcript: Transcript | None
     members: dict[NodeId, MemberIndex]
+    reaction_us: int
     honest_validators: frozenset[ValidatorNumber]
 
 
@@ -242,7 +243,8 @@ class Machine:
         if len(self._inbox) < INBOX_MAX:
             self._inbox.append(event)
         if not self.is_paused:
-            self._wake_at(self._busy_until_us)
+            now_us = self._setting.timeline.now_us
+            self._wake_at(max(self._busy_until_us, now_us + self._setting.reaction_us))
 
     def scheme(self) -> None:
         """A villain acts of his own accord."""
@@ -295,7 +297,7 @@ class Machine:
         self._busy_until_us = now_us + cost_us + self.write_cost_us * self._has_written
         self._mouth.close(self._busy_until_us)
         if self._watched:
-            self._setting.checkers.settled(self)
+            self._setting.checkers.settled(self, is_whole=self.driver is not None)
         if self.driver is not None:
             self._plan_timer()
 

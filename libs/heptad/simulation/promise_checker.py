@@ -27,13 +27,16 @@ class Promises:
     """What one machine has said so far.
 
     `justify_round` is the highest certificate that it has voted on; a time-out that claims less
-    would let the others skip what this member helped to lock. `unsettled` are bytes that must be in
+    would let the others skip what this member helped to lock. `record_then` was its record when it
+    last gave up on a round: a vote that stands in there was given before, and only came out late,
+    after a crash between the two. `unsettled` are bytes that must be in
     the safety record when the wave is over, by what they belong to.
     """
 
     __slots__ = (
         "cosigned",
         "justify_round",
+        "record_then",
         "round_timed_out",
         "round_voted",
         "unsettled",
@@ -43,6 +46,7 @@ class Promises:
         self.round_voted = Round(0)
         self.round_timed_out = Round(0)
         self.justify_round = Round(0)
+        self.record_then = b""
         self.cosigned: LogHead | None = None
         self.unsettled: dict[str, bytes] = {}
 
@@ -96,9 +100,15 @@ class PromiseChecker:
             promises.cosigned = head
             promises.unsettled["cosignature"] = head.root
 
-    def settled(self, who: "Watched") -> None:
-        """The wave is over: its last promises of each sort must be in the durable record."""
+    def settled(self, who: "Watched", *, is_whole: bool) -> None:
+        """The wave is over: its last promises of each sort must be in the durable record.
+
+        Of a wave that was cut off (`is_whole` is False) the record may hold later ones that were
+        never let out, so nothing can be said.
+        """
         unsettled = self._promises[who.key].unsettled
+        if not is_whole:
+            unsettled.clear()
         if not unsettled:
             return
         record = who.disk.record or b""
@@ -114,7 +124,8 @@ class PromiseChecker:
         if voted is not None:
             raise ViolationError(Broken.TWO_VOTES, f"{who.name} votes twice in round {round_}")
         promises = self._promises[who.key]
-        if round_ <= promises.round_voted or round_ <= promises.round_timed_out:
+        is_late = round_ <= promises.round_timed_out and signature not in promises.record_then
+        if round_ <= promises.round_voted or is_late:
             raise ViolationError(
                 Broken.VOTE_RULE,
                 f"{who.name} votes in round {round_} after a vote in {promises.round_voted} and a "
@@ -147,6 +158,7 @@ class PromiseChecker:
             )
         self.round_max = max(self.round_max, timeout.round)
         promises.round_timed_out = timeout.round
+        promises.record_then = who.disk.record or b""
         promises.justify_round = timeout.high_qc.round
         promises.unsettled["time-out"] = timeout.signature
 

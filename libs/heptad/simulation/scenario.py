@@ -174,6 +174,7 @@ class Scenario:
     - `twins`: members that run as two copies; `villains`: node name to tricks (`byzantine`).
     - `manners`: how each validator behaves, in the order of their numbers.
     - `limits`: fields of `heptad.consensus.limits.Limits` that differ from its defaults.
+    - `reaction_us`: how long after an arrival a replica looks; what arrives meanwhile is one wave.
     - `quiet_at_ms`: all faults but villains and twins end; `calm_ms_max`: within so long after it
       everything must be committed, and within so long again everything must be silent.
     - `real_signatures`: Ed25519 instead of the simulation's own.
@@ -188,6 +189,7 @@ class Scenario:
     limits: Mapping[str, int] = field(default_factory=dict)
     weather: Weather = field(default_factory=Weather)
     offsets_ms: Mapping[str, int] = field(default_factory=dict)
+    reaction_us: int = 0
     quiet_at_ms: int = 10_000
     calm_ms_max: int = 120_000
     real_signatures: bool = False

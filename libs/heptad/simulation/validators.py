@@ -32,7 +32,7 @@ RESEND_US: Final = 700_000
 RESEND_MAX: Final = 8
 """So many of the oldest batches are sent again at a time."""
 
-RECORDS_MAX: Final = 4
+RECORDS_MAX: Final = 5
 OUTSTANDING_MAX: Final = 32
 
 
@@ -175,7 +175,7 @@ class Validator:
 
     def _pack(self) -> None:
         while self._is_fenced and self._waiting and len(self._outstanding) < OUTSTANDING_MAX:
-            count = min(len(self._waiting), self._rng.randint(1, RECORDS_MAX))
+            count = min(len(self._waiting), self._rng.choice((1, RECORDS_MAX, RECORDS_MAX)))
             self._send_batch(tuple(self._waiting.popleft() for _ in range(count)))
 
     def _send_batch(self, records: tuple[bytes, ...]) -> None:

@@ -79,7 +79,7 @@ class World:
             seed=self.scenario.seed,
             broken=broken,
             detail=detail,
-            rounds=self._checkers.promises.round_max,
+            rounds=self._rounds(),
             blocks=len(self._checkers.log.chain),
             records=self._checkers.log.records,
             simulated_ms=self._timeline.now_us // US_PER_MS,
@@ -162,6 +162,11 @@ class World:
     def _what_is_missing(self) -> str:
         waiting = [each.describe() for each in self._owed_validators() if not each.is_satisfied]
         return "; ".join([*waiting, *self._conditions()])
+
+    def _rounds(self) -> int:
+        """Certificates of the last blocks may never have travelled, so both are looked at."""
+        chain = self._checkers.log.chain
+        return max(self._checkers.promises.round_max, chain[-1].round if chain else 0)
 
     def _conditions(self) -> list[str]:
         return [machine.describe() for machine in self.cast.machines.values()]
