@@ -136,7 +136,10 @@ class RequestsApi:
             raise Problem(
                 "receipt_pending", "the request is on its way into the log", retry_after_s=1
             )
-        raise Problem("request_unknown", f"the request is {standing.state.name}", retry_after_s=1)
+        if standing.state is RequestState.INVALID:
+            raise Problem("request_unknown", "the request has run out and is not in the log")
+        detail = "neither the log nor a validator knows this request"
+        raise Problem("request_unknown", detail, retry_after_s=1)
 
     async def _standing(self, request: web.BaseRequest, request_id: str) -> Standing:
         return await find_standing(
