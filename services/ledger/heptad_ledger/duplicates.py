@@ -59,9 +59,9 @@ class DuplicateReporter:
         """Rows have come or gone."""
         self._news.set()
 
-    async def run(self, *, start_pause_s: float = START_PAUSE_S) -> None:
+    async def run(self) -> None:
         """Work on the queue until cancelled."""
-        await asyncio.sleep(start_pause_s)
+        await asyncio.sleep(START_PAUSE_S)
         while True:
             self._news.clear()
             waiting = await self.work()

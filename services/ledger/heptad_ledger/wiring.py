@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+import grpc
+
 from heptad.crypto import signatures
 from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.model.lending import CellKeys
 from heptad.model.log_reads import LedgerStatus, PublishedCheckpoint
 from heptad.observability import catalogue
-from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX
+from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config import LedgerConfig
 from heptad.runtime.errors import ConfigInvalidError
 from heptad.runtime.group import agreed_cell
@@ -71,6 +73,7 @@ class LedgerService:
             log=context.log,
             metrics=context.metrics,
         )
+        self._channels: list[grpc.aio.Channel] = []
         self._links = self._replica_links()
         self._follower.watch(self._links)
         self._reads = LogReads(
@@ -112,6 +115,7 @@ class LedgerService:
     async def stop(self) -> None:
         """End the wave that is under way, then close the files."""
         await self._context.tasks.close()
+        await asyncio.gather(*(channel.close() for channel in self._channels))
         await asyncio.to_thread(self._writer.shutdown)
         self._parts.close()
 
@@ -179,9 +183,7 @@ class LedgerService:
     def _replica_links(self) -> list[ReplicaLink]:
         links = []
         for replica in self._context.cell.replicas:
-            channel = self._context.open_channel(
-                replica.id, message_bytes_max=PEER_MESSAGE_BYTES_MAX
-            )
+            channel = self._open_channel(replica.id, message_bytes_max=PEER_MESSAGE_BYTES_MAX)
             links.append(
                 ReplicaLink(
                     replica.id,
@@ -190,6 +192,13 @@ class LedgerService:
                 )
             )
         return links
+
+    def _open_channel(
+        self, member_id: str, *, message_bytes_max: int = MESSAGE_BYTES_MAX
+    ) -> grpc.aio.Channel:
+        channel = self._context.open_channel(member_id, message_bytes_max=message_bytes_max)
+        self._channels.append(channel)
+        return channel
 
     def _make_desk(self) -> LendingDesk:
         return LendingDesk(
@@ -205,7 +214,7 @@ class LedgerService:
 
     def _make_duplicate_reporter(self) -> DuplicateReporter:
         validators = self._context.cell.validators
-        channels = [self._context.open_channel(validator.id) for validator in validators]
+        channels = [self._open_channel(validator.id) for validator in validators]
         return DuplicateReporter(
             store=self._store,
             record=recorder(channels),

@@ -70,11 +70,13 @@ class Group:
         default_factory=lambda: {n: Ed25519Key(bytes([20 + n]) * 32) for n in (1, 2)}
     )
 
+    origin: str = ORIGIN
+
     def __post_init__(self):
         pairs = zip(self.vote_keys, self.cosign_keys, strict=True)
         members = tuple(Member(vote.public_key, cosign.public_key) for vote, cosign in pairs)
         validators = tuple(Validator(n, key.public_key) for n, key in self.batch_keys.items())
-        self.cell = Cell(ORIGIN, 0, Committee(members), validators)
+        self.cell = Cell(self.origin, 0, Committee(members), validators)
         self.genesis = genesis_block(self.cell)
         self.frames: list[BlockFrame] = []
         self.entries: list[bytes] = []
@@ -92,7 +94,7 @@ class Group:
             created_ms=NOW_MS,
             records=records,
         )
-        message = batch_signing_bytes(origin=ORIGIN, digest=batch.digest)
+        message = batch_signing_bytes(origin=self.origin, digest=batch.digest)
         return signed(batch, (key or self.batch_keys[validator]).sign(message))
 
     def commit(self, *batches, time_ms=None, with_proof=True, root=None):
@@ -124,7 +126,9 @@ class Group:
 
     def certify(self, block, *, voters=range(5)):
         """A QC of these members' votes."""
-        message = vote_signing_bytes(origin=ORIGIN, epoch=0, round_=block.round, block_id=block.id)
+        message = vote_signing_bytes(
+            origin=self.origin, epoch=0, round_=block.round, block_id=block.id
+        )
         votes = {voter: self.vote_keys[voter].sign(message) for voter in voters}
         return new_qc(epoch=0, round_=block.round, block_id=block.id, votes=votes)
 
@@ -134,7 +138,7 @@ class Group:
 
     def cosign(self, member, head, *, time_s=NOW_MS // 1000, key=None):
         """A cosignature frame of that member (index from 0)."""
-        body = Checkpoint(ORIGIN, head.size, head.root).body()
+        body = Checkpoint(self.origin, head.size, head.root).body()
         signer = key or self.cosign_keys[member]
         signature = signer.sign(cosigned_message(body, time_s=time_s))
         return CosignatureFrame(head.size, head.root, time_s, signature)
@@ -166,15 +170,17 @@ class Group:
 class Office:
     """A validator's sealing: it takes slots out of the vault and makes records."""
 
-    def __init__(self, vault):
-        self.vault = vault
+    def __init__(self, vault, *, origin=ORIGIN, cell_code=CODE):
+        self.vault, self.origin, self.cell_code = vault, origin, cell_code
         self._jtis = itertools.count()
 
-    def register(self, seed, *, slot_key=None, jti=None, aud=ORIGIN):
+    def register(self, seed, *, slot_key=None, jti=None, aud=None):
         """A person, whose registering record stands in `registration`."""
         key = Ed25519Key(seed.to_bytes(32, "big"))
         slot_key = slot_key or self.vault.allocate(1)[0]
-        payload = sign_registration(key, aud=aud, jti=jti or self.jti(), iat=1, exp=2, svc="heptad")
+        payload = sign_registration(
+            key, aud=aud or self.origin, jti=jti or self.jti(), iat=1, exp=2, svc="heptad"
+        )
         witness = (seed + 1000).to_bytes(32, "big")
         record = self.record(
             payload,
@@ -183,7 +189,7 @@ class Office:
             witness=witness,
             kind=Kind.SUBJECT_REGISTERED,
         )
-        name = subject_id(cell_code=CODE, witness=witness, payload=payload)
+        name = subject_id(cell_code=self.cell_code, witness=witness, payload=payload)
         return Person(key, slot_key.slot, slot_key.key, name, record, payload, witness)
 
     def request(self, person, *, jti=None, data=None, service="tax", witness=b"\x33" * 32):
@@ -191,7 +197,7 @@ class Office:
         payload = sign_request(
             person.key,
             iss=person.subject_id,
-            aud=ORIGIN,
+            aud=self.origin,
             jti=jti or self.jti(),
             iat=1,
             exp=2,

@@ -1,0 +1,250 @@
+"""A real ledger over real gRPC with mutual TLS; the replicas are played, with their real keys."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
+
+import grpc
+import pytest
+
+from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.observability.logs import EventLog
+from heptad.observability.metrics import Metrics
+from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX, create_server, listen, open_channel
+from heptad.runtime.config import LedgerConfig, load_cell, load_node_config
+from heptad.runtime.guard import Guard
+from heptad.runtime.health import Health
+from heptad.runtime.identity import Identity
+from heptad.runtime.service_kind import Context
+from heptad.runtime.streams import FrameStream, add_frame_handlers
+from heptad.runtime.tasks import TaskSet
+from heptad.runtime.tls import load_member_tls, load_tls
+from heptad.wire.streams import (
+    AppliedFrame,
+    FollowFrame,
+    decode_from_ledger,
+    encode_to_ledger,
+)
+from heptad_ledger.wiring import KIND, LedgerService
+
+SERVICE = "heptad.replica.v1.ReplicaService"
+
+
+@dataclass(eq=False)
+class FakeReplica:
+    """Serves what its group has committed, as a test wants it changed.
+
+    `tamper` changes frames with batches, `tamper_headers` those without; `height_max` is how far
+    it goes; `cosigns` is what it has cosigned.
+    """
+
+    replica_id: str
+    group: object
+    tamper: object = staticmethod(encode_to_ledger)
+    tamper_headers: object = staticmethod(encode_to_ledger)
+    height_max: int = 10**9
+    cosigns: list = field(default_factory=list)
+    follows: list = field(default_factory=list)
+    applied: list = field(default_factory=list)
+    streams: int = 0
+    _server: object = None
+    _wakeups: set = field(default_factory=set)
+
+    async def start(self, home):
+        self._server = create_server(message_bytes_max=PEER_MESSAGE_BYTES_MAX)
+        add_frame_handlers(self._server, service=SERVICE, handlers={"Follow": self._serve})
+        address = load_cell(home).member_addresses()[self.replica_id]
+        listen(self._server, address=address, tls=load_member_tls(home=home, name=self.replica_id))
+        await self._server.start()
+
+    async def stop(self):
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    def news(self):
+        for wakeup in self._wakeups:
+            wakeup.set()
+
+    async def _serve(self, stream: FrameStream, caller: Identity):
+        self.streams += 1
+        position, wakeup = [FollowFrame(0, want_batches=False)], asyncio.Event()
+        self._wakeups.add(wakeup)
+        feeder = asyncio.create_task(self._feed(stream, position, wakeup))
+        try:
+            while (body := await stream.read()) is not None:
+                match decode_from_ledger(body):
+                    case FollowFrame() as follow:
+                        self.follows.append(follow)
+                        position[0] = follow
+                        wakeup.set()
+                    case AppliedFrame() as applied:
+                        self.applied.append(applied)
+        finally:
+            feeder.cancel()
+            self._wakeups.discard(wakeup)
+
+    async def _feed(self, stream, position, wakeup):
+        cosigned = 0
+        while True:
+            wakeup.clear()
+            follow = position[0]
+            last = min(self.height_max, len(self.group.frames))
+            while follow.height and follow.height <= last and position[0] is follow:
+                await stream.write(self._body(self.group.frames[follow.height - 1], follow))
+                if position[0] is follow:
+                    position[0] = follow = replace(follow, height=follow.height + 1)
+            for frame in self.cosigns[cosigned:]:
+                await stream.write(encode_to_ledger(frame))
+            cosigned = len(self.cosigns)
+            if position[0] is follow:
+                await wakeup.wait()
+
+    def _body(self, frame, follow):
+        if follow.want_batches:
+            return self.tamper(frame)
+        return self.tamper_headers(replace(frame, batches=()))
+
+
+@dataclass
+class World:
+    """A home, its group, and the replicas that play it."""
+
+    home: object
+    group: object
+    replicas: list
+    log_lines: list = field(default_factory=list)
+
+    @property
+    def cell(self):
+        return load_cell(self.home)
+
+    def commit(self, *batches, cosigners=range(7), **how):
+        """Commit a block; the replicas send it, and these cosign its head."""
+        frame = self.group.commit(*batches, **how)
+        for member in cosigners:
+            self.replicas[member].cosigns.append(self.group.cosign(member, self.group.head()))
+        for replica in self.replicas:
+            replica.news()
+        return frame
+
+    def tls_of(self, name):
+        """The certificate of a member, or of the client `operator`."""
+        if name == "operator":
+            folder = self.home / "clients" / name
+            return load_tls(
+                ca=folder / "ca.pem", certificate=folder / "tls.pem", key=folder / "tls.key"
+            )
+        return load_member_tls(home=self.home, name=name)
+
+    def channel(self, caller):
+        """A channel to the ledger as that member or client."""
+        cell = self.cell
+        return open_channel(
+            address=cell.ledger.address,
+            peer_id=cell.ledger.id,
+            origin=cell.origin,
+            tls=self.tls_of(caller),
+        )
+
+
+@pytest.fixture
+def world(home, kit):
+    """Seven replicas with the keys of the home, none of them started."""
+
+    def keys(duty):
+        names = [f"replica-{n}" for n in range(1, 8)]
+        return [load_service_key(home / name / "keys" / duty.file_name) for name in names]
+
+    cell = load_cell(home)
+    batch_keys = {
+        n: load_service_key(home / f"validator-{n}" / "keys" / KeyRole.BATCH.file_name)
+        for n in (1, 2)
+    }
+    group = kit.Group(
+        vote_keys=keys(KeyRole.VOTE),
+        cosign_keys=keys(KeyRole.COSIGN),
+        batch_keys=batch_keys,
+        origin=cell.origin,
+    )
+    return World(home, group, [FakeReplica(replica.id, group) for replica in cell.replicas])
+
+
+class Silent:
+    """A guard's call log that says nothing."""
+
+    def began(self, *, method):
+        pass
+
+    def ended(self, *, method, outcome, duration_s):
+        pass
+
+    def broke(self, *, method, error):
+        raise error
+
+
+@contextlib.asynccontextmanager
+async def running_ledger(world, folder, *, stall_s=0.2, replicas=range(7), **settings):
+    """The real service with its data in `folder`, and the replicas that are up."""
+    config = load_node_config(LedgerConfig, home=world.home, name="ledger-1")
+    config = replace(config, node=replace(config.node, data=str(folder)), **settings)
+    metrics = Metrics(cell=world.cell.origin, service="ledger-1")
+    log = EventLog(bound={}, write=world.log_lines.append, level="debug")
+    guard = Guard(cell=world.cell.origin, roles=KIND.roles, calls=Silent())
+    context = Context(
+        home=world.home,
+        name="ledger-1",
+        config=config,
+        cell=world.cell,
+        tls=world.tls_of("ledger-1"),
+        server=create_server(interceptors=[guard]),
+        health=Health(services=KIND.services, log=log),
+        log=log,
+        metrics=metrics,
+        tasks=TaskSet(),
+    )
+    folder.mkdir(exist_ok=True)
+    for number in replicas:
+        await world.replicas[number].start(world.home)
+    service = LedgerService(context)
+    service._follower._stall_s = stall_s
+    try:
+        listen(context.server, address=config.node.listen, tls=context.tls)
+        await context.server.start()
+        await service.start()
+        yield service
+        assert context.tasks.error is None, context.tasks.error
+        await service.drain()
+    finally:
+        await context.server.stop(grace=0.5)
+        await service.stop()
+        metrics.close()
+        for replica in world.replicas:
+            await replica.stop()
+
+
+@pytest.fixture(name="running_ledger")
+def _running_ledger(tmp_path):
+    def run(world, **how):
+        return running_ledger(world, tmp_path / "data", **how)
+
+    return run
+
+
+@pytest.fixture
+def call():
+    """Calls an RPC with bytes, as that caller; the answer, or the code of the refusal."""
+
+    async def call(world, caller, method, request=b""):
+        from heptad.model.problems import Problem
+        from heptad.runtime.status import problem_of
+
+        async with world.channel(caller) as channel:
+            try:
+                return await channel.unary_unary(method)(request, timeout=10)
+            except grpc.aio.AioRpcError as error:
+                problem = problem_of(error, unavailable="ledger_unavailable")
+                assert isinstance(problem, Problem)
+                return problem.code
+
+    return call

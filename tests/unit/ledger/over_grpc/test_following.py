@@ -1,0 +1,251 @@
+"""Following seven replicas, of whom some lie, stall or die: the ledger goes on with the rest."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from heptad.crypto import signatures
+from heptad.model.batch import decode_batch, encode_batch
+from heptad.runtime.vkeys import cell_policy
+from heptad.transparency.checkpoint import verify_checkpoint
+from heptad.wire.convert import ledger as wire
+from heptad.wire.streams import FollowFrame, encode_to_ledger
+
+
+def public(*contents):
+    return [(content, b"") for content in contents]
+
+
+def events(world, name):
+    lines = [json.loads(line) for line in world.log_lines]
+    return [line for line in lines if line["event"] == name]
+
+
+def applied(service, height):
+    return lambda: service._store.state.height >= height
+
+
+def test_blocks_are_applied_published_and_acknowledged(world, running_ledger, eventually, call):
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a", b"b")))
+            world.commit(world.group.batch(public(b"c")), world.group.batch([]))
+            world.commit()
+            await eventually(lambda: service._publisher.size.value == 3)
+            assert service._store.state.edge.root() == world.group.head().root
+            # then every replica hears how far the ledger is
+            for replica in world.replicas:
+                await eventually(
+                    lambda replica=replica: (
+                        replica.applied
+                        and (replica.applied[-1].height, replica.applied[-1].published_size)
+                        == (3, 3)
+                    )
+                )
+            # and bytes came from one of them
+            wanted = [r for r in world.replicas if any(f.want_batches for f in r.follows)]
+            assert len(wanted) == 1
+            note = wire.decode_checkpoint(
+                await call(
+                    world, "gateway-1", f"/{wire.SERVICE}/GetCheckpoint",
+                    wire.encode_checkpoint_call(),
+                )
+            ).note  # fmt: skip
+            checkpoint = verify_checkpoint(
+                note, policy=cell_policy(world.cell), verify=signatures.verify
+            )
+            assert (checkpoint.size, checkpoint.root) == (3, world.group.head().root)
+
+    asyncio.run(scenario())
+
+
+def test_a_block_that_only_four_have_cosigned_is_applied_and_not_published(
+    world, running_ledger, eventually
+):
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a")), cosigners=range(4))
+            await eventually(applied(service, 1))
+            await eventually(lambda: len(service._publisher._book._good.get(1, ())) == 4)
+            assert service._publisher.latest is None
+            # a fifth that is forged changes nothing, an honest fifth does
+            forged = world.group.cosign(4, world.group.head(), key=world.group.cosign_keys[0])
+            world.replicas[4].cosigns.append(forged)
+            world.replicas[4].news()
+            await eventually(lambda: events(world, "cosignature_refused"))
+            assert service._publisher.latest is None
+            world.replicas[5].cosigns.append(world.group.cosign(5, world.group.head()))
+            world.replicas[5].news()
+            await eventually(lambda: service._publisher.size.value == 1)
+
+    asyncio.run(scenario())
+
+
+def forged_batch(frame):
+    """The first batch with another entry in it, its framing intact."""
+    if not frame.batches:
+        return encode_to_ledger(frame)
+    batch = decode_batch(frame.batches[0])
+    leaves = bytes([*batch.leaves[:-1], batch.leaves[-1] ^ 1])
+    changed = encode_batch(replace(batch, leaves=leaves))
+    return encode_to_ledger(replace(frame, batches=(changed, *frame.batches[1:])))
+
+
+LIES = {
+    "an altered entry": forged_batch,
+    "no batches": lambda f: encode_to_ledger(replace(f, batches=())),
+    "a proof cut off": lambda f: encode_to_ledger(replace(f, proof=f.proof[:-3])),
+    "another height": lambda f: encode_to_ledger(replace(f, height=f.height + 1)),
+    "a frame of an unknown kind": lambda f: b"\x77" + encode_to_ledger(f),
+    "a frame cut off": lambda f: encode_to_ledger(f)[:-5],
+    "an empty frame": lambda f: b"",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_one_honest_replica_is_enough_whatever_the_other_six_send(
+    world, running_ledger, eventually, lie
+):
+    async def scenario():
+        # given six liars
+        for replica in world.replicas[:6]:
+            replica.tamper = LIES[lie]
+        async with running_ledger(world, stall_s=0.1, replicas=range(6)) as service:
+            for number in range(3):
+                world.commit(world.group.batch(public(b"entry %d" % number)))
+            await eventually(
+                lambda: events(world, "replica_refused") or events(world, "replica_stalls")
+            )
+            assert service._store.state.height == 0
+            # when one comes that tells the truth
+            await world.replicas[6].start(world.home)
+            # then the ledger finds it
+            await eventually(applied(service, 3))
+            assert service._store.state.edge.root() == world.group.head().root
+
+    asyncio.run(scenario())
+
+
+def test_a_replica_that_stalls_loses_its_place(world, running_ledger, eventually):
+    async def scenario():
+        async with running_ledger(world, stall_s=0.1) as service:
+            world.commit(world.group.batch(public(b"a")))
+            await eventually(applied(service, 1))
+            stalled = service._follower.chosen
+            number = [r.replica_id for r in world.replicas].index(stalled.replica_id)
+            world.replicas[number].height_max = 1
+            world.commit(world.group.batch(public(b"b")))
+            await eventually(applied(service, 2))
+            assert service._follower.chosen is not stalled
+            assert events(world, "replica_stalls")
+            assert stalled.lies == 0
+            assert world.replicas[number].follows[-1] == FollowFrame(2, want_batches=False)
+
+    asyncio.run(scenario())
+
+
+def test_a_false_claim_to_be_ahead_unseats_nobody_and_is_found_out(
+    world, running_ledger, eventually
+):
+    """It sends the header of a height that nobody else has, with a proof that proves nothing."""
+
+    def exaggerate(frame):
+        return encode_to_ledger(replace(frame, height=frame.height + 50, proof=frame.proof[:-1]))
+
+    async def scenario():
+        async with running_ledger(world, stall_s=0.1, replicas=range(6)) as service:
+            world.commit(world.group.batch(public(b"a")))
+            await eventually(applied(service, 1))
+            chosen = service._follower.chosen
+            for replica in world.replicas[:6]:
+                replica.height_max = 1
+            liar = world.replicas[6]
+            liar.tamper_headers = exaggerate
+            world.commit(world.group.batch(public(b"b")))
+            await liar.start(world.home)
+            await eventually(lambda: events(world, "replica_refused"))
+            assert service._follower.chosen is chosen
+            assert events(world, "replica_refused")[0]["replica"] == "replica-7"
+
+    asyncio.run(scenario())
+
+
+def test_a_chosen_replica_that_dies_is_replaced_and_followed_again_when_it_is_back(
+    world, running_ledger, eventually
+):
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a")))
+            await eventually(applied(service, 1))
+            name = service._follower.chosen.replica_id
+            dead = next(r for r in world.replicas if r.replica_id == name)
+            await dead.stop()
+            world.commit(world.group.batch(public(b"b")))
+            await eventually(applied(service, 2))
+            streams = dead.streams
+            await dead.start(world.home)
+            await eventually(lambda: dead.streams > streams and dead.follows)
+            await eventually(lambda: dead.follows[-1].height == 3)
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_ledger_goes_on_where_it_was_and_serves_at_once(
+    world, running_ledger, eventually, call
+):
+    async def scenario():
+        async with running_ledger(world) as service:
+            for number in range(4):
+                world.commit(world.group.batch(public(b"entry %d" % number)))
+            await eventually(lambda: service._publisher.size.value == 4)
+            latest = service._publisher.latest
+        for replica in world.replicas:
+            replica.follows.clear()
+        async with running_ledger(world, replicas=()) as service:
+            # no replica is up yet: what was published is served all the same
+            answer = await call(
+                world, "gateway-1", f"/{wire.SERVICE}/GetCheckpoint", wire.encode_checkpoint_call()
+            )
+            assert wire.decode_checkpoint(answer) == latest
+            await world.replicas[3].start(world.home)
+            await eventually(lambda: world.replicas[3].follows)
+            assert all(follow.height == 5 for follow in world.replicas[3].follows)
+            world.commit(world.group.batch(public(b"more")))
+            await eventually(applied(service, 5))
+
+    asyncio.run(scenario())
+
+
+def test_a_head_that_was_cosigned_before_a_restart_is_still_published(
+    world, running_ledger, eventually
+):
+    """Nothing new is committed: the replicas repeat what they have cosigned last."""
+
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a")), cosigners=range(3))
+            await eventually(applied(service, 1))
+        for member in range(3, 7):
+            frame = world.group.cosign(member, world.group.head())
+            world.replicas[member].cosigns.append(frame)
+        async with running_ledger(world) as service:
+            await eventually(lambda: service._publisher.size.value == 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_long_history_is_caught_up_within_bounded_memory(world, running_ledger, eventually):
+    async def scenario():
+        for number in range(30):
+            world.commit(world.group.batch(public(*(b"%d" % n * 2_000 for n in range(number)))))
+        async with running_ledger(world, fetch_bytes_max=1 << 20) as service:
+            follower, most = service._follower, 0
+            while service._store.state.height < 30:
+                most = max(most, follower._buffered_bytes)
+                await asyncio.sleep(0)
+            assert most <= (1 << 20) + 100_000
+            assert service._store.state.edge.root() == world.group.head().root
+
+    asyncio.run(scenario())
