@@ -73,6 +73,7 @@ class Chain:
         )
         self._validators = {validator.number for validator in cell.validators}
         self._tries_max = 2 * len(others)
+        self._fetch_after_ms = limits.fetch_after_ms
         self._offers = Offers()
         self._invalid: set[BlockId] = set()
         self._is_dirty = True
@@ -201,7 +202,7 @@ class Chain:
             return
         self._is_dirty = False
         blocks: dict[BlockId, tuple[MemberIndex, ...]] = {}
-        batches: dict[BatchDigest, tuple[MemberIndex, ...]] = {}
+        batches: dict[BatchDigest, tuple[int, tuple[MemberIndex, ...]]] = {}
         if walk and not self.knows(certified.block_id):
             blocks[certified.block_id] = voters(certified)
         for parked in self.parked.all():
@@ -210,15 +211,18 @@ class Chain:
                 blocks[block.parent_id] = (parked.source, *voters(block.justify))
             for ref in block.batches:
                 if ref.digest not in self.pool:
-                    batches[ref.digest] = (parked.source, block.proposer)
+                    # A proposal's batches are most likely on their way from their validator.
+                    wait_ms = self._fetch_after_ms if parked.vote is not None else 0
+                    peers = (parked.source, block.proposer)
+                    batches[ref.digest] = (parked.parked_ms + wait_ms, peers)
         for ref, sender in self._offers:
-            batches.setdefault(ref.digest, (sender,))
+            batches.setdefault(ref.digest, (now_ms, (sender,)))
         self.blocks_wanted.retain(blocks)
         self.batches_wanted.retain(batches)
         for block_id, hints in blocks.items():
             self.blocks_wanted.add(block_id, hints=hints, now_ms=now_ms)
-        for digest, hints in batches.items():
-            self.batches_wanted.add(digest, hints=hints, now_ms=now_ms)
+        for digest, (ask_ms, hints) in batches.items():
+            self.batches_wanted.add(digest, hints=hints, now_ms=max(ask_ms, now_ms))
 
     def insert_own(self, verified: VerifiedBlock, *, keep: BlockId) -> Node:
         """Put a block of my own into the tree."""

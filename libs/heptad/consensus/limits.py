@@ -31,6 +31,8 @@ class Limits:
     """A batch offered so long ago while a leader's rounds went on without it: refuse the leader."""
     answer_interval_ms: int = 100
     """A peer that is behind is told my certificates at most this often."""
+    fetch_after_ms: int = 40
+    """A proposal overtakes batches that are still on their way: they are asked for only then."""
     fetch_retry_ms: int = 250
     """After so long without what was asked for, the next peer is asked."""
 

@@ -18,7 +18,8 @@ class Parked:
 
     `entry` are its certificates, verified for proposals and for blocks alike. `vote` is its
     proposer's, present if it came as a proposal. `is_certified`: a quorum has voted for it, so it
-    will be needed whatever the round. `source` is who sent it, the first to be asked for the rest.
+    will be needed whatever the round. `source` is who sent it, the first to be asked for the rest;
+    a proposal came at `parked_ms`.
     """
 
     block: Block
@@ -26,6 +27,7 @@ class Parked:
     vote: Vote | None
     is_certified: bool
     source: MemberIndex
+    parked_ms: int = 0
 
 
 class ParkedBlocks:

@@ -126,6 +126,10 @@ class BatchPool:
         """Bytes of all that wait."""
         return sum(self._bytes.values())
 
+    def largest_bytes(self) -> int:
+        """The size of the largest batch that waits."""
+        return max((batch.ref.size_bytes for batch in self._by_digest.values()), default=0)
+
     def get(self, digest: BatchDigest) -> PooledBatch | None:
         """The batch with this digest."""
         return self._by_digest.get(digest)

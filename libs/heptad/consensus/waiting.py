@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchOffer
+from heptad.consensus.objects import Block
 from heptad.consensus.pool import BatchPool
 from heptad.consensus.results import Results
 from heptad.model.ids import MemberIndex, ValidatorNumber
@@ -40,6 +41,21 @@ class WaitingBatches:
         """The oldest batch that may follow `positions`."""
         batch = next(self._pool.proposable(positions), None)
         return Waiting(batch.arrived_ms, batch.offered_ms) if batch is not None else None
+
+    def is_left_out(self, waiting: Waiting, block: Block) -> bool:
+        """True if `block` cannot be excused for not taking a batch that all have had for long.
+
+        A full block that takes what came before is excused: there is more to do than fits. One with
+        room, or one that prefers what came much later, is not.
+        """
+        limits = self._limits
+        size = sum(ref.size_bytes for ref in block.batches) + self._pool.largest_bytes()
+        is_full = len(block.batches) >= limits.block_batches_max or size > limits.block_bytes_max
+        if not (block.batches and is_full):
+            return True
+        late_ms = waiting.arrived_ms + limits.censored_after_ms
+        taken = (self._pool.get(ref.digest) for ref in block.batches)
+        return any(batch is not None and batch.arrived_ms > late_ms for batch in taken)
 
     def offer_at_ms(self, waiting: Waiting, round_ms: float) -> int:
         """When a batch is offered that is not in a block by then; `round_ms` as measured."""

@@ -94,6 +94,18 @@ def test_a_voter_that_lacks_a_batch_fetches_it_from_the_proposer(world):
     assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
 
 
+def test_a_batch_that_is_only_late_is_not_asked_for(world):
+    """A proposal overtakes a batch by less than the time that voters wait for it."""
+    world.run()
+    batch = world.batch()
+    world.submit(batch, to=[0, 1, 2])
+    world.run(for_ms=world.limits.fetch_after_ms - 1)
+    world.submit(batch, to=[3, 4, 5, 6])
+    world.run()
+    assert FetchBatches not in kinds(world)
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
 def test_a_voter_asks_others_if_the_proposer_does_not_answer(world):
     world.drop = lambda source, target, m: isinstance(m, BatchesReply) and source == 0
     world.submit(world.batch(), to=[0, 1, 2])
@@ -177,6 +189,34 @@ def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(world):
     assert min(fact["waited_ms"] for fact in refused) >= world.limits.censored_after_ms
     proposers = {m.block.proposer for _, _, _, m in world.sent if isinstance(m, Proposal)}
     assert proposers > {0}
+
+
+def test_a_backlog_that_full_blocks_work_off_is_no_censorship(make_world):
+    """Each block takes one batch of forty: the last waits far longer than a censor would be given.
+
+    The leader takes what came before, as anybody would; refusing it would only cost time-outs.
+    """
+    world = make_world(limits=Limits(block_batches_max=1, censored_after_ms=200)).start()
+    for sequence in range(40):
+        world.submit(world.batch(sequence=sequence))
+    world.run()
+    assert all(len(replica.log()) == 40 for replica in world.replicas)
+    assert all(replica.named("leader_refused") == [] for replica in world.replicas)
+    assert Timeout not in kinds(world)
+
+
+def test_a_full_block_that_prefers_what_came_much_later_is_no_excuse(make_world):
+    """Member 0 fills its blocks with validator 1's batches and never takes validator 2's."""
+    world = make_world(limits=Limits(block_batches_max=1, censored_after_ms=400)).start()
+    world.drop = lambda source, target, m: target == 0 and isinstance(m, BatchOffer)
+    world.run()
+    world.submit(world.batch(validator=2), to=range(1, 7))
+    for sequence in range(80):
+        world.submit(world.batch(validator=1, sequence=sequence))
+        world.run(for_ms=20)
+    world.run()
+    assert world.replicas[3].named("leader_refused")
+    assert all((2, 1, 0) in replica.log() for replica in world.replicas)
 
 
 def test_batches_of_an_abandoned_block_are_proposed_again(world):

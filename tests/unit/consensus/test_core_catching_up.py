@@ -193,3 +193,14 @@ def test_the_restored_tree_is_that_of_the_process_before(world):
         world.restart(index)
     world.run()
     assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
+def test_a_header_that_a_commit_has_overtaken_is_dropped_at_a_restart(world):
+    load(world, 0, 2)
+    store = world.replicas[3].store
+    stale = world.replicas[3].commits[0].block.id
+    world.crash(3)
+    store.uncommitted.add(stale)
+    world.restart(3)
+    assert stale in store.writes[-1].blocks_dropped
+    assert stale not in store.uncommitted

@@ -308,3 +308,13 @@ def test_a_verified_block_cannot_borrow_the_certificates_of_another(idle):
     one, two = idle.chain([1, 2])
     with pytest.raises(AssertionError):
         VerifiedBlock(two.block, one.entry, two.state, SEAL)
+
+
+def test_a_stored_vote_is_not_given_again_once_its_round_is_timed_out(idle):
+    """It may never have left the process: released after the time-out it would break the rule."""
+    (one,) = idle.chain([1])
+    kernel = idle.kernel()
+    kernel.vote(one)
+    kernel.timeout(Round(1))
+    with pytest.raises(RefusedError, match="round 1 <= round_voted 1"):
+        kernel.vote(one)

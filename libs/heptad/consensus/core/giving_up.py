@@ -16,7 +16,7 @@ from heptad.consensus.core.voting import Voting
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.messages import Certificates as CertificatesMessage
 from heptad.consensus.objects import QC, TC, Timeout
-from heptad.consensus.pool import Positions
+from heptad.consensus.tree import Node
 from heptad.consensus.waiting import WaitingBatches
 from heptad.model.ids import MemberIndex, Round
 
@@ -93,7 +93,7 @@ class GivingUp:
         if tip is not None:
             front = self._voting.front(tip)
             has_work |= parts.chain.tree.has_uncommitted_batches(front.block.id)
-            has_work |= self._watch_waiting(front.state.positions)
+            has_work |= self._watch_waiting(front)
         self._has_work = has_work
         parts.rounds.pacemaker.run(has_work=has_work, now_ms=parts.now_ms)
 
@@ -157,9 +157,9 @@ class GivingUp:
                 tip.state.positions, now_ms=parts.now_ms, again=True, results=parts.results
             )
 
-    def _watch_waiting(self, positions: Positions) -> bool:
+    def _watch_waiting(self, front: Node) -> bool:
         """Offer batches that have waited; True if one that was offered still waits."""
-        parts = self._parts
+        parts, positions = self._parts, front.state.positions
         oldest = self._waiting.oldest(positions)
         if oldest is None:
             return False
@@ -171,7 +171,8 @@ class GivingUp:
                 return False
             offered_ms = parts.now_ms
             self._waiting.offer(positions, now_ms=parts.now_ms, again=False, results=parts.results)
-        self._judge_leader(offered_ms)
+        if self._waiting.is_left_out(oldest, front.block):
+            self._judge_leader(offered_ms)
         return True
 
     def _judge_leader(self, offered_ms: int) -> None:

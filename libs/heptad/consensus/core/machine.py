@@ -234,6 +234,9 @@ class Core:
         """Send `peer` my last proposal, vote and time-out, as far as they may still matter."""
         parts = self._parts
         record, round_ = parts.kernel.record, parts.rounds.round
+        if record.timeout is not None and record.timeout.round == round_:
+            parts.results.send((peer,), record.timeout)
+            return
         proposal = stored_proposal(record)
         if proposal is not None and proposal.block.round == round_:
             parts.results.send((peer,), proposal)
@@ -241,8 +244,6 @@ class Core:
             node = parts.chain.tree.get(record.vote.block_id)
             if node is not None and self._voting.collector(node.block) == peer:
                 parts.results.send((peer,), record.vote)
-        if record.timeout is not None and record.timeout.round == round_:
-            parts.results.send((peer,), record.timeout)
 
     def _ready(self, *, always: bool) -> Ready:
         parts = self._parts

@@ -54,7 +54,8 @@ class Voting:
         if block.round == parts.rounds.round:
             self._require_leader(block)
             self._proposals[(block.round, sender)] = block
-            parts.chain.park_proposal(Parked(block, entry, vote, False, sender))
+            parked = Parked(block, entry, vote, False, sender, parts.now_ms)
+            parts.chain.park_proposal(parked)
 
     def on_vote(self, sender: MemberIndex, vote: Vote) -> None:
         """A member votes and takes this replica for the next leader. Raises: RefusedError."""

@@ -2,7 +2,8 @@
 
 - vote(B) iff B.epoch is mine, B.round > round_voted, B.round > round_timed_out, and either
   justify.round + 1 == B.round with no TC, or tc.round + 1 == B.round and justify.round >= the
-  greatest high_qc_round in the TC. (The same block again: the stored vote.)
+  greatest high_qc_round in the TC. (The same block again: the stored vote,
+  unless the round was timed out since.)
 - propose(B) iff vote(B) and B.round > round_proposed: a leader's signature is its vote.
 - timeout(r) iff r >= round_voted and r >= round_timed_out, and r follows high_qc or highest_tc.
   (The same round again: the stored bytes, unless high_qc has grown since.)
@@ -80,7 +81,8 @@ class Kernel:
     def vote(self, verified: VerifiedBlock) -> Vote:
         """Vote for a block, or give the stored vote if it is the block voted for last."""
         block, stored = verified.block, self._record.vote
-        if stored is not None and stored.block_id == block.id:
+        is_open = block.round > self._record.round_timed_out
+        if stored is not None and stored.block_id == block.id and is_open:
             return stored
         self._require_votable(block)
         return self._sign_vote(verified)
