@@ -11,7 +11,7 @@ After a crash `recent` is read back; rows that have been put already are put aga
 nothing. A value of `recent` is deleted when all sixteenths have been put since it was written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from struct import Struct
 from typing import Final, TypeAlias
@@ -70,19 +70,19 @@ class RecentRows:
         """
         return RecentView(tuple(self._by_subject), tuple(self._by_request))
 
-    def add(self, *, by_subject: Iterable[Row], by_request: Iterable[Row]) -> None:
+    def add(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
         """Hold these rows."""
         for slices, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
             for key, index in rows:
                 slices[key[0] >> 4][key] = index
-                self.count += 1
+            self.count += len(rows)
 
-    def remove(self, *, by_subject: Iterable[Row], by_request: Iterable[Row]) -> None:
+    def remove(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
         """Undo `add` for a wave that was not written."""
         for slices, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
             for key, _ in rows:
                 del slices[key[0] >> 4][key]
-                self.count -= 1
+            self.count -= len(rows)
 
     def due(self) -> list[int]:
         """The slices to put into the tables now, the one that has waited longest first."""
@@ -100,8 +100,7 @@ class RecentRows:
 
     def sorted_rows(self, number: int) -> tuple[list[Row], list[Row]]:
         """One slice's rows for `by_subject` and `by_request`, by key."""
-        by_subject, by_request = self._by_subject[number], self._by_request[number]
-        return sorted(by_subject.items()), sorted(by_request.items())
+        return _by_key(self._by_subject[number]), _by_key(self._by_request[number])
 
     def merged(self, slices: Sequence[int], *, until_index: int) -> None:
         """These slices are in their tables durably, with all rows below that entry index."""
@@ -115,6 +114,11 @@ class RecentRows:
         """Below which entry index no row would be needed any more once these slices are merged."""
         kept = (u for number, u in enumerate(self._merged_until) if number not in slices)
         return min(kept, default=until_index)
+
+
+def _by_key(rows: dict[bytes, bytes]) -> list[Row]:
+    """Sorting keys and looking up is twice as fast as sorting pairs."""
+    return [(key, rows[key]) for key in sorted(rows)]
 
 
 def pack_rows(*, by_subject: Sequence[Row], by_request: Sequence[Row]) -> bytes:
