@@ -24,6 +24,7 @@ from heptad.consensus.codec import (
     vote_signing_bytes,
 )
 from heptad.consensus.committee import Cell
+from heptad.consensus.genesis import genesis_block
 from heptad.consensus.messages import (
     BatchesReply,
     BlocksReply,
@@ -64,7 +65,8 @@ class Villain:
         self.others = cell.committee.others(me)
         self.twisted = 0
         self.memory: list[bytes] = []
-        self.blocks: dict[BlockId, Block] = {}
+        genesis = genesis_block(cell)
+        self.blocks: dict[BlockId, Block] = {genesis.id: genesis}
         self.high_qc: QC | None = None
         self._tricks = [TRICKS[name] for name in tricks if name in TRICKS]
         self._initiatives = [INITIATIVES[name] for name in tricks if name in INITIATIVES]

@@ -50,7 +50,7 @@ class History:
 
 
 class World:
-    """Runs one scenario, once."""
+    """Runs one scenario, once: all of it by `run`, or by `open`, `run_until` and `close`."""
 
     def __init__(self, scenario: Scenario, *, transcript: Transcript | None = None) -> None:
         """Raises: ValueError if the scenario names nodes that it does not have."""
@@ -67,10 +67,10 @@ class World:
         """The whole history, to its end or to the first broken promise."""
         broken, detail = None, ""
         try:
-            self._live_through_faults()
+            self.open()
+            self.run_until(self.scenario.quiet_at_ms)
             if self._checkers.is_tolerable:
-                self._become_calm()
-                self._rest()
+                self.close()
         except ViolationError as violation:
             broken, detail = violation.broken, violation.detail
             if self._transcript is not None:
@@ -109,9 +109,13 @@ class World:
             if machine.villain is not None:
                 self._timeline.at(SCHEME_US, self._scheme, machine)
 
-    def _live_through_faults(self) -> None:
-        self.open()
-        self.run_until(self.scenario.quiet_at_ms)
+    def close(self) -> None:
+        """End the faults, have everything committed, and see that silence follows.
+
+        Raises: ViolationError.
+        """
+        self._become_calm()
+        self._rest()
 
     def _become_calm(self) -> None:
         """Raises: ViolationError (STUCK) if something is not committed within the bound."""
