@@ -209,6 +209,7 @@ class LedgerService:
             loans=self._loans,
             applied_size=self._applied_size,
             published_size=self._publisher.size,
+            catch_up=self._follower.catch_up,
             now_s=time.monotonic,
         )
 

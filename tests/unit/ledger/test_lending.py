@@ -44,6 +44,7 @@ class Counter:
         self.now_s = 100.0
         self.latest = None
         self.applied, self.published = Watermark(0), Watermark(0)
+        self.committed_size = 0
         reads = LogReads(
             store=ledger.store,
             latest=lambda: self.latest,
@@ -59,6 +60,9 @@ class Counter:
             loans=self.loans,
             applied_size=self.applied,
             published_size=self.published,
+            catch_up=lambda timeout_s: self.applied.reached(
+                self.committed_size, timeout_s=timeout_s
+            ),
             now_s=lambda: self.now_s,
         )
 
@@ -250,6 +254,33 @@ def test_a_look_up_waits_for_the_log_to_be_applied_that_far(counter, office, mon
     monkeypatch.setattr(desk_module, "LOOK_UP_WAIT_S_MAX", 0.01)
     with pytest.raises(Problem) as caught:
         counter.look_up(request_id, anna.subject_id, applied_size_min=3)
+    assert caught.value.code == "vault_unavailable"
+
+
+def test_a_look_up_waits_for_what_is_committed_and_not_yet_applied(counter, office, monkeypatch):
+    """Somebody was told of the commit, and comes again through another validator at once."""
+    anna = office.register(1)
+    jti = "00000000-0000-4000-8000-00000000fffe"
+    record, _ = office.request(anna, jti=jti)
+    request_id = request_hash(iss=anna.subject_id, jti=jti)
+    counter.committed_size = 2
+
+    async def scenario():
+        waiting = asyncio.create_task(counter.desk.look_up(LookUpRequest(request_id, "x", 0)))
+        found = asyncio.create_task(
+            counter.desk.look_up(LookUpRequest(request_id, anna.subject_id, 0))
+        )
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        counter.commit(anna.registration, record)
+        assert not (await waiting).found
+        return await found
+
+    assert asyncio.run(scenario()).found
+    monkeypatch.setattr(desk_module, "LOOK_UP_WAIT_S_MAX", 0.01)
+    counter.committed_size = 3
+    with pytest.raises(Problem) as caught:
+        counter.look_up(request_id, anna.subject_id)
     assert caught.value.code == "vault_unavailable"
 
 

@@ -27,6 +27,7 @@ from heptad_ledger.apply import Applied, HeadContradictedError
 from heptad_ledger.errors import FollowRefusedError
 from heptad_ledger.following.ingest import Ingest, Ingested
 from heptad_ledger.following.replica_link import ReplicaLink
+from heptad_ledger.watermark import Watermark
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -68,6 +69,7 @@ class Follower:
         """The replica that sends batches."""
         self.applied_height = applied_height
         """Height of the last durable block."""
+        self._applied_mark = Watermark(applied_height)
         self._next_height = applied_height + 1
         # While switching, frames of the chosen one are not taken; while waiting for the start, only
         # the very block that was asked for is: others were on their way before it was asked.
@@ -99,6 +101,21 @@ class Follower:
     def height_known(self) -> int:
         """The greatest height that any replica has sent a block of, unproved."""
         return max((link.height_claimed for link in self._links), default=0)
+
+    @property
+    def height_committed(self) -> int:
+        """The greatest height that f + 1 replicas have sent a block of: one of them is honest.
+
+        A validator answers its client by the word of as many, so this is what that client may have
+        been told; a single liar cannot raise it.
+        """
+        claims = sorted((link.height_claimed for link in self._links), reverse=True)
+        fault_count = (len(claims) - 1) // 3
+        return claims[fault_count] if claims else 0
+
+    async def catch_up(self, timeout_s: float) -> bool:
+        """Wait until all that is committed at this moment is applied; False if it takes longer."""
+        return await self._applied_mark.reached(self.height_committed, timeout_s=timeout_s)
 
     # The tasks.
 
@@ -183,6 +200,7 @@ class Follower:
             self._is_ingesting = False
         for wave, duration_s in zip(result.waves, result.durations_s, strict=True):
             self.applied_height = wave.state.height
+            self._applied_mark.advance(self.applied_height)
             self._apply_seconds.record(duration_s)
             self._on_applied(wave)
         if result.waves:

@@ -6,7 +6,7 @@ one it could not be proved; a question may wait for that. Lending leaves no trac
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from heptad.crypto.derivation import LEASE_ID_BYTES, lease_key, request_ref
@@ -54,8 +54,10 @@ class LendingDesk:
         loans: LoanBook,
         applied_size: Watermark,
         published_size: Watermark,
+        catch_up: Callable[[float], Awaitable[bool]],
         now_s: Callable[[], float],
     ) -> None:
+        """`catch_up` waits, so many seconds at most, until what is committed now is applied."""
         self._store = store
         self._vault = vault
         self._registry = registry
@@ -63,6 +65,7 @@ class LendingDesk:
         self._loans = loans
         self._applied_size = applied_size
         self._published_size = published_size
+        self._catch_up = catch_up
         self._now_s = now_s
 
     @property
@@ -94,7 +97,11 @@ class LendingDesk:
         return Slots(tuple(slots), self.ttl_ms)
 
     async def look_up(self, question: LookUpRequest) -> RequestFound:
-        """Whether the log has a request. Raises: Problem `vault_unavailable`."""
+        """Whether the log has a request. Raises: Problem `vault_unavailable`.
+
+        Answered for the log as it is committed, not only as far as it is applied here: whoever was
+        told of a commit a moment ago and comes again through another door must be recognised.
+        """
         size_min = question.applied_size_min
         if not await self._applied_size.reached(size_min, timeout_s=LOOK_UP_WAIT_S_MAX):
             raise Problem(
@@ -102,6 +109,8 @@ class LendingDesk:
                 f"{self._applied_size.value} entries are applied, not yet {size_min}",
                 retry_after_s=1,
             )
+        if not await self._catch_up(LOOK_UP_WAIT_S_MAX):
+            raise Problem("vault_unavailable", "the ledger is behind the replicas", retry_after_s=1)
         with self._store.snapshot() as snapshot:
             return self._look_up(question, snapshot)
 

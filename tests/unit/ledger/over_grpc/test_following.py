@@ -172,6 +172,30 @@ def test_a_false_claim_to_be_ahead_unseats_nobody_and_is_found_out(
     asyncio.run(scenario())
 
 
+def test_what_two_liars_claim_to_be_committed_is_not_waited_for(world, running_ledger, eventually):
+    """A look-up waits for what three have committed: of three one is honest, of two perhaps none.
+
+    The tampered headers are read as claims before anybody finds out that they prove nothing.
+    """
+
+    def exaggerate(frame):
+        return encode_to_ledger(replace(frame, height=frame.height + 50, proof=b""))
+
+    async def scenario():
+        for liar in world.replicas[5:]:
+            liar.tamper_headers = exaggerate
+        async with running_ledger(world, stall_s=60) as service:
+            follower = service._follower
+            for text in (b"a", b"b"):
+                world.commit(world.group.batch(public(text)))
+            await eventually(lambda: follower.height_known > 2)
+            await eventually(applied(service, 2))
+            await eventually(lambda: follower.height_committed == 2)
+            assert await follower.catch_up(5.0)
+
+    asyncio.run(scenario())
+
+
 def test_a_chosen_replica_that_dies_is_replaced_and_followed_again_when_it_is_back(
     world, running_ledger, eventually
 ):
