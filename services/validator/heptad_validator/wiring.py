@@ -129,6 +129,7 @@ def batch_limits_of(cell: Cell, config: ValidatorConfig) -> BatchLimits:
         bytes_target=config.batch_bytes_target,
         bytes_max=cell.limits.batch_bytes_max,
         age_s_max=config.batch_age_ms_max / 1000,
+        age_loaded_s_max=config.batch_age_loaded_ms_max / 1000,
     )
 
 

@@ -10,7 +10,9 @@ from heptad_validator.dispatching.batching import Batcher, BatchLimits
 from heptad_validator.dispatching.submission import Submission
 from heptad_validator.tickets import Ticket
 
-LIMITS = BatchLimits(records_max=4, bytes_target=4_096, bytes_max=8_192, age_s_max=0.01)
+LIMITS = BatchLimits(
+    records_max=4, bytes_target=4_096, bytes_max=8_192, age_s_max=0.01, age_loaded_s_max=0.04
+)
 
 
 def ticket(number=0):
@@ -30,35 +32,41 @@ def numbers(gathered):
 def test_a_lone_record_goes_at_once_when_nothing_is_in_flight():
     batcher = Batcher(LIMITS)
     add(batcher, 1)
-    assert numbers(batcher.take(0.0, idle=True)) == [1]
+    assert numbers(batcher.take(0.0, outstanding=0)) == [1]
 
 
 def test_under_load_records_gather_until_the_batch_is_old():
     batcher = Batcher(LIMITS)
     add(batcher, 1, now_s=5.0)
     add(batcher, 2, now_s=5.008)
-    assert batcher.take(5.009, idle=False) is None
-    assert batcher.due_at_s == 5.01
-    assert numbers(batcher.take(5.01, idle=False)) == [1, 2]
+    assert batcher.take(5.014, outstanding=1) is None
+    assert numbers(batcher.take(5.015, outstanding=1)) == [1, 2]
+
+
+def test_the_more_is_outstanding_the_longer_records_gather_up_to_a_bound():
+    batcher = Batcher(LIMITS)
+    add(batcher, 1, now_s=0.0)
+    ages = [batcher.due_at_s(outstanding) for outstanding in (0, 1, 2, 4, 6, 32)]
+    assert ages == [0.0, 0.015, 0.02, 0.03, 0.04, 0.04]
 
 
 def test_a_batch_that_is_full_by_count_does_not_wait():
     batcher = Batcher(LIMITS)
     for number in range(5):
         add(batcher, number)
-    assert numbers(batcher.take(0.0, idle=False)) == [0, 1, 2, 3]
-    assert batcher.take(0.0, idle=False) is None
+    assert numbers(batcher.take(0.0, outstanding=1)) == [0, 1, 2, 3]
+    assert batcher.take(0.0, outstanding=1) is None
 
 
 def test_a_batch_that_is_full_by_bytes_does_not_wait():
     batcher = Batcher(LIMITS)
     for number in range(3):
         add(batcher, number, size=2_000)
-    assert numbers(batcher.take(0.0, idle=False)) == [0, 1]
+    assert numbers(batcher.take(0.0, outstanding=1)) == [0, 1]
 
 
 def test_there_is_nothing_to_take_from_nothing():
-    assert Batcher(LIMITS).take(1e9, idle=True) is None
+    assert Batcher(LIMITS).take(1e9, outstanding=0) is None
 
 
 @given(
@@ -66,7 +74,13 @@ def test_there_is_nothing_to_take_from_nothing():
     taken_after=st.sets(st.integers(0, 60)),
 )
 def test_every_record_leaves_once_in_order_and_within_the_hard_limit(sizes, taken_after):
-    limits = BatchLimits(records_max=9, bytes_target=1 << 16, bytes_max=1 << 16, age_s_max=0.01)
+    limits = BatchLimits(
+        records_max=9,
+        bytes_target=1 << 16,
+        bytes_max=1 << 16,
+        age_s_max=0.01,
+        age_loaded_s_max=0.04,
+    )
     batcher = Batcher(limits)
     submission = Submission(
         validator=ValidatorNumber(1),
@@ -79,9 +93,9 @@ def test_every_record_leaves_once_in_order_and_within_the_hard_limit(sizes, take
     left = []
     for number, size in enumerate(sizes):
         add(batcher, number, size=size)
-        if number in taken_after and (gathered := batcher.take(0.0, idle=True)):
+        if number in taken_after and (gathered := batcher.take(0.0, outstanding=0)):
             left.append(gathered)
-    while gathered := batcher.take(0.0, idle=True):
+    while gathered := batcher.take(0.0, outstanding=0):
         left.append(gathered)
     assert [n for gathered in left for n in numbers(gathered)] == list(range(len(sizes)))
     assert batcher.records_waiting == 0

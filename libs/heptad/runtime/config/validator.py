@@ -19,6 +19,8 @@ class ValidatorConfig:
     batch_bytes_target: Annotated[int, Between(4_096, 1_048_576)] = 512 << 10
     # … or at this age; it goes at once when nothing is in flight.
     batch_age_ms_max: Annotated[int, Between(0, 1_000)] = 10
+    # The age grows with each outstanding batch, up to this: fewer, larger batches under load.
+    batch_age_loaded_ms_max: Annotated[int, Between(0, 1_000)] = 40
     # Batches sent and not yet committed.
     batches_outstanding_max: Annotated[int, Between(1, 256)] = 32
     # A batch that is not committed by then is sent again, the same bytes.
@@ -39,5 +41,7 @@ class ValidatorConfig:
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
+        if self.batch_age_loaded_ms_max < self.batch_age_ms_max:
+            yield "batch_age_loaded_ms_max", "must not be below batch_age_ms_max"
         if self.batch_resend_ms >= self.commit_wait_ms_max:
             yield "batch_resend_ms", "must be below commit_wait_ms_max, or it never helps a caller"

@@ -184,7 +184,7 @@ class Dispatcher:
             return
         while len(self._submission) < self._bounds.batches_outstanding_max:
             now_s = self._clock.monotonic_s()
-            gathered = self._batcher.take(now_s, idle=not len(self._submission))
+            gathered = self._batcher.take(now_s, outstanding=len(self._submission))
             if gathered is None:
                 self._set_timer(now_s)
                 return
@@ -192,7 +192,8 @@ class Dispatcher:
 
     def _set_timer(self, now_s: float) -> None:
         if self._batcher.records_waiting:
-            delay_s = max(0.0, self._batcher.due_at_s - now_s)
+            due_at_s = self._batcher.due_at_s(len(self._submission))
+            delay_s = max(0.0, due_at_s - now_s)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._pump)
 
     def _send(self, gathered: Gathered, now_s: float) -> None:

@@ -133,6 +133,7 @@ class World:
                     bytes_target=1 << 19,
                     bytes_max=1 << 20,
                     age_s_max=0.01,
+                    age_loaded_s_max=0.04,
                 )
             ),
             submission=self.submission,
