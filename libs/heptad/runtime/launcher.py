@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from heptad.runtime.channels import GRPC_ENVIRONMENT
 from heptad.runtime.errors import SupervisionFault
 from heptad.runtime.nursery import MESSAGE_BYTES_MAX
+
+_ENDED: Final = "the nursery, the parent of all services, has ended"
 
 
 @dataclass(slots=True)
@@ -70,8 +73,9 @@ class Launcher:
 
         Raises: SupervisionFault if the nursery has ended.
         """
-        assert self._control is not None
         assert name not in self._children
+        if self._control is None:
+            raise SupervisionFault(_ENDED)
         loop = asyncio.get_running_loop()
         input_out, input_in = os.pipe()
         output_out, output_in = os.pipe()
@@ -87,7 +91,7 @@ class Launcher:
             socket.send_fds(self._control, [json.dumps(request).encode()], [input_out, output_in])
             child.pid = await self._spawning[name]
         except OSError as error:
-            raise SupervisionFault("the nursery has ended") from error
+            raise SupervisionFault(_ENDED) from error
         finally:
             os.close(input_out)
             os.close(output_in)
@@ -95,7 +99,8 @@ class Launcher:
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to a running process; nothing happens if it has just ended."""
-        assert self._control is not None
+        if self._control is None:
+            return
         with contextlib.suppress(BrokenPipeError):
             request = {"do": "signal", "name": name, "signal": number}
             self._control.send(json.dumps(request).encode())
@@ -134,7 +139,7 @@ class Launcher:
         for name in list(self._children):
             self._end(name, -9)
         for spawning in self._spawning.values():
-            spawning.set_exception(SupervisionFault("the nursery has ended"))
+            spawning.set_exception(SupervisionFault(_ENDED))
         self._spawning.clear()
         if not self.broken.done():
             self.broken.set_result(None)

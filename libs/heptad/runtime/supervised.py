@@ -211,10 +211,6 @@ class Supervised:
             self._log.error("process_killed", waited_s=STOP_S_MAX)
             await self.kill()
 
-    def give_up(self) -> None:
-        """Start it no more; for a supervisor that is about to kill everything."""
-        self._want(False)
-
     def pause(self) -> None:
         """SIGSTOP."""
         if self._child is not None:

@@ -139,8 +139,6 @@ class Supervisor:
 
     def abandon(self) -> None:
         """Kill everything now; `drain`, if under way, then ends at once."""
-        for process in self._processes.values():
-            process.give_up()
         self._launcher.close()
 
     async def close(self) -> None:

@@ -77,6 +77,12 @@ class Door:
     ECHO = "/test.v1.Test/Echo"
     ASK = "/test.v1.Test/Ask"
 
+    async def until_ended(self, outcomes: list[tuple[str, str]]) -> None:
+        """The caller has its answer a moment before the server has counted the call."""
+        async with asyncio.timeout(20):
+            while self.calls.outcomes != outcomes:  # noqa: ASYNC110  the server sets no event
+                await asyncio.sleep(0)
+
     @asynccontextmanager
     async def dialled(
         self, tls: TlsMaterial, *, peer_id: str = "replica-3"

@@ -75,7 +75,7 @@ def test_a_role_that_a_call_does_not_list_is_refused(open_door, authority, role:
             door.dialled(authority.client(role, name)) as channel,
         ):
             problem = await refusal(channel)
-            assert door.calls.outcomes == [(ASK, "role_refused")]
+            await door.until_ended([(ASK, "role_refused")])
             return problem
 
     problem = asyncio.run(scenario())
@@ -90,7 +90,7 @@ def test_a_listed_role_gets_in(open_door, authority) -> None:
             door.dialled(authority.client(Role.SERVICE, "tax-portal")) as channel,
         ):
             answer = await ask(channel, b"hello")
-            assert door.calls.outcomes == [(ASK, "ok")]
+            await door.until_ended([(ASK, "ok")])
             return answer
 
     assert asyncio.run(scenario()) == b"hello"
@@ -218,7 +218,7 @@ def test_a_problem_raised_in_a_handler_reaches_the_caller_whole(open_door, autho
             door.dialled(authority.client(Role.OPERATOR, "operator")) as channel,
         ):
             problem = await refusal(channel)
-            assert door.calls.outcomes == [(ASK, "request_expired")]
+            await door.until_ended([(ASK, "request_expired")])
             return problem
 
     problem = asyncio.run(scenario())
@@ -241,7 +241,7 @@ def test_the_text_of_a_bug_does_not_leave_the_service(open_door, authority) -> N
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ask(channel)
-            assert door.calls.outcomes == [(ASK, "internal_error")]
+            await door.until_ended([(ASK, "internal_error")])
             return caught.value, door.calls.errors
 
     error, noted = asyncio.run(scenario())

@@ -22,11 +22,15 @@ SERVICES = Path(__file__).parent / "services"
 WAIT_S_MAX = 60
 
 
+def _python_path() -> str:
+    return os.pathsep.join([str(SERVICES), os.environ.get("PYTHONPATH", "")])
+
+
 class Process:
     """`python -m heptad_fake …`."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(SERVICES), "GRPC_VERBOSITY": "NONE"}
+        environment = {**os.environ, "PYTHONPATH": _python_path(), "GRPC_VERBOSITY": "NONE"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "heptad_fake", "--home", str(home), *arguments],
             stdin=subprocess.PIPE,

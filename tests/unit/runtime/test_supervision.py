@@ -124,6 +124,13 @@ def test_all_services_run_and_say_what_they_are(run_mesh) -> None:
     assert comm == "replica-2"
 
 
+def test_ctrl_c_on_the_terminal_reaches_no_child(run_mesh) -> None:
+    mesh = run_mesh()
+    groups = {os.getpgid(pid) for pid in mesh.wait_ready().values()}
+    assert len(groups) == 5
+    assert os.getpgid(mesh.process.pid) not in groups
+
+
 def test_a_service_that_crashes_is_started_again(run_mesh) -> None:
     mesh = run_mesh()
     before = mesh.wait_ready()

@@ -22,8 +22,7 @@ def test_the_first_failure_is_kept() -> None:
         tasks = TaskSet()
         tasks.spawn("a", fail("first"))
         await tasks.failed.wait()
-        tasks.spawn("b", fail("second"))
-        await tasks.close()
+        await asyncio.wait([tasks.spawn("b", fail("second"))])
         return str(tasks.error)
 
     assert asyncio.run(scenario()) == "first"
