@@ -7,10 +7,10 @@ count towards a goal of rounds, and which failure is told first, never depends o
 
 import multiprocessing
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from heptad.simulation.faults import random_scenario
@@ -99,8 +99,8 @@ def _is_met(plan: Plan, summary: Summary) -> bool:
     )
 
 
-def _run_piece(plan: Plan, first: int) -> list[History]:
-    return [run_seed(plan, seed) for seed in range(first, first + _SEEDS_PER_PIECE)]
+def _run_piece(plan: Plan, seeds: range) -> list[History]:
+    return [run_seed(plan, seed) for seed in seeds]
 
 
 def _inline(plan: Plan) -> Generator[History, None, None]:
@@ -108,16 +108,28 @@ def _inline(plan: Plan) -> Generator[History, None, None]:
         yield run_seed(plan, seed)
 
 
+def _pieces(plan: Plan) -> Iterator[range]:
+    """The seeds of a plan in pieces for one process each, and none that it cannot want."""
+    end = None if plan.histories is None else plan.seed + plan.histories
+    for first in count(plan.seed, _SEEDS_PER_PIECE):
+        if end is not None and first >= end:
+            return
+        last = first + _SEEDS_PER_PIECE
+        yield range(first, last if end is None else min(last, end))
+
+
 def _spread(plan: Plan, workers: int) -> Generator[History, None, None]:
     """Histories in the order of their seeds, worked at by processes that stay a little ahead."""
-    firsts = count(plan.seed, _SEEDS_PER_PIECE)
+    pieces = _pieces(plan)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         ahead: deque[Future[list[History]]] = deque()
         try:
             while True:
-                while len(ahead) < 2 * workers:
-                    ahead.append(pool.submit(_run_piece, plan, next(firsts)))
+                for piece in islice(pieces, 2 * workers - len(ahead)):
+                    ahead.append(pool.submit(_run_piece, plan, piece))
+                if not ahead:
+                    return
                 yield from ahead.popleft().result()
         finally:
             for future in ahead:

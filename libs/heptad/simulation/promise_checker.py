@@ -27,16 +27,13 @@ class Promises:
     """What one machine has said so far.
 
     `justify_round` is the highest certificate that it has voted on; a time-out that claims less
-    would let the others skip what this member helped to lock. `record_then` was its record when it
-    last gave up on a round: a vote that stands in there was given before, and only came out late,
-    after a crash between the two. `unsettled` are bytes that must be in
+    would let the others skip what this member helped to lock. `unsettled` are bytes that must be in
     the safety record when the wave is over, by what they belong to.
     """
 
     __slots__ = (
         "cosigned",
         "justify_round",
-        "record_then",
         "round_timed_out",
         "round_voted",
         "unsettled",
@@ -46,7 +43,6 @@ class Promises:
         self.round_voted = Round(0)
         self.round_timed_out = Round(0)
         self.justify_round = Round(0)
-        self.record_then = b""
         self.cosigned: LogHead | None = None
         self.unsettled: dict[str, bytes] = {}
 
@@ -124,8 +120,7 @@ class PromiseChecker:
         if voted is not None:
             raise ViolationError(Broken.TWO_VOTES, f"{who.name} votes twice in round {round_}")
         promises = self._promises[who.key]
-        is_late = round_ <= promises.round_timed_out and signature not in promises.record_then
-        if round_ <= promises.round_voted or is_late:
+        if round_ <= promises.round_voted or round_ <= promises.round_timed_out:
             raise ViolationError(
                 Broken.VOTE_RULE,
                 f"{who.name} votes in round {round_} after a vote in {promises.round_voted} and a "
@@ -158,7 +153,6 @@ class PromiseChecker:
             )
         self.round_max = max(self.round_max, timeout.round)
         promises.round_timed_out = timeout.round
-        promises.record_then = who.disk.record or b""
         promises.justify_round = timeout.high_qc.round
         promises.unsettled["time-out"] = timeout.signature
 

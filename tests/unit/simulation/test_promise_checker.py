@@ -120,17 +120,6 @@ def test_a_vote_after_giving_up_on_the_round_is_found(scene):
     assert broken_by(scene.vote, scene.replicas[1], block) is Broken.VOTE_RULE
 
 
-def test_a_vote_given_before_giving_up_may_come_out_after_it(scene):
-    block = scene.forge.block(scene.forge.genesis)
-    vote, timeout = scene.forge.vote(block, 1), timeout_of(1, scene.forge.genesis_qc, voter=1)
-    scene.store(scene.replicas[1], block)
-    scene.write(scene.replicas[1], Persist(record=vote.signature + timeout.signature))
-    scene.checkers.released(scene.replicas[1], timeout)
-    scene.checkers.released(scene.replicas[1], vote)
-
-    scene.checkers.settled(scene.replicas[1], is_whole=True)
-
-
 def test_giving_up_on_a_round_below_a_vote_is_found(scene):
     first = scene.forge.block(scene.forge.genesis)
     scene.vote(scene.replicas[1], scene.forge.block(first))
