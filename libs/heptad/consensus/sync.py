@@ -5,8 +5,14 @@ the tree. Far behind, committed blocks are fetched upwards in chunks, each prove
 proof of its last block, applied and made durable before the next is asked for: memory stays flat
 and a crash loses one chunk. How far behind is told by the height in a *certified* header, never by
 what a peer claims; who is silent or answers rubbish only costs one retry.
+
+Where nobody can give the next chunk (nobody has committed it yet, or nobody is heard), blocks are
+fetched by hash for as long as the asking took, and then chunks again. As in `chain`, what is wanted
+is derived and not remembered: while there is a target, either a chunk is here and can be applied,
+or one is being asked for.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from heptad.consensus import facts
@@ -22,7 +28,7 @@ from heptad.consensus.messages import (
     FetchBlocks,
     FetchChain,
 )
-from heptad.consensus.objects import Block
+from heptad.consensus.objects import QC, Block
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.ready import Lookup
 from heptad.consensus.results import Results
@@ -31,6 +37,15 @@ from heptad.consensus.wants import Wants
 from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex
 
 _DIGESTS_MAX = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Committed blocks, oldest first, that are being applied; `commit` proves the last one."""
+
+    blocks: tuple[Block, ...]
+    commit: VerifiedCommit
+    server: MemberIndex
 
 
 class Sync:
@@ -54,9 +69,9 @@ class Sync:
             others=others, retry_ms=limits.fetch_retry_ms, count_max=1
         )
         self._target: Height | None = None
-        self._exhausted_at: Height | None = None
-        self._chunk: VerifiedCommit | None = None
+        self._chunk: Chunk | None = None
         self._server: MemberIndex | None = None
+        self._walk_until_ms = 0
 
     @property
     def is_active(self) -> bool:
@@ -66,7 +81,7 @@ class Sync:
     @property
     def chunk(self) -> VerifiedCommit | None:
         """The proof that commits the chunk which is being applied."""
-        return self._chunk
+        return self._chunk.commit if self._chunk is not None else None
 
     def on_blocks(
         self, sender: MemberIndex, reply: BlocksReply, *, now_ms: int, results: Results
@@ -76,12 +91,13 @@ class Sync:
             raise RefusedError("blocks that were not asked for")
         _require_links(reply.blocks[::-1])
         newest = reply.blocks[0]
-        if self._is_far(newest.height) and self._exhausted_at != self._height:
-            self._start(newest.height, sender, now_ms=now_ms, results=results)
+        if self._is_far(newest.height) and now_ms >= self._walk_until_ms:
+            self._start(newest.height, sender, results)
             return
         for block in reversed(reply.blocks):
             self._chain.park_certified(block, source=sender)
-        self._chain.blocks_wanted.done(newest.id)
+        if self._chain.knows(newest.id):  # else there was no room, and it is asked for later
+            self._chain.blocks_wanted.done(newest.id)
         self._chain.touch()
 
     def on_batches(
@@ -100,11 +116,11 @@ class Sync:
 
     def on_chain(self, sender: MemberIndex, reply: ChainReply) -> None:
         """A chunk of the committed chain. Raises: RefusedError."""
-        if not len(self._chunk_wanted):
+        if self._chunk is not None or not len(self._chunk_wanted):
             raise RefusedError("a chunk of the chain that was not asked for")
         _require_links(reply.blocks)
         root = self._chain.tree.root.block
-        blocks = [block for block in reply.blocks if block.height > root.height]
+        blocks = tuple(block for block in reply.blocks if block.height > root.height)
         if not blocks or blocks[0].parent_id != root.id:
             raise RefusedError(f"a chunk of the chain that does not extend height {root.height}")
         if reply.proof.block_id != blocks[-1].id:
@@ -112,27 +128,24 @@ class Sync:
         commit = self._certificates.commit(reply.proof)
         for block in blocks:
             self._chain.park_certified(block, source=sender, is_urgent=True)
-        self._chunk, self._server = commit, sender
-        self._chunk_wanted.retain(())
+        self._chunk, self._server = Chunk(blocks, commit, sender), sender
 
-    def on_commit(self, *, now_ms: int) -> None:
-        """The root has moved up: ask for the next chunk, or stop when near enough."""
-        height = self._height
-        if self._chunk is not None and height >= self._chunk.proof.child.height - 1:
+    def on_commit(self) -> None:
+        """The root has moved up: a chunk may be done with, and the target near enough."""
+        if self._chunk is not None and self._height >= self._chunk.blocks[-1].height:
             self._chunk = None
-        if self._target is None:
-            return
-        if not self._is_far(self._target):
+        if self._target is not None and not self._is_far(self._target):
             self._stop()
-        elif self._chunk is None:
-            hints = () if self._server is None else (self._server,)
-            self._chunk_wanted.retain(())
-            self._chunk_wanted.add(Height(height + 1), hints=hints, now_ms=now_ms)
 
-    def request(self, *, now_ms: int, results: Results) -> None:
-        """Send all requests that are due."""
-        height = self._height
+    def request(self, *, certified: QC, now_ms: int, results: Results) -> None:
+        """Find out what is missing, and send all requests that are due.
+
+        `certified` is the highest certificate: its block, and all below it, are wanted.
+        """
         self._chain.expire_offers()
+        self._want_chunk(now_ms)
+        self._chain.update_wants(certified=certified, walk=not self.is_active, now_ms=now_ms)
+        height = self._height
         for peer, block_ids in self._chain.blocks_wanted.due(now_ms).items():
             for block_id in block_ids:
                 results.send((peer,), FetchBlocks(block_id, height))
@@ -141,10 +154,6 @@ class Sync:
                 part = tuple(digests[start : start + _DIGESTS_MAX])
                 results.send((peer,), FetchBatches(part))
         for peer, heights in self._chunk_wanted.due(now_ms).items():
-            if self._chunk_wanted.asked(heights[0]) > 2 * len(self._others):
-                self._exhausted_at = height
-                self._stop()
-                return
             results.send((peer,), FetchChain(heights[0]))
 
     def due_ms(self) -> int | None:
@@ -192,18 +201,38 @@ class Sync:
     def _is_far(self, height: Height) -> bool:
         return height > self._height + self._limits.chain_gap_min
 
-    def _start(self, target: Height, sender: MemberIndex, *, now_ms: int, results: Results) -> None:
+    def _start(self, target: Height, sender: MemberIndex, results: Results) -> None:
         if self._target is None:
             results.fact(facts.CATCHING_UP, height=self._height, target_height=target)
+            self._server = sender
         self._target = max(target, self._target or target)
-        if self._chunk is None:
-            self._chunk_wanted.add(Height(self._height + 1), hints=(sender,), now_ms=now_ms)
         self._chain.touch()
 
     def _stop(self) -> None:
         self._target = None
-        self._chunk_wanted.retain(())
         self._chain.touch()
+
+    def _want_chunk(self, now_ms: int) -> None:
+        """Ask for the chunk above the root, unless one is here or everybody was asked twice."""
+        following = Height(self._height + 1)
+        tries_max = 2 * len(self._others)
+        due_ms = self._chunk_wanted.due_ms()
+        is_due = due_ms is not None and due_ms <= now_ms
+        if is_due and self._chunk_wanted.asked(following) >= tries_max:
+            self._walk_until_ms = now_ms + tries_max * self._limits.fetch_retry_ms
+            self._stop()
+        if self._chunk is not None and not self._is_applicable(self._chunk):
+            self._chunk = None
+        is_wanted = self._target is not None and self._chunk is None
+        self._chunk_wanted.retain((following,) if is_wanted else ())
+        if is_wanted:
+            hints = () if self._server is None else (self._server,)
+            self._chunk_wanted.add(following, hints=hints, now_ms=now_ms)
+
+    def _is_applicable(self, chunk: Chunk) -> bool:
+        """False if a full tree has let go of a block, so that the others wait in vain."""
+        height = self._height
+        return all(self._chain.knows(block.id) for block in chunk.blocks if block.height > height)
 
     def _held(self, block_id: BlockId) -> Block | None:
         node = self._chain.tree.get(block_id)

@@ -49,11 +49,17 @@ def commit_by(parts: Parts, verified: VerifiedQC) -> None:
     _commit(parts, parent, CommitProof(child.block, verified.qc))
 
 
-def commit_chunk(parts: Parts, node: Node) -> None:
-    """Commit `node` if it is the block that a fetched chunk's proof proves final."""
+def commit_chunk(parts: Parts) -> bool:
+    """Commit a fetched chunk once its last block, which its proof is of, is in the tree.
+
+    However the block came there: some may have come as proposals before the chunk did.
+    """
     commit = parts.sync.chunk
-    if commit is not None and commit.proof.block_id == node.block.id:
-        _commit(parts, node, commit.proof)
+    node = parts.chain.tree.get(commit.proof.block_id) if commit is not None else None
+    if commit is None or node is None:
+        return False
+    _commit(parts, node, commit.proof)
+    return True
 
 
 def cosign_again(parts: Parts) -> None:
@@ -68,7 +74,7 @@ def _commit(parts: Parts, node: Node, proof: CommitProof) -> None:
     wave = parts.chain.commit(node.block.id, proof=proof, results=parts.results)
     parts.rounds.pacemaker.committed()
     _cosign(parts, wave, proof.child)
-    parts.sync.on_commit(now_ms=parts.now_ms)
+    parts.sync.on_commit()
 
 
 def _cosign(parts: Parts, wave: Wave, child: Block) -> None:

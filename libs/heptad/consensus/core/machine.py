@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
 from heptad.consensus.core.admitting import admit
-from heptad.consensus.core.adopting import cosign_again
+from heptad.consensus.core.adopting import commit_chunk, cosign_again
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.giving_up import GivingUp
 from heptad.consensus.core.leading import Leading
@@ -198,15 +198,14 @@ class Core:
             for arrival in parts.chain.advance(keep=keep, results=parts.results):
                 self._voting.arrived(arrival)
                 progressed = True
+            progressed |= commit_chunk(parts)
             self._forget()
             self._giving_up.watch()
             progressed |= self._leading.propose()
             progressed |= self._giving_up.give_up_if_due()
         self._leading.share()
-        parts.chain.update_wants(
-            certified=parts.rounds.high_qc.qc, walk=not parts.sync.is_active, now_ms=parts.now_ms
-        )
-        parts.sync.request(now_ms=parts.now_ms, results=parts.results)
+        certified = parts.rounds.high_qc.qc
+        parts.sync.request(certified=certified, now_ms=parts.now_ms, results=parts.results)
 
     def _forget(self) -> None:
         """What belongs to earlier rounds, or lies below a commit, is of no use any more."""
