@@ -77,9 +77,6 @@ GRPC_CALL_DURATION_SECONDS: Final = _latency(
     "grpc_call_duration_seconds", "Duration of gRPC calls; of streams, their life.", "method"
 )
 GRPC_CALLS_ACTIVE: Final = _gauge("grpc_calls_active", "gRPC calls and streams open.", "method")
-STREAM_QUEUE_BYTES: Final = _gauge(
-    "stream_queue_bytes", "Bytes that wait in the writer of a peer's stream.", "peer", unit="By"
-)
 PEER_CONNECTED: Final = _gauge("peer_connected", "1 while the stream to a peer is open.", "peer")
 PEER_RECONNECTS_TOTAL: Final = _counter(
     "peer_reconnects_total", "Streams to a peer that broke and were opened anew.", "peer"
@@ -111,9 +108,6 @@ BATCHES_RESENT_TOTAL: Final = _counter(
     "validator_batches_resent_total", "Batches sent again since their commit did not come."
 )
 LEASES_HELD: Final = _gauge("validator_leases_held", "Leases of subject keys held in memory.")
-VERIFY_QUEUE_LENGTH: Final = _gauge(
-    "validator_verify_queue_length", "Requests that wait for their signature's verification."
-)
 
 # Replica.
 CONSENSUS_SUCCESS_RATE: Final = _gauge(
@@ -131,9 +125,6 @@ BLOCKS_COMMITTED_TOTAL: Final = _counter("consensus_blocks_committed_total", "Bl
 ENTRIES_COMMITTED_TOTAL: Final = _counter(
     "consensus_entries_committed_total", "Log entries committed."
 )
-ROUND_DURATION_SECONDS: Final = _latency(
-    "consensus_round_duration_seconds", "Time that a round took."
-)
 BATCHES_PENDING: Final = _gauge("consensus_batches_pending", "Batches that wait for a proposal.")
 BATCH_BYTES_PENDING: Final = _gauge(
     "consensus_pending_bytes", "Bytes of batches that wait for a proposal.", unit="By"
@@ -144,9 +135,6 @@ MESSAGES_REFUSED_TOTAL: Final = _counter(
 COSIGNATURES_TOTAL: Final = _counter("consensus_cosignatures_total", "Log heads cosigned.")
 EQUIVOCATIONS_TOTAL: Final = _counter(
     "consensus_equivocations_total", "Proofs of a member's misbehaviour found.", "member"
-)
-STORE_SYNC_SECONDS: Final = _latency(
-    "store_sync_seconds", "Time of a synced write transaction.", "store"
 )
 
 # Ledger.
@@ -181,7 +169,6 @@ LEDGER_UNFILED_TOTAL: Final = _counter(
 )
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")
-VAULT_ERASURES_TOTAL: Final = _counter("vault_erasures_total", "Subjects erased.")
 
 # Every service.
 READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")

@@ -32,6 +32,7 @@ from heptad.runtime.disk import write_atomically
 from heptad.runtime.errors import ConfigInvalidError, PortTakenError
 from heptad.runtime.guard import Guard
 from heptad.runtime.health import Health, enable_reflection
+from heptad.runtime.loop_lag import watch_loop_lag
 from heptad.runtime.metrics_listener import MetricsListener
 from heptad.runtime.service_kind import Context, Service, ServiceKind
 from heptad.runtime.tasks import TaskSet
@@ -242,6 +243,8 @@ class _Process(Generic[NodeConfigT]):
         context.metrics.read(catalogue.READY, lambda: {(): float(context.health.ready)})
         labels = (VERSION, context.cell.origin, context.config.node.role, context.name)
         context.metrics.read(catalogue.BUILD_INFO, lambda: {labels: 1.0})
+        lag = context.metrics.gauge(catalogue.EVENT_LOOP_LAG_SECONDS)
+        context.tasks.spawn("loop lag", watch_loop_lag(lag.set))
 
     def _write_ready_file(self) -> None:
         node = self._context.config.node
