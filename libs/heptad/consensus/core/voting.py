@@ -8,7 +8,7 @@ when it enters the tree, if the round is still its round.
 
 from heptad.consensus import facts
 from heptad.consensus.chain import Arrival
-from heptad.consensus.core.adopting import adopt_qc, adopt_tc, commit_by, commit_chunk
+from heptad.consensus.core.adopting import adopt_qc, adopt_tc, commit_by
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
@@ -79,7 +79,6 @@ class Voting:
         commit_by(parts, parked.entry.justify)
         if parts.rounds.high_qc.qc.block_id == node.block.id:
             commit_by(parts, parts.rounds.high_qc)
-        commit_chunk(parts, node)
         if parked.vote is not None and parts.chain.tree.get(node.block.id) is node:
             self._vote(node, parked.vote)
 
