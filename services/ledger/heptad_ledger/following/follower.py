@@ -1,7 +1,10 @@
-"""Following all replicas: certificates and cosignatures from each, bytes from one.
+"""Following all replicas: cosignatures from each, bytes from one, headers from a few.
 
-The *chosen* replica sends batches with its blocks; the others send headers with proofs, which tell
-how far the group is. The chosen one loses its place if it sends anything wrong (its stream is
+The *chosen* replica sends batches with its blocks; the *watchers* send headers with proofs, which
+tell how far the group is: f + 1 of them, so that one is honest. The rest send cosignatures only,
+since a header from each of seven replicas for each block costs as much as a small block itself.
+
+The chosen one loses its place if it sends anything wrong (its stream is
 dropped and opened again after a penalty), if its stream breaks, or if it stalls: for a second it
 has sent nothing new while another replica proves that there is more. Then the next in the ring goes
 on from the last applied block. So one honest replica among those that are connected is enough, and
@@ -34,7 +37,7 @@ ResultT = TypeVar("ResultT")
 
 STALL_S: Final = 1.0
 FULL_RETRY_S: Final = 5.0
-ACKNOWLEDGE_S: Final = 0.05
+ACKNOWLEDGE_S: Final = 0.2
 """At most this often all replicas are told how far we are."""
 
 
@@ -53,6 +56,7 @@ class Follower:
         fetch_bytes_max: int,
         on_applied: Callable[[Applied], None],
         on_cosignature: Callable[[str, CosignatureFrame], object],
+        watcher_count: int,
         log: EventLog,
         metrics: Metrics,
         stall_s: float = STALL_S,
@@ -62,9 +66,11 @@ class Follower:
         self._fetch_bytes_max = fetch_bytes_max
         self._on_applied = on_applied
         self._on_cosignature = on_cosignature
+        self._watcher_count = watcher_count
         self._log = log
         self._stall_s = stall_s
         self._links: Sequence[ReplicaLink] = ()
+        self._watchers: set[ReplicaLink] = set()
         self.chosen: ReplicaLink | None = None
         """The replica that sends batches."""
         self.applied_height = applied_height
@@ -89,8 +95,6 @@ class Follower:
     def watch(self, links: Sequence[ReplicaLink]) -> None:
         """Follow these replicas; call it once, before any of them runs."""
         self._links = links
-        for link in links:
-            link.follow(height=self._next_height, want_batches=False)
 
     @property
     def connected_count(self) -> int:
@@ -155,12 +159,15 @@ class Follower:
         self._log.info("replica_connected", replica=link.replica_id)
         if self.chosen is None:
             self._choose(link)
+        self._assign_watchers()
 
     def disconnected(self, link: ReplicaLink) -> None:
         """A stream is gone."""
         self._log.info("replica_disconnected", replica=link.replica_id)
+        self._watchers.discard(link)
         if link is self.chosen:
             self._choose_next()
+        self._assign_watchers()
 
     async def block(self, link: ReplicaLink, frame: BlockFrame) -> None:
         """A block has come; only the chosen replica's are taken."""
@@ -250,21 +257,34 @@ class Follower:
     # Choosing.
 
     def _choose(self, link: ReplicaLink | None) -> None:
-        before = self.chosen
-        if before is not None and before is not link and before.is_connected:
-            before.follow(height=self._next_height, want_batches=False)
-        self.chosen = link
+        before, self.chosen = self.chosen, link
+        if before is not None and before is not link:
+            before.follow_no_blocks()
+        self._assign_watchers()
         if link is not None:
             self._log.info("replica_chosen", replica=link.replica_id, height=self.applied_height)
         self._switch()
 
     def _choose_next(self) -> None:
         """The next in the ring that is connected; one that was caught less often first."""
-        start = self._links.index(self.chosen) + 1 if self.chosen in self._links else 0
-        ring = [*self._links[start:], *self._links[:start]]
-        candidates = [link for link in ring if link.is_connected and link is not self.chosen]
+        candidates = self._others_connected()
         if candidates or self.chosen is not None:
             self._choose(min(candidates, key=lambda link: link.lies, default=None))
+
+    def _others_connected(self) -> list[ReplicaLink]:
+        """The connected links but the chosen one, in the ring's order behind it."""
+        start = self._links.index(self.chosen) + 1 if self.chosen in self._links else 0
+        ring = [*self._links[start:], *self._links[:start]]
+        return [link for link in ring if link.is_connected and link is not self.chosen]
+
+    def _assign_watchers(self) -> None:
+        """Let the next in the ring send headers; who does so already goes on where it is."""
+        watchers = set(self._others_connected()[: self._watcher_count])
+        for link in self._watchers - watchers - {self.chosen}:
+            link.follow_no_blocks()
+        for link in watchers - self._watchers:
+            link.follow(height=self.applied_height + 1, want_batches=False)
+        self._watchers = watchers
 
     def _switch(self) -> None:
         self._is_switching = True

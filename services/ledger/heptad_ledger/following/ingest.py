@@ -6,7 +6,7 @@ and syncing let go of the interpreter lock, and while rows are made the loop sti
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from heptad.wire.streams import BlockFrame
@@ -17,6 +17,10 @@ from heptad_ledger.store import LogStore
 
 WAVE_ENTRIES_MAX: Final = 8_192
 """More would hold up checkpoints; what an entry costs hardly falls any further."""
+
+
+UNPROVEN_BYTES: Final = 8 << 20
+"""After so many bytes of batches a proof is looked at although another one follows."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class Ingest:
         result = Ingested()
         blocks: list[CheckedBlock] = []
         try:
-            for frame in frames:
+            for frame in _with_few_proofs(frames):
                 blocks += self._chain.take(frame)
         except FollowRefusedError as refusal:
             result.refusal = refusal
@@ -74,6 +78,19 @@ class Ingest:
         """Go on behind the last applied block."""
         state = self._store.state
         self._chain.restart(Tip(state.height, state.block_id, state.size))
+
+
+def _with_few_proofs(frames: Sequence[BlockFrame]) -> Sequence[BlockFrame]:
+    """The frames without the proofs that a later one makes needless: a proof is ten signatures."""
+    thinned: list[BlockFrame] = []
+    unproven_bytes = UNPROVEN_BYTES
+    for frame in reversed(frames):
+        is_needless = unproven_bytes < UNPROVEN_BYTES
+        if frame.proof and not is_needless:
+            unproven_bytes = 0
+        unproven_bytes += sum(map(len, frame.batches))
+        thinned.append(replace(frame, proof=b"") if is_needless else frame)
+    return thinned[::-1]
 
 
 def _waves(blocks: Sequence[CheckedBlock]) -> Iterator[Sequence[CheckedBlock]]:

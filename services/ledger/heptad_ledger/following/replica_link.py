@@ -2,7 +2,8 @@
 
 A replica is told two things, from which height it shall send blocks (with batches or without), and
 how far this ledger has come. Only the latest of either counts, so nothing queues up: a writer task
-sends what has changed since it last wrote.
+sends what has changed since it last wrote. A new stream begins with no blocks at all, only
+cosignatures; what more is wanted of it, the follower decides.
 
 A link that is dropped, or breaks, is opened again after a pause that grows with the number of
 times; what was wrong with it is the follower's business.
@@ -31,6 +32,9 @@ RECONNECT_S_MIN: Final = 0.1
 RECONNECT_S_MAX: Final = 2.0
 PENALTY_S_MIN: Final = 5.0
 PENALTY_S_MAX: Final = 60.0
+
+NO_BLOCKS: Final = FollowFrame(height=2**63 - 1, want_batches=False)
+"""From a height that no chain reaches."""
 
 
 class LinkListener(Protocol):
@@ -73,7 +77,6 @@ class ReplicaLink:
         self._open_stream = open_stream
         self._listener = listener
         self._stream: ClientFrameStream | None = None
-        self._follow = FollowFrame(height=1, want_batches=False)
         self._applied = AppliedFrame(height=0, published_size=0)
         self._to_send: dict[type, FollowFrame | AppliedFrame] = {}
         self._wakeup = asyncio.Event()
@@ -81,13 +84,15 @@ class ReplicaLink:
 
     def follow(self, *, height: int, want_batches: bool) -> None:
         """Ask for blocks from `height` on."""
-        self._follow = FollowFrame(height, want_batches)
-        self._tell(self._follow)
+        self._tell(FollowFrame(height, want_batches))
+
+    def follow_no_blocks(self) -> None:
+        """Ask for cosignatures only."""
+        self._tell(NO_BLOCKS)
 
     def applied(self, *, height: int, published_size: int) -> None:
-        """Tell how far this ledger has come; a stream that is opened later starts behind it."""
+        """Tell how far this ledger has come."""
         self._applied = AppliedFrame(height, published_size)
-        self._follow = FollowFrame(height + 1, self._follow.want_batches)
         self._tell(self._applied)
 
     def drop(self) -> None:
@@ -113,7 +118,7 @@ class ReplicaLink:
         stream = self._stream = self._open_stream()
         writer: asyncio.Task[None] | None = None
         try:
-            await stream.write(encode_from_ledger(self._follow))
+            await stream.write(encode_from_ledger(NO_BLOCKS))
             self.is_connected = True
             self._to_send = {AppliedFrame: self._applied}
             self._wakeup.set()
@@ -142,7 +147,6 @@ class ReplicaLink:
         self._stream = None
         if self.is_connected:
             self.is_connected = False
-            self._follow = FollowFrame(self._follow.height, want_batches=False)
             self._listener.disconnected(self)
 
     async def _read(self, stream: ClientFrameStream) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from dataclasses import dataclass, field, replace
 
 import grpc
@@ -50,11 +51,11 @@ class FakeReplica:
     _server: object = None
     _wakeups: set = field(default_factory=set)
 
-    async def start(self, home):
+    async def start(self, world):
         self._server = create_server(message_bytes_max=PEER_MESSAGE_BYTES_MAX)
         add_frame_handlers(self._server, service=SERVICE, handlers={"Follow": self._serve})
-        address = load_cell(home).member_addresses()[self.replica_id]
-        listen(self._server, address=address, tls=load_member_tls(home=home, name=self.replica_id))
+        address = world.cell.member_addresses()[self.replica_id]
+        listen(self._server, address=address, tls=world.tls_of(self.replica_id))
         await self._server.start()
 
     async def stop(self):
@@ -111,13 +112,10 @@ class World:
     """A home, its group, and the replicas that play it."""
 
     home: object
+    cell: object
     group: object
     replicas: list
     log_lines: list = field(default_factory=list)
-
-    @property
-    def cell(self):
-        return load_cell(self.home)
 
     def commit(self, *batches, cosigners=range(7), **how):
         """Commit a block; the replicas send it, and these cosign its head."""
@@ -167,7 +165,25 @@ def world(home, kit):
         batch_keys=batch_keys,
         origin=cell.origin,
     )
-    return World(home, group, [FakeReplica(replica.id, group) for replica in cell.replicas])
+    replicas = [FakeReplica(replica.id, group) for replica in cell.replicas]
+    return World(home, on_free_ports(cell), group, replicas)
+
+
+def on_free_ports(cell):
+    """The cell at addresses of this test's own: the home's may have been taken meanwhile."""
+    with contextlib.ExitStack() as open_sockets:
+
+        def moved(member):
+            listener = open_sockets.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            return replace(member, address=f"127.0.0.1:{listener.getsockname()[1]}")
+
+        return replace(
+            cell,
+            replicas=tuple(map(moved, cell.replicas)),
+            validators=tuple(map(moved, cell.validators)),
+            ledgers=tuple(map(moved, cell.ledgers)),
+        )
 
 
 class Silent:
@@ -205,11 +221,11 @@ async def running_ledger(world, folder, *, stall_s=0.2, replicas=range(7), **set
     )
     folder.mkdir(exist_ok=True)
     for number in replicas:
-        await world.replicas[number].start(world.home)
+        await world.replicas[number].start(world)
     service = LedgerService(context)
     service._follower._stall_s = stall_s
     try:
-        listen(context.server, address=config.node.listen, tls=context.tls)
+        listen(context.server, address=world.cell.ledger.address, tls=context.tls)
         await context.server.start()
         await service.start()
         yield service

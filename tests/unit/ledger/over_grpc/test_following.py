@@ -12,6 +12,7 @@ from heptad.runtime.vkeys import cell_policy
 from heptad.transparency.checkpoint import verify_checkpoint
 from heptad.wire.convert import ledger as wire
 from heptad.wire.streams import FollowFrame, encode_to_ledger
+from heptad_ledger.following.replica_link import NO_BLOCKS
 
 
 def public(*contents):
@@ -44,9 +45,10 @@ def test_blocks_are_applied_published_and_acknowledged(world, running_ledger, ev
                         == (3, 3)
                     )
                 )
-            # and bytes came from one of them
-            wanted = [r for r in world.replicas if any(f.want_batches for f in r.follows)]
-            assert len(wanted) == 1
+            # and bytes came from one of them, headers from three, nothing but cosignatures else
+            asked = [replica.follows[-1] for replica in world.replicas]
+            assert sorted(f.want_batches for f in asked) == [False] * 6 + [True]
+            assert asked.count(NO_BLOCKS) == 3
             note = wire.decode_checkpoint(
                 await call(
                     world, "gateway-1", f"/{wire.SERVICE}/GetCheckpoint",
@@ -120,7 +122,7 @@ def test_one_honest_replica_is_enough_whatever_the_other_six_send(
             )
             assert service._store.state.height == 0
             # when one comes that tells the truth
-            await world.replicas[6].start(world.home)
+            await world.replicas[6].start(world)
             # then the ledger finds it
             await eventually(applied(service, 3))
             assert service._store.state.edge.root() == world.group.head().root
@@ -141,7 +143,7 @@ def test_a_replica_that_stalls_loses_its_place(world, running_ledger, eventually
             assert service._follower.chosen is not stalled
             assert events(world, "replica_stalls")
             assert stalled.lies == 0
-            assert world.replicas[number].follows[-1] == FollowFrame(2, want_batches=False)
+            await eventually(lambda: not world.replicas[number].follows[-1].want_batches)
 
     asyncio.run(scenario())
 
@@ -155,19 +157,19 @@ def test_a_false_claim_to_be_ahead_unseats_nobody_and_is_found_out(
         return encode_to_ledger(replace(frame, height=frame.height + 50, proof=frame.proof[:-1]))
 
     async def scenario():
-        async with running_ledger(world, stall_s=0.1, replicas=range(6)) as service:
+        async with running_ledger(world, stall_s=0.1, replicas=range(3)) as service:
             world.commit(world.group.batch(public(b"a")))
             await eventually(applied(service, 1))
             chosen = service._follower.chosen
-            for replica in world.replicas[:6]:
+            for replica in world.replicas[:3]:
                 replica.height_max = 1
-            liar = world.replicas[6]
+            liar = world.replicas[3]
             liar.tamper_headers = exaggerate
             world.commit(world.group.batch(public(b"b")))
-            await liar.start(world.home)
+            await liar.start(world)
             await eventually(lambda: events(world, "replica_refused"))
             assert service._follower.chosen is chosen
-            assert events(world, "replica_refused")[0]["replica"] == "replica-7"
+            assert events(world, "replica_refused")[0]["replica"] == "replica-4"
 
     asyncio.run(scenario())
 
@@ -209,9 +211,8 @@ def test_a_chosen_replica_that_dies_is_replaced_and_followed_again_when_it_is_ba
             world.commit(world.group.batch(public(b"b")))
             await eventually(applied(service, 2))
             streams = dead.streams
-            await dead.start(world.home)
-            await eventually(lambda: dead.streams > streams and dead.follows)
-            await eventually(lambda: dead.follows[-1].height == 3)
+            await dead.start(world)
+            await eventually(lambda: dead.streams > streams)
 
     asyncio.run(scenario())
 
@@ -233,9 +234,9 @@ def test_a_restarted_ledger_goes_on_where_it_was_and_serves_at_once(
                 world, "gateway-1", f"/{wire.SERVICE}/GetCheckpoint", wire.encode_checkpoint_call()
             )
             assert wire.decode_checkpoint(answer) == latest
-            await world.replicas[3].start(world.home)
-            await eventually(lambda: world.replicas[3].follows)
-            assert all(follow.height == 5 for follow in world.replicas[3].follows)
+            await world.replicas[3].start(world)
+            await eventually(lambda: world.replicas[3].follows[1:])
+            assert world.replicas[3].follows == [NO_BLOCKS, FollowFrame(5, want_batches=True)]
             world.commit(world.group.batch(public(b"more")))
             await eventually(applied(service, 5))
 
