@@ -165,7 +165,7 @@ class Supervised:
                     self._log.info("process_ready")
                     return
         except TimeoutError:
-            pass
+            pass  # it ends like one that answers that it is not healthy
         self._log.error("process_not_ready", waited_s=READY_S_MAX)
         self._launcher.signal(self.spec.name, signal.SIGKILL)
 
