@@ -11,7 +11,13 @@ from typing import Final
 import grpc
 
 from heptad.crypto.requests import parse_request
-from heptad.model.answers import PendingRequest, RequestState, SubmitItem, ValidatorStatus
+from heptad.model.answers import (
+    PendingRequest,
+    Recorded,
+    RequestState,
+    SubmitItem,
+    ValidatorStatus,
+)
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash
 from heptad.runtime.guard import Context, peer_identity
@@ -88,12 +94,16 @@ class ValidatorDoor:
         recorded = await sink.answer(timeout_s=patience_s)
         if recorded is None:
             # The caller's time is over before ours: if it is admitted, it is told so.
-            request = parse_request(item.jws)
-            ticket = self._window.find(request_hash(iss=request.iss, jti=request.jti))
-            if ticket is None:
-                raise Problem("deadline_exceeded", f"no answer within {patience_s:.1f} s")
-            recorded = ticket.as_recorded(replayed=False)
+            recorded = self._admitted(item.jws, sink)
+        if recorded is None:
+            raise Problem("deadline_exceeded", f"no answer within {patience_s:.1f} s")
         return wire.encode_submitted(recorded)
+
+    def _admitted(self, jws: bytes, sink: OneAnswer) -> Recorded | None:
+        """How the request stands whose commit `sink` waits for; None while it is being checked."""
+        request = parse_request(jws)
+        ticket = self._window.find(request_hash(iss=request.iss, jti=request.jti))
+        return None if ticket is None else ticket.standing_for(sink)
 
     async def _submit_stream(self, _requests: object, context: Context) -> None:
         sink = ManyAnswers(in_flight_max=self._stream_items_max)

@@ -83,6 +83,17 @@ class Ticket:
         for sink, number, _ in waiters:
             sink.refused(number, problem)
 
+    def standing_for(self, sink: Sink) -> Recorded | None:
+        """What `sink` would be told now; None if none of its items waits for this ticket.
+
+        Whoever waits here has passed every check. That somebody's request has this ticket's name
+        proves nothing: names can be computed.
+        """
+        for waiter, _, replayed in self.waiters:
+            if waiter is sink:
+                return self.as_recorded(replayed=replayed)
+        return None
+
     def as_recorded(self, *, replayed: bool) -> Recorded:
         """The ticket as an answer."""
         return Recorded(
