@@ -227,15 +227,19 @@ _DRAWN: Final[dict[str, Callable[[_Draft], None]]] = {
     "validators": _Draft.draw_validators,
 }
 
+_LIMITS_ALWAYS: Final[dict[str, tuple[int, ...]]] = {
+    "pace_ms": (0, 5, 25),
+    "block_batches_max": (1, 2, 256),
+}
+"""Small blocks in quick succession: more rounds for the same traffic."""
+
 _LIMITS: Final[dict[str, tuple[int, ...]]] = {
-    "pace_ms": (0, 5, 100),
     "term_rounds": (1, 2, 3, 7),
     "timeout_ms_min": (50, 100),
     "timeout_ms_first": (100, 300, 3_000),
     "relay_after_ms": (20, 400),
     "answer_interval_ms": (10, 500),
     "fetch_retry_ms": (50, 1_000),
-    "block_batches_max": (1, 2, 5),
     "block_bytes_max": (200, 1_000),
     "pool_batches_max_per_validator": (2, 8),
     "pool_bytes_max_per_validator": (1_000, 5_000),

@@ -28,8 +28,8 @@ from heptad.simulation.clock import START_MS, US_PER_MS, Timeline
 from heptad.simulation.network import VALIDATORS_AT, Network, NodeId, Parcel
 from heptad.simulation.reports import Report
 
-RESEND_US: Final = 700_000
-RESEND_MAX: Final = 8
+RESEND_US: Final = 1_000_000
+RESEND_MAX: Final = 4
 """So many of the oldest batches are sent again at a time."""
 
 RECORDS_MAX: Final = 5
