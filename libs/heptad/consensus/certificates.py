@@ -14,7 +14,9 @@ Rules, each with a test of its own:
 - Commit proof: QC of the child, whose justify is a QC, rounds consecutive.
 
 Verified certificates are remembered by the hash of all their bytes, so that the same QC in seven
-time-outs costs one verification; a certificate made here from verified votes is remembered too.
+time-outs costs one verification; a certificate made here from verified votes is remembered too. So
+are single votes, by all that was verified: the QC in a proposal nearly always holds this replica's
+own vote, and that of the proposer, which came with the proposal before.
 """
 
 from collections import OrderedDict
@@ -50,6 +52,7 @@ class Certificates:
         self._verifier = verifier
         self._genesis_qc = genesis_qc(cell)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
+        self._votes: OrderedDict[tuple[MemberIndex, bytes], bytes] = OrderedDict()
 
     def genesis(self) -> VerifiedQC:
         """The genesis block's certificate."""
@@ -58,7 +61,17 @@ class Certificates:
     def vote(self, vote: Vote) -> None:
         """Check one vote's epoch and signature."""
         self._require_epoch(vote.epoch, "vote")
-        self._signature(vote.voter, self._vote_bytes(vote.round, vote.block_id), vote.signature)
+        message = self._vote_bytes(vote.round, vote.block_id)
+        if self._votes.get((vote.voter, vote.signature)) != message:
+            self._signature(vote.voter, message, vote.signature)
+            self.remember_vote(vote)
+
+    def remember_vote(self, vote: Vote) -> None:
+        """Need not check this vote again: it was checked, or this replica's kernel has made it."""
+        message = self._vote_bytes(vote.round, vote.block_id)
+        self._votes[(vote.voter, vote.signature)] = message
+        if len(self._votes) > _REMEMBERED_MAX:
+            self._votes.popitem(last=False)
 
     def qc(self, qc: QC) -> VerifiedQC:
         """Check a quorum certificate."""
@@ -72,7 +85,8 @@ class Certificates:
             self._require_quorum([voter for voter, _ in qc.votes], f"QC of round {qc.round}")
             message = self._vote_bytes(qc.round, qc.block_id)
             for voter, signature in qc.votes:
-                self._signature(voter, message, signature)
+                if self._votes.get((voter, signature)) != message:
+                    self._signature(voter, message, signature)
             self._remember(key)
         return VerifiedQC(qc, SEAL)
 

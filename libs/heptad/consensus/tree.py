@@ -79,8 +79,6 @@ class BlockTree:
         while node is not None and node is not self._root:
             nodes.append(node)
             node = self._nodes.get(node.block.parent_id)
-        if node is None:
-            return []
         nodes.reverse()
         return nodes
 

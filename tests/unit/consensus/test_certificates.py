@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heptad.consensus.codec import new_qc, new_tc, new_timeout
+from heptad.consensus.codec import new_qc, new_tc, new_timeout, timeout_signing_bytes
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.objects import CommitProof, TimeoutClaim
 from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
@@ -103,6 +103,33 @@ def test_a_certificate_is_verified_once_by_all_of_its_bytes(idle, verifier):
         verifier.qc(rebuilt(qc, votes=votes))
 
 
+def test_a_vote_that_was_verified_before_costs_nothing_in_a_certificate(idle, verifier):
+    known = idle.vote(2, 3, BLOCK)
+    verifier.vote(known)
+    checked = idle.verifier.checked
+    verifier.qc(idle.qc(3, BLOCK))
+    assert idle.verifier.checked == checked + 4
+
+
+def test_a_verified_vote_vouches_for_nothing_but_itself(idle, verifier):
+    """Not for another round, block or member under the same signature."""
+    known = idle.vote(2, 3, BLOCK)
+    verifier.vote(known)
+    for changes in (
+        {"round": Round(4)},
+        {"block_id": BlockId(b"c" * 32)},
+        {"voter": MemberIndex(1)},
+        {"signature": bytes(64)},
+    ):
+        with pytest.raises(RefusedError, match="signature of member"):
+            verifier.vote(replace(known, **changes))
+    votes = {MemberIndex(i): idle.vote(i, 4, BLOCK).signature for i in range(5)}
+    votes[MemberIndex(2)] = known.signature
+    forged = new_qc(epoch=Epoch(1), round_=Round(4), block_id=BLOCK, votes=votes)
+    with pytest.raises(RefusedError, match="signature of member 2"):
+        verifier.qc(forged)
+
+
 def test_a_tc_verifies_if_its_qc_has_the_round_of_the_greatest_claim(idle, verifier):
     high = idle.qc(2, BLOCK)
     tc = idle.tc(5, {0: 0, 1: 1, 2: 2, 3: 1, 6: 2}, high)
@@ -147,6 +174,27 @@ def test_fast_votes_are_reserved_and_empty(idle, verifier):
     claims = [TimeoutClaim(tc.claims[0].voter, Round(0), b"x", bytes(64)), *tc.claims[1:]]
     with pytest.raises(RefusedError, match="fast_vote"):
         verifier.tc(new_tc(epoch=Epoch(1), round_=Round(5), claims=claims, high_qc=high))
+
+
+def test_a_timeout_with_a_fast_vote_is_refused_although_it_is_signed(idle, verifier):
+    message = timeout_signing_bytes(
+        origin=idle.cell.origin,
+        epoch=Epoch(1),
+        round_=Round(1),
+        high_qc_round=Round(0),
+        fast_vote=b"x",
+    )
+    made = new_timeout(
+        epoch=Epoch(1),
+        round_=Round(1),
+        high_qc=idle.genesis()[1],
+        tc=None,
+        fast_vote=b"x",
+        voter=MemberIndex(0),
+        signature=idle.vote_keys[0].sign(message),
+    )
+    with pytest.raises(RefusedError, match="1 bytes of fast_vote, which is reserved"):
+        verifier.timeout(made)
 
 
 def timeout(idle, round_, high_qc, tc=None, voter=0):

@@ -151,6 +151,20 @@ def test_all_replicas_cosign_the_same_heads_and_never_a_smaller_one(world):
     assert 6 < len(sizes) < len(world.replicas[0].commits)
 
 
+def test_a_head_is_cosigned_once_although_an_empty_block_repeats_it(world):
+    """The flush block falls into the next tenth of a second, and commits much later."""
+    world.run(for_ms=98)
+    world.submit(world.batch())
+    world.run(for_ms=302)
+    world.submit(world.batch(sequence=1))
+    world.run()
+    replica = world.replicas[3]
+    full, flush, *_ = (commit.block for commit in replica.commits)
+    assert (full.head, len(flush.batches)) == (flush.head, 0)
+    assert flush.time_ms // 100 > full.time_ms // 100
+    assert [each.head.size for each in replica.cosignatures] == [3, 6]
+
+
 def test_a_commit_comes_with_its_proof_and_the_log_index_of_each_batch(world):
     load(world, count=10, every_ms=3)
     world.run()

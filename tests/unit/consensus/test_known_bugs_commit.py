@@ -113,6 +113,17 @@ def test_bug_17_certified_blocks_in_rounds_that_are_not_consecutive_commit_nothi
     assert alone.replicas[6].commits == []
 
 
+def test_bug_10_a_certificate_of_another_round_than_its_blocks_commits_nothing(alone):
+    """A quorum has signed the id of a block of round 2 as one of round 9."""
+    content = [*one_batch_each(alone, 1), []]
+    chain = leaders_chain(alone, [1, 2], content)
+    supply(alone, 6, content)
+    give(alone, 6, chain)
+    block_id = chain[1].block.id
+    alone.inject(2, 6, Certificates(alone.qc(9, block_id), None))
+    assert alone.replicas[6].commits == []
+
+
 def test_bug_17_a_parent_certified_by_another_path_is_no_substitute(alone):
     """Two certified blocks in rounds 1 and 2 that are not parent and child commit neither."""
     genesis, genesis_qc, state = alone.genesis()

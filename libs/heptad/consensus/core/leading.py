@@ -76,6 +76,7 @@ class Leading:
                 batches=batches,
             )
             vote = parts.kernel.propose(verified)
+            parts.certificates.remember_vote(vote)
         except RefusedError as error:
             parts.results.fact(
                 facts.VOTE_REFUSED, round=rounds.round, proposer=parts.me, reason=str(error)

@@ -196,6 +196,7 @@ class Voting:
                 facts.VOTE_REFUSED, round=block.round, proposer=block.proposer, reason=str(error)
             )
             return
+        parts.certificates.remember_vote(vote)
         parts.chain.persist(node, parts.results)
         if collector == parts.me:
             self.count(vote, is_verified=True)
