@@ -1,8 +1,9 @@
 """`heptad status`: how the running cell is."""
 
+import http.client
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
@@ -11,6 +12,11 @@ from heptad.cli.up import HOME_OPTION
 
 if TYPE_CHECKING:
     from heptad.runtime.mesh import MeshStatus
+
+NOT_SERVING: Final = "not_serving"
+"""The state of a process that runs, was ready, and now says that it is not."""
+
+_ANSWER_S_MAX: Final = 1.0
 
 
 def command(
@@ -27,6 +33,9 @@ def command(
 
         with ControlClient(home.absolute()) as control:
             status = cast("MeshStatus", control.ask("status"))
+    for process in status["processes"]:
+        if process["state"] == "ready" and not _is_serving(process["metrics"]):
+            process["state"] = NOT_SERVING
     if as_json:
         print(json.dumps(status))
     else:
@@ -35,3 +44,15 @@ def command(
         print_table(status_table(status))
     if any(process["state"] != "ready" for process in status["processes"]):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _is_serving(metrics_address: str) -> bool:
+    """What the process itself says at this moment; the supervisor knows how it was at its start."""
+    connection = http.client.HTTPConnection(metrics_address, timeout=_ANSWER_S_MAX)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
