@@ -5,7 +5,7 @@ import pytest
 from heptad.consensus.events import BatchReceived
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchesReply, BatchOffer, FetchBatches, Proposal
-from heptad.consensus.objects import Timeout
+from heptad.consensus.objects import Timeout, Vote
 from heptad.consensus.ready import BatchVerdict
 from heptad.model.batch import encode_batch, signed
 
@@ -189,6 +189,19 @@ def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(world):
     assert min(fact["waited_ms"] for fact in refused) >= world.limits.censored_after_ms
     proposers = {m.block.proposer for _, _, _, m in world.sent if isinstance(m, Proposal)}
     assert proposers > {0}
+
+
+def test_a_refused_leader_gets_no_vote_until_its_term_ends(make_world):
+    world = make_world(limits=Limits(term_rounds=8)).start()
+    world.run()
+    world.replicas[3].driver._core._voting.refuse(0)
+    for sequence in range(8):
+        world.submit(world.batch(sequence=sequence))
+        world.run(for_ms=50)
+    voted = [m.round for _, source, _, m in world.sent if isinstance(m, Vote) and source == 3]
+    assert voted
+    assert min(voted) == 8
+    assert all(len(replica.log()) == 8 for replica in world.replicas)
 
 
 def test_a_backlog_that_full_blocks_work_off_is_no_censorship(make_world):

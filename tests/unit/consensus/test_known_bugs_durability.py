@@ -8,7 +8,8 @@ import pytest
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived
 from heptad.consensus.kernel.record import decode_record
-from heptad.consensus.messages import Proposal
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import BlocksReply, Certificates, Proposal
 from heptad.consensus.objects import Timeout, Vote
 from heptad.model.batch import encode_batch
 from heptad.model.ids import MemberIndex, Round
@@ -222,6 +223,28 @@ def test_bug_06_the_guard_holds_across_a_restart(world):
     world.inject(0, 3, Proposal(second, world.vote(0, 1, second.id).signature))
     assert sent(world, Vote, source=3) == []
     assert "round_voted 1" in world.replicas[3].named("vote_refused")[0]["reason"]
+
+
+def test_bug_07_even_a_proposal_that_could_be_checked_gets_no_vote_while_catching_up(make_world):
+    """Its parent is in the tree, but the replica knows of a certified block far above it."""
+    world = make_world(limits=Limits(chain_gap_min=2)).start()
+    world.run()
+    world.drop = lambda *_: True
+    made = world.chain([7, 14, 15, 16, 17, 18])
+    chain = [each.block for each in made]
+    for block in chain[:2]:
+        world.inject(0, 6, Proposal(block, world.vote(0, block.round, block.id).signature))
+    world.inject(1, 6, Certificates(world.qc(18, chain[-1].id), None))
+    world.inject(1, 6, BlocksReply((chain[-1],)))
+    signed = len(world.vote_keys[6].signed)
+    high_qc = world.qc(14, chain[1].id)
+    tc = world.tc(20, dict.fromkeys(range(5), 14), high_qc)
+    block = world.block(chain[1], made[1].state, 21, justify=high_qc, tc=tc).block
+
+    world.inject(0, 6, Proposal(block, world.vote(0, 21, block.id).signature))
+
+    assert "while catching up" in world.replicas[6].named("vote_refused")[-1]["reason"]
+    assert len(world.vote_keys[6].signed) == signed
 
 
 def test_bug_07_no_votes_while_catching_up(world):
