@@ -38,7 +38,8 @@ class PooledBatch:
     """A verified batch: what a block says of it, its bytes, and the hashes of its leaves.
 
     `arrived_ms` is when it came, `offered_ms` when it was offered to the other members (None: not
-    yet). `is_pruned` batches lack their sealed half and serve only blocks that are certified.
+    yet). `is_pruned` batches lack their sealed half; they are taken from this member's own disk
+    only, never from a peer.
     """
 
     ref: BatchRef
@@ -69,8 +70,14 @@ class BatchReader:
         return batch
 
     def verify(self, batch: Batch, encoded: bytes, *, now_ms: int) -> PooledBatch:
-        """Check the signature over what `decode` returned. Raises: RefusedError."""
+        """Check what `decode` returned and a peer has sent: whole, and signed by its validator.
+
+        Its digest leaves out the sealed section, so a pruned batch would do for a vote, and what is
+        committed so no ledger could ever apply. Raises: RefusedError.
+        """
         header = batch.header
+        if batch.sealed is None:
+            raise RefusedError("a batch without its sealed half")
         try:
             self._verifier.verify(
                 public_key=self._keys[header.validator],

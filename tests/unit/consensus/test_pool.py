@@ -138,7 +138,7 @@ def test_how_far_a_sequence_may_run_ahead_counts_from_what_is_committed(pool):
 def test_a_pruned_batch_is_never_proposed(idle, pool):
     reader = BatchReader(idle.cell, idle.verifier)
     batch = idle.batch().pruned()
-    pool.add(reader.verify(batch, encode_batch(batch), now_ms=0))
+    pool.add(reader.trusted(batch, encode_batch(batch), now_ms=0))
     assert pool.select({}) == []
 
 
