@@ -82,7 +82,11 @@ class ValidatorDoor:
     def answered(self, outcomes: Iterable[BatchOutcome]) -> None:
         """Tell validators what became of the batches that they have sent."""
         for outcome in outcomes:
-            if outcome.id is None or outcome.verdict is BatchVerdict.ACCEPTED:
+            if outcome.verdict is BatchVerdict.ACCEPTED:
+                continue
+            if outcome.id is None:
+                # Nobody knows which batch it was to be, but its sender is not left without a word.
+                self._tell(outcome.validator, RefusedFrame(0, 0, outcome.verdict.value))
                 continue
             if outcome.verdict is BatchVerdict.COMMITTED:
                 self._repeat(outcome.id)

@@ -188,6 +188,19 @@ def test_a_verdict_of_the_core_reaches_the_validator_as_its_code(store, verdict,
     run(story())
 
 
+def test_a_batch_that_could_not_be_read_is_refused_without_a_number(store):
+    async def story():
+        door = validator_door(store)
+        served = Served(door, VALIDATOR)
+        await served.told(streams.decode_to_validator)
+        door.answered([BatchOutcome(1, None, BatchVerdict.INVALID, "")])
+        refused = await served.told(streams.decode_to_validator)
+        assert refused == streams.RefusedFrame(0, 0, "batch_invalid")
+        await served.end()
+
+    run(story())
+
+
 def test_a_skipped_number_of_an_old_incarnation_is_refused_as_stale(store, chain):
     async def story():
         store.write(chain.grow(1))

@@ -6,7 +6,7 @@ from typing import Final
 
 from heptad.trials import meshes
 from heptad.trials.tour.crowd import APPS, post_until
-from heptad.trials.tour.scene import Scene
+from heptad.trials.tour.scene import Scene, replica_statuses
 from heptad.trials.tour.steps import require
 
 _AGREE_S_MAX: Final = 60.0
@@ -18,7 +18,7 @@ async def same_head(scene: Scene) -> str:
     deadline_s = time.monotonic() + _AGREE_S_MAX
     running = len(scene.mesh.cell.replicas) - len(scene.killed)
     while True:
-        statuses = await scene.replica_statuses()
+        statuses = await replica_statuses(scene.mesh.home)
         heads = {(status.log_size, status.log_root) for status in statuses.values()}
         if len(heads) == 1 and len(statuses) == running:
             size, root = heads.pop()
@@ -66,7 +66,7 @@ async def _finish(load: "asyncio.Task[None]") -> None:
 
 async def _two_victims(scene: Scene) -> list[str]:
     """The leader of this round, where it is known, and the replica after it."""
-    statuses = await scene.replica_statuses()
+    statuses = await replica_statuses(scene.mesh.home)
     leaders = [status.leader for status in statuses.values() if status.leader]
     first = max(set(leaders), key=leaders.count) if leaders else 1
     count = len(scene.mesh.cell.replicas)

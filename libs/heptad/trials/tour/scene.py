@@ -115,23 +115,6 @@ class Scene:
                     return note
                 await asyncio.sleep(_PAUSE_S)
 
-    async def replica_statuses(self) -> dict[str, ReplicaStatus]:
-        """What every replica that can be reached says of itself, by member id."""
-        folder = self.mesh.home / "clients" / "operator"
-        profile = load_profile(folder)
-        tls = load_tls(
-            ca=folder / profile.ca,
-            certificate=folder / profile.certificate,
-            key=folder / profile.key,
-        )
-        asked = [_replica_status(peer, profile.origin, tls) for peer in profile.replicas]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        return {
-            peer.id: answer
-            for peer, answer in zip(profile.replicas, answers, strict=True)
-            if isinstance(answer, ReplicaStatus)
-        }
-
     async def _fetch_soon(self, path: str) -> bytes:
         """What is there after a moment: a receipt comes with the next checkpoint."""
         reply = await self.get(path)
@@ -150,6 +133,22 @@ async def _reply(response: aiohttp.ClientResponse) -> Reply:
     is_json = response.content_type.endswith("json")
     members = await response.json(content_type=None) if is_json else {}
     return Reply(response.status, dict(response.headers), body, members)
+
+
+async def replica_statuses(home: Path) -> dict[str, ReplicaStatus]:
+    """What every replica that can be reached says of itself, by member id."""
+    folder = home / "clients" / "operator"
+    profile = load_profile(folder)
+    tls = load_tls(
+        ca=folder / profile.ca, certificate=folder / profile.certificate, key=folder / profile.key
+    )
+    asked = [_replica_status(peer, profile.origin, tls) for peer in profile.replicas]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    return {
+        peer.id: answer
+        for peer, answer in zip(profile.replicas, answers, strict=True)
+        if isinstance(answer, ReplicaStatus)
+    }
 
 
 async def _replica_status(peer: Endpoint, origin: str, tls: TlsMaterial) -> ReplicaStatus:
