@@ -3,8 +3,7 @@
 A service needs 0.35 s of CPU to import what it uses, and 0.05 s to start once that is there. So one
 process imports a service's package when it is first asked for, and forks from then on: eleven
 services are up in well under a second, a killed replica is back at once, and the pages of all that
-code are shared. Measured for seven services on two cores: 0.2 s and 13 MB each, against 1.6 s and
-45 MB when each starts a fresh interpreter.
+code are shared. docs/adr/0005 has the figures.
 
 What makes forking safe here: this process has one thread, no event loop, and never makes a gRPC
 object, so that no library has state that a fork would tear; that is checked before each fork. Keys

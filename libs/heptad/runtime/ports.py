@@ -26,6 +26,8 @@ REPLICAS_MAX: Final = 60
 _SEARCH_FROM: Final = 20_000
 _SEARCH_TO: Final = 32_000
 
+_TAKEN_TOLD_MAX: Final = 5
+
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
@@ -154,13 +156,16 @@ def is_free(host: str, port: int) -> bool:
 def require_free(addresses: Iterable[tuple[str, str, int]]) -> None:
     """Check (what, host, port) one by one.
 
-    Raises: PortTakenError, which names each port that is taken, what it was for, and its holder.
+    Raises: PortTakenError, which names ports that are taken, what for, and their holders.
     """
     taken = [
         f"port {port} ({what}) is held by {holder(port)}"
         for what, host, port in addresses
         if not is_free(host, port)
     ]
+    if len(taken) > _TAKEN_TOLD_MAX:
+        more = len(taken) - _TAKEN_TOLD_MAX
+        taken[_TAKEN_TOLD_MAX:] = [f"… and {more} more ports are taken"]
     if taken:
         raise PortTakenError("\n".join(taken))
 

@@ -75,3 +75,11 @@ def test_a_reserved_block_is_nobody_elses_until_it_is_given_back() -> None:
         assert one.base != two.base
     with reserve_block(start_hint=29) as again:
         assert again.base == one.base
+
+
+def test_where_a_whole_mesh_holds_the_ports_a_few_lines_say_so(taken_port: int) -> None:
+    with pytest.raises(PortTakenError) as caught:
+        require_free([("x", "127.0.0.1", taken_port)] * 24)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 6
+    assert lines[-1] == "… and 19 more ports are taken"
