@@ -4,14 +4,16 @@ The replica that sends bytes is believed in nothing. A block is taken only behin
 hash), only with exactly the batches that it refers to (by digest, number, count and size, each with
 its validator's signature), and only once a commit proof shows that it or a descendant is final. The
 proof of the last block of a wave proves all before it; until it has come, blocks wait here, in a
-bounded amount.
+bounded amount. Honest replicas may have more to send than that (round after round timed out, or two
+leaders meant it so): then only the blocks' ids wait, and once the proof has made those final, the
+same blocks are fetched again and each counts as proven when it comes.
 
 If anything is wrong the whole wave is refused and the chain stands where it stood: the next replica
 is asked for the same blocks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from heptad.consensus.certificates import Certificates
@@ -23,10 +25,13 @@ from heptad.model.batch import Batch, batch_signing_bytes, decode_batch
 from heptad.model.canonical import MalformedError
 from heptad.model.problems import Problem
 from heptad.wire.streams import BlockFrame
-from heptad_ledger.errors import FollowRefusedError
+from heptad_ledger.errors import FetchAgainError, FollowRefusedError
 
 UNPROVEN_BYTES_MAX: Final = 64 << 20
-"""Blocks and batches that may wait for the proof behind them."""
+"""Blocks and batches that may wait for the proof behind them; beyond it batches are let go."""
+
+UNPROVEN_BLOCKS_MAX: Final = 4_096
+"""Blocks that may wait, with or without batches: more than replicas ever hold uncommitted."""
 
 
 class SignatureVerifier(Protocol):
@@ -76,27 +81,39 @@ class Chain:
         self._proven = tip
         self._unproven: list[CheckedBlock] = []
         self._unproven_bytes = 0
+        self._has_let_go = False
+        """Whether what is in `_unproven` lacks its batches, since they had become too many."""
+        self._known_final: dict[int, bytes] = {}
+        """Ids by height of blocks that were proven after their batches had been let go."""
 
     def restart(self, tip: Tip) -> None:
         """Forget what is not proven and go on behind `tip`."""
         self._proven = tip
         self._unproven = []
         self._unproven_bytes = 0
+        self._has_let_go = False
+        for height in [height for height in self._known_final if height <= tip.height]:
+            del self._known_final[height]
 
     def take(self, frame: BlockFrame) -> Sequence[CheckedBlock]:
         """Take the next block; return the blocks that are proven now, oldest first.
 
-        Raises: FollowRefusedError; then `restart` before the next frame.
+        Raises: FollowRefusedError, also FetchAgainError; then `restart` before the next frame.
         """
         try:
             block = decode_block(frame.block)
             self._require_place(frame, block)
-            batches = self._batches(frame, block)
+            batches = () if self._has_let_go else self._batches(frame, block)
             self._unproven.append(
                 CheckedBlock(block.height, block.id, block.time_ms, block.head, batches)
             )
             self._unproven_bytes += len(frame.block) + sum(map(len, frame.batches))
-            return self._proven_by(frame.proof) if frame.proof else self._waiting()
+            if self._known_final.get(block.height) == block.id:
+                return self._all_proven()
+            if not frame.proof:
+                return self._waiting()
+            self._require_proof(frame.proof, block.id)
+            return self._all_proven()
         except (MalformedError, RefusedError) as error:
             raise FollowRefusedError(f"block of height {frame.height}: {error}") from error
 
@@ -164,9 +181,11 @@ class Chain:
             raise FollowRefusedError(f"batch {ref.id}: {problem.detail}") from problem
         return batch
 
-    def _proven_by(self, encoded_proof: bytes) -> Sequence[CheckedBlock]:
-        self._require_proof(encoded_proof, self._unproven[-1].block_id)
+    def _all_proven(self) -> Sequence[CheckedBlock]:
         proven = self._unproven
+        if self._has_let_go:
+            self._known_final = {block.height: block.block_id for block in proven}
+            raise FetchAgainError(f"{len(proven)} blocks are proven and their batches let go")
         self.restart(proven[-1].tip)
         return proven
 
@@ -177,8 +196,9 @@ class Chain:
         self._certificates.commit(proof)
 
     def _waiting(self) -> Sequence[CheckedBlock]:
-        if self._unproven_bytes > UNPROVEN_BYTES_MAX:
-            raise FollowRefusedError(
-                f"{len(self._unproven)} blocks of {self._unproven_bytes} bytes without a proof"
-            )
+        if len(self._unproven) > UNPROVEN_BLOCKS_MAX:
+            raise FollowRefusedError(f"{len(self._unproven)} blocks without a proof")
+        if self._unproven_bytes > UNPROVEN_BYTES_MAX and not self._has_let_go:
+            self._has_let_go = True
+            self._unproven = [replace(block, batches=()) for block in self._unproven]
         return ()

@@ -14,6 +14,11 @@ class FollowRefusedError(LedgerError):
     """A replica sent a frame that is not what the chain demands; the message has the numbers."""
 
 
+class FetchAgainError(FollowRefusedError):
+    """Nothing was wrong: blocks were proven after their batches had to be let go, and are wanted
+    once more."""
+
+
 class StoreError(LedgerError):
     """Base of the faults of the store."""
 

@@ -8,7 +8,7 @@ from heptad.consensus.codec import decode_block, decode_proof, encode_proof, new
 from heptad.consensus.objects import CommitProof
 from heptad.model.batch import decode_batch, encode_batch, join_sealed
 from heptad_ledger import chain as chain_module
-from heptad_ledger.errors import FollowRefusedError
+from heptad_ledger.errors import FetchAgainError, FollowRefusedError
 
 
 def public(content):
@@ -145,11 +145,45 @@ def test_a_child_in_a_later_round_proves_nothing(ledger, group):
         ledger.take(replace(frame, proof=broken))
 
 
-def test_blocks_without_a_proof_wait_only_up_to_a_limit(ledger, group, monkeypatch):
-    monkeypatch.setattr(chain_module, "UNPROVEN_BYTES_MAX", 2_000)
-    big = group.commit(group.batch([public(b"x" * 3_000)]), with_proof=False)
-    with pytest.raises(FollowRefusedError, match="without a proof"):
-        ledger.chain.take(big)
+def test_batches_without_a_proof_wait_only_up_to_a_limit(ledger, group, monkeypatch):
+    # given more blocks before the first proof than may wait with their batches
+    monkeypatch.setattr(chain_module, "UNPROVEN_BYTES_MAX", 6_000)
+    for last in (False, False, False, True):
+        group.commit(group.batch([public(b"x" * 3_000)]), with_proof=last)
+    *unproven, proven = group.frames
+    # when they come, none is refused, and the proof says that they are wanted again
+    assert [list(ledger.chain.take(frame)) for frame in unproven] == [[], [], []]
+    with pytest.raises(FetchAgainError):
+        ledger.chain.take(proven)
+    ledger.chain.restart(ledger.tip())
+    # then each counts as proven when it comes again, with its batches checked
+    for frame in unproven:
+        with pytest.raises(FollowRefusedError, match="without its private halves"):
+            ledger.chain.take(changed_batch(frame, sealed=None))
+        ledger.chain.restart(ledger.tip())
+        assert ledger.take(frame).state.height == frame.height
+    assert ledger.take(proven).state.edge.root() == group.head().root
+
+
+def test_another_block_of_a_proven_height_is_not_taken_for_it(ledger, group, monkeypatch):
+    monkeypatch.setattr(chain_module, "UNPROVEN_BYTES_MAX", 1_000)
+    group.commit(group.batch([public(b"x" * 3_000)]), with_proof=False)
+    group.commit(group.batch([public(b"y")]))
+    ledger.chain.take(group.frames[0])
+    with pytest.raises(FetchAgainError):
+        ledger.chain.take(group.frames[1])
+    ledger.chain.restart(ledger.tip())
+    lie = changed_block(group.frames[0], time_ms=1)
+    assert list(ledger.chain.take(lie)) == []
+
+
+def test_blocks_without_a_proof_wait_only_up_to_a_number(ledger, group, monkeypatch):
+    monkeypatch.setattr(chain_module, "UNPROVEN_BLOCKS_MAX", 2)
+    for _ in range(3):
+        group.commit(with_proof=False)
+    assert [list(ledger.chain.take(frame)) for frame in group.frames[:2]] == [[], []]
+    with pytest.raises(FollowRefusedError, match="3 blocks without a proof"):
+        ledger.chain.take(group.frames[2])
 
 
 def test_a_claim_to_be_ahead_counts_only_with_its_proof(ledger, frames, group):

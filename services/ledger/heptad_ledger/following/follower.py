@@ -27,7 +27,7 @@ from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
 from heptad.wire.streams import BlockFrame, CosignatureFrame
 from heptad_ledger.apply import Applied, HeadContradictedError
-from heptad_ledger.errors import FollowRefusedError
+from heptad_ledger.errors import FetchAgainError, FollowRefusedError
 from heptad_ledger.following.ingest import Ingest, Ingested
 from heptad_ledger.following.replica_link import ReplicaLink
 from heptad_ledger.watermark import Watermark
@@ -215,7 +215,10 @@ class Follower:
         await self._judge_result(result, chosen)
 
     async def _judge_result(self, result: Ingested, chosen: ReplicaLink | None) -> None:
-        if result.refusal is not None:
+        if isinstance(result.refusal, FetchAgainError):
+            self._log.info("blocks_fetched_again", reason=str(result.refusal))
+            self._switch()
+        elif result.refusal is not None:
             if isinstance(result.refusal, HeadContradictedError):
                 self._log.failure("head_contradicted", result.refusal)
             if chosen is not None:

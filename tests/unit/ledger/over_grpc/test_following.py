@@ -12,6 +12,7 @@ from heptad.runtime.vkeys import cell_policy
 from heptad.transparency.checkpoint import verify_checkpoint
 from heptad.wire.convert import ledger as wire
 from heptad.wire.streams import FollowFrame, encode_to_ledger
+from heptad_ledger import chain as chain_module
 from heptad_ledger.following.replica_link import NO_BLOCKS
 
 
@@ -272,5 +273,23 @@ def test_a_long_history_is_caught_up_within_bounded_memory(world, running_ledger
                 await asyncio.sleep(0)
             assert most <= (1 << 20) + 100_000
             assert service._store.state.edge.root() == world.group.head().root
+
+    asyncio.run(scenario())
+
+
+def test_blocks_whose_proof_comes_too_late_for_memory_are_fetched_again_and_nobody_is_blamed(
+    world, running_ledger, eventually, monkeypatch
+):
+    monkeypatch.setattr(chain_module, "UNPROVEN_BYTES_MAX", 2_000)
+
+    async def scenario():
+        async with running_ledger(world) as service:
+            for _ in range(3):
+                world.commit(world.group.batch(public(b"x" * 3_000)), with_proof=False)
+            world.commit(world.group.batch(public(b"last")))
+            await eventually(applied(service, 4))
+            assert service._store.state.edge.root() == world.group.head().root
+            assert events(world, "blocks_fetched_again")
+            assert not events(world, "replica_refused")
 
     asyncio.run(scenario())
