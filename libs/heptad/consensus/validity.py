@@ -27,9 +27,10 @@ from heptad.consensus.verified import (
 )
 from heptad.model.ids import Height, MemberIndex, Round
 
-BLOCK_BATCH_BYTES_MAX: Final = 64 << 20
+BLOCK_BATCH_BYTES_MAX: Final = 32 << 20
 """Bytes of batches that any block may refer to. A leader's own limit is far lower; this one is the
-same in all replicas, whatever their configuration, because they must agree on it."""
+same in all replicas, whatever their configuration, because they must agree on it. A block with all
+its batches must fit one message to a ledger (64 MiB), or no ledger could ever go on behind it."""
 
 
 @dataclass(frozen=True, slots=True)
