@@ -63,9 +63,7 @@ class ValidatorService:
         fence = await dispatcher.fenced()
         if self._had_former_life or dispatcher.knows_former_life:
             validator.parts.look_ups.follow_former_life(
-                start_s=self._started_ms // 1000,
-                skew_s_max=context.cell.limits.clock_skew_s_max,
-                fence_index=fence.first_index,
+                start_s=-(-self._started_ms // 1000), fence_index=fence.first_index
             )
         context.log.info(
             "incarnation_fenced", incarnation=fence.incarnation, log_size=fence.first_index
