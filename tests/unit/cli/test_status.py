@@ -40,8 +40,15 @@ def process_address() -> Iterator[tuple[str, dict[str, int]]]:
 def status(home: Path, state: str, metrics: str, *options: str) -> tuple[int, str]:
     """Run the command while a mesh of one process reports `state`."""
     process = {
-        "name": "replica-1", "role": "replica", "state": state, "pid": 7, "address": "a:1",
-        "metrics": metrics, "restarts": 2, "last_status": None, "usage": None,
+        "name": "replica-1",
+        "role": "replica",
+        "state": state,
+        "pid": 7,
+        "address": "a:1",
+        "metrics": metrics,
+        "restarts": 2,
+        "last_status": None,
+        "usage": None,
     }
 
     async def report(_name: str) -> dict[str, object]:

@@ -64,6 +64,7 @@ def test_a_block_with_one_taken_port_is_passed_over() -> None:
     with reserve_block(start_hint=17) as block:
         base = block.base
     with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", base + BLOCK_PORTS - 1))
         squatter.listen()
         with reserve_block(start_hint=17) as other:

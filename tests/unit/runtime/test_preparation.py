@@ -31,6 +31,8 @@ def http_port(home: Path) -> int:
 
 def squat(port: int) -> socket.socket:
     squatter = socket.socket()
+    # A mesh that used this block a minute ago may have left connections that are not quite gone.
+    squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     squatter.bind(("127.0.0.1", port))
     squatter.listen()
     return squatter
