@@ -5,6 +5,9 @@ NOSYNC, NOMETASYNC or MAPASYNC) and the directory is synced once after the file 
 entry that names the file is data too. A write that fails raises, and nobody here catches it: the
 process stops, and the last complete transaction is what the next one finds.
 
+LMDB itself lets two processes open one file. Two replicas over one record would each vote by what
+they remember, twice in one round: so the folder is locked, and the second one does not start.
+
 Blocks and batches live in key spaces of their own, so that an answer to one can never be taken for
 the other (known bug 31). What each database holds:
 
@@ -19,11 +22,13 @@ the other (known bug 31). What each database holds:
                 index ‖ digest                                       of committed batches
 """
 
+import fcntl
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import Final
+from typing import BinaryIO, Final
 
 import lmdb
 
@@ -44,6 +49,13 @@ MAP_BYTES: Final = 64 << 30
 
 PRUNE_BLOCKS_MAX: Final = 256
 """So many blocks lose their batches in one call, to keep its transaction short."""
+
+
+_OWNER_FILE: Final = "owner.lock"
+
+
+class StoreInUseError(Exception):
+    """Another process has this store open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +87,10 @@ class LmdbStore:
     def __init__(self, folder: Path, *, map_bytes: int = MAP_BYTES) -> None:
         """Open the environment in `folder`, which is made if it is absent.
 
-        Raises: lmdb.Error when the file is damaged or held by another process; OSError.
+        Raises: StoreInUseError; lmdb.Error when the file is damaged; OSError.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._owner = _own(folder)
         self._env = lmdb.open(str(folder), map_size=map_bytes, max_dbs=6, mode=0o600)
         self._record = self._env.open_db(b"record")
         self._blocks = self._env.open_db(b"blocks")
@@ -91,6 +104,7 @@ class LmdbStore:
     def close(self) -> None:
         """Close the environment; nothing may be called afterwards."""
         self._env.close()
+        self._owner.close()
 
     # The port of the core.
 
@@ -246,6 +260,18 @@ class LmdbStore:
             place = _PLACE.pack(block.height, first_index, ref.digest)
             txn.put(_NUMBER.pack(*ref.id), place, db=self._numbers)
         txn.put(b"height", _HEIGHT.pack(block.height), db=self._record)
+
+
+def _own(folder: Path) -> BinaryIO:
+    """Take the lock that one process may hold; the kernel frees it however that process ends."""
+    descriptor = os.open(folder / _OWNER_FILE, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.fdopen(descriptor, "rb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreInUseError(f"{folder} is in use by another process") from error
+    return lock
 
 
 def _bytes(value: bytes | None) -> bytes | None:

@@ -33,7 +33,7 @@ def limits_of(config: ReplicaConfig) -> Limits:
 
 
 def open_store(context: Context[ReplicaConfig]) -> LmdbStore:
-    """The replica's disk. Raises: lmdb.Error, OSError."""
+    """The replica's disk. Raises: StoreInUseError, lmdb.Error, OSError."""
     return LmdbStore(context.data / "store", map_bytes=context.config.map_bytes_max)
 
 

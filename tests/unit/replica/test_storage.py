@@ -15,7 +15,7 @@ from heptad.consensus.codec import encode_proof
 from heptad.consensus.objects import BatchId
 from heptad.consensus.ready import Persist
 from heptad.model.ids import ValidatorNumber
-from heptad_replica.storage import LmdbStore
+from heptad_replica.storage import LmdbStore, StoreInUseError
 
 
 @pytest.fixture(name="store")
@@ -33,6 +33,13 @@ def reopened(store: LmdbStore, tmp_path: Path) -> LmdbStore:
 def test_an_empty_store_has_no_record(store):
     assert store.load() is None
     assert store.height() == 0
+
+
+def test_a_second_replica_over_the_same_record_does_not_start(store, tmp_path):
+    with pytest.raises(StoreInUseError):
+        LmdbStore(tmp_path / "store", map_bytes=1 << 28)
+    again = reopened(store, tmp_path)
+    again.close()
 
 
 def test_what_a_wave_wrote_is_there_after_a_restart(store, tmp_path, chain):
