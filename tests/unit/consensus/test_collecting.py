@@ -1,5 +1,7 @@
 """Votes and time-outs into certificates, and what each costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.codec import new_timeout
@@ -38,6 +40,15 @@ def test_nothing_is_verified_before_a_quorum_is_there_and_then_at_most_a_quorum(
         votes.add(idle.vote(voter, 3, A))
     votes.certificate(Round(3), A)
     assert idle.verifier.checked == 4
+
+
+def test_a_bad_vote_is_thrown_out_and_the_others_make_the_certificate(idle, votes):
+    votes.add(replace(idle.vote(0, 3, A), signature=bytes(64)))
+    for voter in range(1, 6):
+        votes.add(idle.vote(voter, 3, A))
+    verified, refused = votes.certificate(Round(3), A)
+    assert [voter for voter, _ in verified.qc.votes] == [1, 2, 3, 4, 5]
+    assert refused == ["signature of member 0: the hashes differ"]
 
 
 def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):

@@ -116,6 +116,16 @@ def test_a_working_leader_stays_until_its_term_ends(make_world):
     assert all(len(replica.log()) == 20 for replica in world.replicas)
 
 
+def test_at_a_terms_end_the_old_leaders_vote_counts_for_the_new_one(make_world):
+    """Two of seven are down, so the new leader needs every vote, that in the proposal too."""
+    world = make_world(limits=Limits(term_rounds=8)).start()
+    world.run()
+    world.crash(5, 6)
+    load(world, count=5, every_ms=50)
+    assert [block.proposer for _, block in proposals(world)][6:9] == [0, 1, 1]
+    assert not of_kind(world, Timeout)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 10])
 def test_groups_of_other_sizes_work_too(make_world, n):
     world = make_world(n=n).start()
