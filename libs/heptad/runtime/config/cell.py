@@ -121,8 +121,9 @@ class CellLimits:
     data_bytes_max: Annotated[int, Between(256, 32_768)] = 8_192
     # exp - iat: how long a signed request may wait; bounds the replay window's memory.
     request_lifetime_s_max: Annotated[int, Between(10, 3_600)] = 300
-    # Tolerated error of a client's clock.
-    clock_skew_s_max: Annotated[int, Between(0, 300)] = 30
+    # Tolerated error of a client's clock. A request is remembered until 60 s after its `exp`, and
+    # must have been too old for a while by then, or it could be recorded twice.
+    clock_skew_s_max: Annotated[int, Between(0, 45)] = 30
     # Records in one batch, a bundle's statement included.
     batch_records_max: Annotated[int, Between(1, 1_000)] = 1_000
     # One encoded batch.
