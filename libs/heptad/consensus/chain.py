@@ -324,10 +324,12 @@ def encode_committed(node: Node) -> bytes:
 def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
     """The root to start from: what `encode_committed` wrote, or the genesis block.
 
+    Whether the chain itself proves it is not stored, so a block on top of it has to.
     Raises: MalformedError.
     """
     if encoded is None:
         return Node(genesis_block(cell), ChainState.genesis(), None, is_durable=True)
     reader = Reader(encoded)
     block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
-    return Node(block, ChainState.decode(reader), None, is_durable=True)
+    state = ChainState.decode(reader)
+    return Node(block, state, None, is_durable=True, is_unproven=True)

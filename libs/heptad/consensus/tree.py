@@ -20,12 +20,18 @@ class Node:
 
     `verified` is None for the root a replica starts with. `is_durable`: header and batches are on
     disk, or go there in this same step.
+
+    `is_unproven`: the chain up to this block, if the block is certified, carries batches that it
+    does not itself commit, by two certified blocks of consecutive rounds. Then it needs a child:
+    whoever has nothing but this chain cannot commit them, though others may have, by a certificate
+    that only they were shown. All who know the chain agree on it, whatever they have committed.
     """
 
     block: Block
     state: ChainState
     verified: VerifiedBlock | None
     is_durable: bool = False
+    is_unproven: bool = False
 
 
 class BlockTree:
@@ -59,13 +65,15 @@ class BlockTree:
         A full tree first lets go of what lies on no path to `keep`, the highest certified block.
         """
         block = verified.block
-        assert block.parent_id in self._nodes, block.parent_id.hex()
+        parent = self._nodes[block.parent_id]
         if len(self._nodes) >= self._blocks_max:
             path = {node.block.id for node in self.path(keep)}
             path |= {self._root.block.id, block.parent_id}
             path |= {node.block.id for node in self.path(block.parent_id)}
             self._nodes = {each: node for each, node in self._nodes.items() if each in path}
-        node = Node(block, verified.state, verified)
+        proves_parent = block.round == parent.block.round + 1
+        is_unproven = bool(block.batches) or (parent.is_unproven and not proves_parent)
+        node = Node(block, verified.state, verified, is_unproven=is_unproven)
         self._nodes[block.id] = node
         return node
 
@@ -81,10 +89,6 @@ class BlockTree:
             node = self._nodes.get(node.block.parent_id)
         nodes.reverse()
         return nodes
-
-    def has_uncommitted_batches(self, block_id: BlockId) -> bool:
-        """True if this block or an uncommitted ancestor of it carries batches."""
-        return any(node.block.batches for node in self.path(block_id))
 
     def commit(self, block_id: BlockId) -> tuple[list[Node], list[Node]]:
         """Make this block the root.

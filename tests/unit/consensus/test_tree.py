@@ -50,11 +50,19 @@ def test_a_block_is_not_committed_twice(idle, tree):
             tree.commit(block_id)
 
 
-def test_batches_count_as_uncommitted_anywhere_below_a_block(idle, tree):
-    one, two = grow(tree, idle.chain([1, 2], batches=[[idle.batch()]]))
-    assert tree.has_uncommitted_batches(two.block.id)
-    tree.commit(one.block.id)
-    assert not tree.has_uncommitted_batches(two.block.id)
+def test_a_chain_proves_its_batches_by_two_consecutive_rounds_and_not_before(idle, tree):
+    """Whatever was committed: another certificate may have done that, which others do not know."""
+    chain = idle.chain([1, 3, 5, 6, 8], batches=[[idle.batch()]])
+    first = grow(tree, chain[:1])
+    tree.commit(first[0].block.id)
+    nodes = first + grow(tree, chain[1:])
+    assert [node.is_unproven for node in nodes] == [True, True, True, False, False]
+
+
+def test_a_block_with_batches_is_not_proven_by_itself(idle, tree):
+    content = [[idle.batch(sequence=sequence)] for sequence in range(3)]
+    nodes = grow(tree, idle.chain([1, 2, 3, 4], batches=content))
+    assert [node.is_unproven for node in nodes] == [True, True, True, False]
 
 
 def test_a_full_tree_lets_go_of_what_the_highest_certificate_does_not_stand_on(idle, tree):

@@ -1,9 +1,9 @@
 """Time-outs: when this replica gives up on a round, and what it does with those of others.
 
-The timer runs while there is work: a proposal that waits for its parts, an uncommitted block with
-batches, or a batch that was offered to everybody. f + 1 time-outs of the current round make a
-replica join; a quorum makes a certificate and a new round. A time-out is said again for as long as
-the round lasts, because the first ones may be lost.
+The timer runs while there is work: a proposal that waits for its parts, a block with batches that
+its chain does not commit yet, or a batch that was offered to everybody. f + 1 time-outs of the
+current round make a replica join; a quorum makes a certificate and a new round. A time-out is said
+again for as long as the round lasts, because the first ones may be lost.
 """
 
 from dataclasses import dataclass
@@ -59,6 +59,9 @@ class GivingUp:
             self._answers.answer(sender)
             return
         is_current = timeout.round == parts.rounds.round
+        if timeout.high_qc.round < parts.rounds.high_qc.qc.round:
+            # It may hold on to its round only because it was never shown what commits the last one.
+            self._answers.answer(sender)
         if is_current and parts.rounds.timeouts.is_known(sender, timeout.high_qc.round):
             return
         verified = parts.certificates.timeout(timeout)
@@ -92,7 +95,7 @@ class GivingUp:
         tip = parts.chain.tree.get(parts.rounds.high_qc.qc.block_id)
         if tip is not None:
             front = self._voting.front(tip)
-            has_work |= parts.chain.tree.has_uncommitted_batches(front.block.id)
+            has_work |= tip.is_unproven or bool(front.block.batches)
             has_work |= self._watch_waiting(front)
         self._has_work = has_work
         parts.rounds.pacemaker.run(has_work=has_work, now_ms=parts.now_ms)

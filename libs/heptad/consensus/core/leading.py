@@ -1,7 +1,8 @@
 """What a leader does: propose, pace, flush, and share certificates that no proposal carries.
 
 - Under load a proposal goes out every `pace_ms` with all that has arrived; from idle, at once.
-- Behind the last block with batches goes one empty block, at once, so that it commits.
+- Behind the last block with batches goes one empty block, at once, so that it commits; or more of
+  them, until two certified blocks of consecutive rounds stand behind it on its own chain.
 - A certificate that was collected here is broadcast if nothing is proposed with it now, and others
   gain by it: it commits something, or there is nothing left to propose.
 """
@@ -33,7 +34,7 @@ class Leading:
         parts = self._parts
         positions = tip.state.positions
         if next(parts.chain.pool.proposable(positions), None) is None:
-            if not parts.chain.tree.has_uncommitted_batches(tip.block.id):
+            if not tip.is_unproven:
                 return False
         elif self._paced_ms is not None:
             due_ms = self._paced_ms + parts.limits.pace_ms
