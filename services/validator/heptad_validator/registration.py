@@ -63,12 +63,18 @@ class _Registration:
 class Registrar:
     """Takes registrations through, once each."""
 
-    def __init__(self, parts: Parts, *, admission: Admission) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        admission: Admission,
+        registrations_max: int = REGISTRATIONS_MAX,
+    ) -> None:
         self._parts = parts
         self._rules = parts.rules
         self._clock = parts.clock
         self._admission = admission
-        self._known: ExpiringMap[bytes, _Registration] = ExpiringMap(size_max=REGISTRATIONS_MAX)
+        self._known: ExpiringMap[bytes, _Registration] = ExpiringMap(size_max=registrations_max)
         self._starting: dict[bytes, asyncio.Task[_Registration]] = {}
 
     @property
@@ -145,6 +151,8 @@ class Registrar:
         registration = await self._former(name, request, key)
         if registration is None:
             registration = await self._record(name, request, key)
+        elif self._known.is_full:
+            return registration
         self._known.put(name, registration, expires_at_s=request.exp + KEPT_AFTER_EXPIRY_S)
         return registration
 
@@ -163,7 +171,9 @@ class Registrar:
 
     async def _record(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
         slot = await self._parts.slots.take()
-        self._parts.dispatcher.require_room()
+        # Nothing waits from here on until the registration is known: what there is room for now,
+        # there is room for then.
+        self._require_room()
         witness = self._parts.recorder.new_witness()
         subject = subject_id(cell_code=self._rules.cell_code, witness=witness, payload=request.raw)
         ticket = Ticket(
@@ -185,6 +195,14 @@ class Registrar:
         self._parts.window.add(ticket)
         self._parts.dispatcher.add(record, ticket)
         return _Registration(key.kid, subject, ticket)
+
+    def _require_room(self) -> None:
+        """Raises: Problem `overloaded`, `quorum_unavailable`; nothing may be recorded then."""
+        self._parts.dispatcher.require_room()
+        self._parts.window.require_room()
+        if self._known.is_full:
+            detail = f"{len(self._known)} registrations are remembered, more may not be"
+            raise Problem("overloaded", detail, retry_after_s=1)
 
     async def _finish(self, registration: _Registration, until_s: float) -> None:
         """Wait for the commit and for the vault's first lease, as long as there is time."""

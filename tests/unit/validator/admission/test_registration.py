@@ -14,6 +14,7 @@ from heptad.model.problems import Problem
 from heptad.model.routing import ranked
 from heptad.model.subjects import subject_id
 from heptad.runtime.identity import Identity, Role
+from heptad_validator.registration import Registrar
 
 ORIGIN = "cell.example"
 NOW_S = 1_760_000_000
@@ -351,5 +352,23 @@ def test_a_vault_that_answers_a_slot_question_with_none_is_unavailable(play, ed_
     async def scenario(world):
         world.ledger.spoil = lambda answer: Slots((), 60_000)
         assert await refused(world, registration(ed_key)) == "vault_unavailable"
+
+    play(scenario)
+
+
+def test_a_registration_that_could_not_be_remembered_is_not_recorded(play, ed_key):
+    async def scenario(world):
+        # given a registrar that remembers one registration, and has one to remember
+        world.registrar = Registrar(world.parts, admission=world.admission, registrations_max=1)
+        await register(world, registration(ed_key))
+        # when another one comes, also again
+        other = registration(Ed25519Key(b"o" * 32))
+        for _ in range(2):
+            assert await refused(world, other) == "overloaded"
+        # then nothing was recorded, and it is taken once there is room
+        assert len(world.entries) == 1
+        world.registrar.sweep(NOW_S + 1_000)
+        registered = await register(world, other)
+        assert registered.recorded.state is RequestState.COMMITTED
 
     play(scenario)
