@@ -107,6 +107,10 @@ BATCHES_OUTSTANDING: Final = _gauge(
 BATCHES_RESENT_TOTAL: Final = _counter(
     "validator_batches_resent_total", "Batches sent again since their commit did not come."
 )
+REQUESTS_WAITING: Final = _gauge(
+    "validator_requests_waiting",
+    "Requests that wait for their subject's lease, or for the ledger's word on a replay.",
+)
 LEASES_HELD: Final = _gauge("validator_leases_held", "Leases of subject keys held in memory.")
 
 # Replica.

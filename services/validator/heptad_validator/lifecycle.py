@@ -86,6 +86,9 @@ class ValidatorService:
     async def stop(self) -> None:
         """End all links, and let another process have the incarnation."""
         await self._context.tasks.close()
+        for link in self._validator.links:
+            await link.close()
+        await self._validator.vault.close()
         self._validator.verifier.close()
         self._file.close()
 
@@ -112,6 +115,7 @@ class ValidatorService:
         metrics.read(
             catalogue.BATCHES_OUTSTANDING, lambda: one(parts.dispatcher.batches_outstanding)
         )
+        metrics.read(catalogue.REQUESTS_WAITING, lambda: one(self._validator.admission.waiting))
         metrics.read(catalogue.LEASES_HELD, lambda: one(len(parts.book)))
         metrics.read(
             catalogue.PEER_CONNECTED,

@@ -81,6 +81,10 @@ class ReplicaLink:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_S_MAX)
 
+    async def close(self) -> None:
+        """Let the connection go; `run` has ended."""
+        await self._channel.close()
+
     def _resume(self) -> None:
         self._paused = False
         self._wakeup.set()

@@ -95,6 +95,10 @@ class VaultLink:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_S_MAX)
 
+    async def close(self) -> None:
+        """Let the connection go; `run` has ended."""
+        await self._channel.close()
+
     def _send(self, question: Question) -> int:
         self._last_id += 1
         self._unsent.append(encode_question(self._last_id, question))

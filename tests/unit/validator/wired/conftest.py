@@ -33,7 +33,7 @@ from heptad.runtime.guard import Guard
 from heptad.runtime.health import Health
 from heptad.runtime.identity import Identity, Role
 from heptad.runtime.pki import CertificateAuthority, Issued
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortPlan, reserve_block
 from heptad.runtime.service_kind import Context
 from heptad.runtime.streams import add_frame_handlers
 from heptad.runtime.tasks import TaskSet
@@ -225,7 +225,8 @@ class Wired:
 
     def __init__(self, home, new_ledger):
         self.home = home
-        plan = GenesisPlan(ports=PortPlan(free_base(start_hint=os.getpid())))
+        self._ports = reserve_block(start_hint=os.getpid())
+        plan = GenesisPlan(ports=PortPlan(self._ports.base))
         self.cell = create_home(home, plan, now=datetime.now(UTC))
         self.ledger = new_ledger(
             origin=self.cell.origin,
@@ -261,6 +262,7 @@ class Wired:
             await running.stop()
         for part in (*self.replicas, self.vault):
             await part.stop()
+        self._ports.close()
 
     def channel(self, role=Role.GATEWAY, name="gateway-1", *, to="validator-1", cell=None):
         """A channel to a validator with a certificate of this role."""
