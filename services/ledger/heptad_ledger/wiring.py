@@ -70,7 +70,6 @@ class LedgerService:
             fetch_bytes_max=config.fetch_bytes_max,
             on_applied=self._on_applied,
             on_cosignature=self._publisher.offer,
-            watcher_count=context.cell.fault_count + 1,
             log=context.log,
             metrics=context.metrics,
         )

@@ -27,9 +27,6 @@ class Link:
     def follow(self, *, height, want_batches):
         self.told.append((height, want_batches))
 
-    def follow_no_blocks(self):
-        self.told.append(None)
-
     def applied(self, *, height, published_size):
         self.told_applied = (height, published_size)
 
@@ -53,7 +50,6 @@ def following(ledger, group):
                 fetch_bytes_max=fetch_bytes_max,
                 on_applied=waves.append,
                 on_cosignature=lambda replica, frame: None,
-                watcher_count=2,
                 log=EventLog(bound={}, write=lambda line: None),
                 metrics=Metrics(cell="log.test", service="ledger-1"),
             )
@@ -84,18 +80,15 @@ def commit(group, count, *, size=1):
     ]
 
 
-def test_one_is_asked_for_batches_two_for_headers_and_the_rest_for_nothing(following, eventually):
+def test_one_is_asked_for_batches_and_all_others_for_headers(following, eventually):
     async def scenario(follower, links, connect):
-        connect(1, 2, 3, 4, 5)
+        connect(1, 2, 3)
         await eventually(lambda: links[0].told)
-        assert [link.told[-1:] for link in links] == [
-            [(1, True)], [(1, False)], [(1, False)], [], [],
-        ]  # fmt: skip
-        # when the chosen one goes, the next takes over and another watches
+        assert [link.told for link in links] == [[(1, True)], [(1, False)], [(1, False)], [], []]
+        # when the chosen one goes, the next takes over
         links[0].is_connected = False
         follower.disconnected(links[0])
-        await eventually(lambda: links[1].told[-1:] == [(1, True)])
-        assert links[3].told == [(1, False)]
+        await eventually(lambda: links[1].told[-1] == (1, True))
         assert follower.chosen is links[1]
 
     following(scenario)

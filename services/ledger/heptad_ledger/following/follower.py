@@ -1,8 +1,7 @@
-"""Following all replicas: cosignatures from each, bytes from one, headers from a few.
+"""Following all replicas: certificates and cosignatures from each, bytes from one.
 
-The *chosen* replica sends batches with its blocks; the *watchers* send headers with proofs, which
-tell how far the group is: f + 1 of them, so that one is honest. The rest send cosignatures only,
-since a header from each of seven replicas for each block costs as much as a small block itself.
+The *chosen* replica sends batches with its blocks; the others send headers with proofs, which tell
+how far the group is. (All of them: a look-up has to wait for what *any* f + 1 have committed.)
 
 The chosen one loses its place if it sends anything wrong (its stream is
 dropped and opened again after a penalty), if its stream breaks, or if it stalls: for a second it
@@ -56,7 +55,6 @@ class Follower:
         fetch_bytes_max: int,
         on_applied: Callable[[Applied], None],
         on_cosignature: Callable[[str, CosignatureFrame], object],
-        watcher_count: int,
         log: EventLog,
         metrics: Metrics,
         stall_s: float = STALL_S,
@@ -66,11 +64,9 @@ class Follower:
         self._fetch_bytes_max = fetch_bytes_max
         self._on_applied = on_applied
         self._on_cosignature = on_cosignature
-        self._watcher_count = watcher_count
         self._log = log
         self._stall_s = stall_s
         self._links: Sequence[ReplicaLink] = ()
-        self._watchers: set[ReplicaLink] = set()
         self.chosen: ReplicaLink | None = None
         """The replica that sends batches."""
         self.applied_height = applied_height
@@ -159,15 +155,14 @@ class Follower:
         self._log.info("replica_connected", replica=link.replica_id)
         if self.chosen is None:
             self._choose(link)
-        self._assign_watchers()
+        else:
+            self._ask_for_headers(link)
 
     def disconnected(self, link: ReplicaLink) -> None:
         """A stream is gone."""
         self._log.info("replica_disconnected", replica=link.replica_id)
-        self._watchers.discard(link)
         if link is self.chosen:
             self._choose_next()
-        self._assign_watchers()
 
     async def block(self, link: ReplicaLink, frame: BlockFrame) -> None:
         """A block has come; only the chosen replica's are taken."""
@@ -262,8 +257,7 @@ class Follower:
     def _choose(self, link: ReplicaLink | None) -> None:
         before, self.chosen = self.chosen, link
         if before is not None and before is not link:
-            before.follow_no_blocks()
-        self._assign_watchers()
+            self._ask_for_headers(before)
         if link is not None:
             self._log.info("replica_chosen", replica=link.replica_id, height=self.applied_height)
         self._switch()
@@ -280,14 +274,8 @@ class Follower:
         ring = [*self._links[start:], *self._links[:start]]
         return [link for link in ring if link.is_connected and link is not self.chosen]
 
-    def _assign_watchers(self) -> None:
-        """Let the next in the ring send headers; who does so already goes on where it is."""
-        watchers = set(self._others_connected()[: self._watcher_count])
-        for link in self._watchers - watchers - {self.chosen}:
-            link.follow_no_blocks()
-        for link in watchers - self._watchers:
-            link.follow(height=self.applied_height + 1, want_batches=False)
-        self._watchers = watchers
+    def _ask_for_headers(self, link: ReplicaLink) -> None:
+        link.follow(height=self.applied_height + 1, want_batches=False)
 
     def _switch(self) -> None:
         self._is_switching = True

@@ -2,8 +2,8 @@
 
 A replica is told two things, from which height it shall send blocks (with batches or without), and
 how far this ledger has come. Only the latest of either counts, so nothing queues up: a writer task
-sends what has changed since it last wrote. A new stream begins with no blocks at all, only
-cosignatures; what more is wanted of it, the follower decides.
+sends what has changed since it last wrote. A new stream begins with no blocks at all; what is
+wanted of it, the follower decides.
 
 A link that is dropped, or breaks, is opened again after a pause that grows with the number of
 times; what was wrong with it is the follower's business.
@@ -85,10 +85,6 @@ class ReplicaLink:
     def follow(self, *, height: int, want_batches: bool) -> None:
         """Ask for blocks from `height` on."""
         self._tell(FollowFrame(height, want_batches))
-
-    def follow_no_blocks(self) -> None:
-        """Ask for cosignatures only."""
-        self._tell(NO_BLOCKS)
 
     def applied(self, *, height: int, published_size: int) -> None:
         """Tell how far this ledger has come."""
