@@ -8,7 +8,7 @@ anything else that it raises is our bug, is logged here with its traceback, and 
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias, TypeVar, cast
 
@@ -16,7 +16,7 @@ import grpc
 
 from heptad.model.problems import Problem
 from heptad.runtime.errors import CertificateInvalidError
-from heptad.runtime.identity import ALL_ROLES, Identity, Role, from_uri
+from heptad.runtime.identity import ALL_ROLES, MEMBER_ROLES, Identity, Role, from_uri
 from heptad.runtime.status import status_of
 
 RoleTable: TypeAlias = Mapping[str, frozenset[Role]]
@@ -67,9 +67,19 @@ def peer_identity(context: Context) -> Identity:
     return from_uri(bytes(uris[0]).decode("utf-8", "replace"))
 
 
-def admit(context: Context, *, method: str, roles: RoleTable, cell: str) -> Identity:
+def admit(
+    context: Context,
+    *,
+    method: str,
+    roles: RoleTable,
+    cell: str,
+    members: Container[str] | None = None,
+) -> Identity:
     """The caller, if this method admits it.
 
+    A caller with a member's role must be one of `members`: the certificate of a validator that has
+    left the cell goes on to be valid for a year, and must not lend it one more key. (None: whoever
+    has a certificate.)
     Raises: Problem `role_refused` or `cell_mismatch`.
     """
     try:
@@ -80,14 +90,25 @@ def admit(context: Context, *, method: str, roles: RoleTable, cell: str) -> Iden
         raise Problem("cell_mismatch", f"the certificate is of {caller.cell}, this cell is {cell}")
     if caller.role not in roles.get(method, frozenset()):
         raise Problem("role_refused", f"a certificate of role {caller.role} may not call {method}")
+    if members is not None and caller.role in MEMBER_ROLES and caller.id not in members:
+        raise Problem("role_refused", f"{caller.id} is not a member of this cell")
     return caller
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """Checks the role before a handler runs and translates what it raises."""
 
-    def __init__(self, *, cell: str, roles: RoleTable, calls: CallLog) -> None:
+    def __init__(
+        self,
+        *,
+        cell: str,
+        roles: RoleTable,
+        calls: CallLog,
+        members: Container[str] | None = None,
+    ) -> None:
+        """`members` are the ids of all members of the cell; see `admit`."""
         self._cell = cell
+        self._members = members
         self._roles = {**STANDARD_ROLES, **roles}
         self._calls = calls
 
@@ -147,7 +168,13 @@ class Guard(grpc.aio.ServerInterceptor):
         outcome = "cancelled"
         self._calls.began(method=method)
         try:
-            admit(context, method=method, roles=self._roles, cell=self._cell)
+            admit(
+                context,
+                method=method,
+                roles=self._roles,
+                cell=self._cell,
+                members=self._members,
+            )
             yield
             outcome = "ok"
         except Problem as problem:

@@ -135,7 +135,12 @@ class _Process(Generic[NodeConfigT]):
         log: EventLog,
     ) -> None:
         metrics = Metrics(cell=cell.origin, service=arguments.name)
-        guard = Guard(cell=cell.origin, roles=kind.roles, calls=_CallRecorder(metrics, log))
+        guard = Guard(
+            cell=cell.origin,
+            roles=kind.roles,
+            calls=_CallRecorder(metrics, log),
+            members=frozenset(cell.member_addresses()),
+        )
         server = channels.create_server(
             interceptors=[guard], message_bytes_max=kind.message_bytes_max
         )

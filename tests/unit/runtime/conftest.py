@@ -125,9 +125,11 @@ def open_door(authority: Authority):
         *,
         echo: FrameHandler | None = None,
         ask: Callable[[bytes], bytes] = lambda request: request,
+        members: frozenset[str] | None = None,
     ) -> AsyncIterator[Door]:
         calls = Calls()
-        server = channels.create_server(interceptors=[Guard(cell=ORIGIN, roles=roles, calls=calls)])
+        guard = Guard(cell=ORIGIN, roles=roles, calls=calls, members=members)
+        server = channels.create_server(interceptors=[guard])
         if echo is not None:
             add_frame_handlers(server, service="test.v1.Test", handlers={"Echo": echo})
         server.add_generic_rpc_handlers((_AskHandler(ask),))

@@ -120,6 +120,32 @@ def test_a_role_is_checked_on_streams_too(open_door, authority) -> None:
     assert asyncio.run(scenario()).code == "role_refused"
 
 
+def test_who_is_no_member_any_more_is_refused_whatever_its_certificate_says(
+    open_door, authority
+) -> None:
+    """Certificates live for a year, and `cell.toml` says who takes part today."""
+
+    async def refused(door, name: str) -> str:
+        async with door.dialled(authority.member(name)) as channel:
+            return (await refusal(channel)).detail
+
+    async def scenario() -> None:
+        roles = {ASK: frozenset({Role.VALIDATOR, Role.OPERATOR})}
+        async with open_door(roles, members=frozenset({"validator-1"})) as door:
+            assert await refused(door, "validator-2") == "validator-2 is not a member of this cell"
+            assert (
+                await refused(door, "validator-01") == "validator-01 is not a member of this cell"
+            )
+            for tls in (
+                authority.member("validator-1"),
+                authority.client(Role.OPERATOR, "operator"),
+            ):
+                async with door.dialled(tls) as channel:
+                    assert await ask(channel, b"hello") == b"hello"
+
+    asyncio.run(scenario())
+
+
 def test_a_certificate_of_another_cell_is_refused_even_from_the_same_authority(
     open_door, authority
 ) -> None:
