@@ -9,12 +9,12 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # has no stubs
+from google.rpc.error_details_pb2 import (
     BadRequest,
     ErrorInfo,
     RetryInfo,
 )
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # has no stubs
+from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from heptad.model.problems import PROBLEMS, Problem
