@@ -1,6 +1,8 @@
 """When to give up on a round, and when to say so again.
 
-The timer runs only while there is work: an idle replica has no rounds and no timers. The time-out
+The timer runs only while there is work: an idle replica has no rounds and no timers. One that has
+given up on its round and has no work left says so again only when it hears that another member
+still tries: else a few that gave up in vain would keep each other awake for ever. The time-out
 is a multiple of the round times measured lately, so a fast group fails over fast and a slow one is
 not torn apart by its own impatience, and grows by half with each failed round since the last
 commit, so that after the network settles some round is always long enough.
@@ -20,6 +22,7 @@ class Pacemaker:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._started_ms: int | None = None
+        self._has_work = False
         self._timed_out_ms: int | None = None
         self._round_ms: float | None = None
         self._failures = 0
@@ -48,6 +51,7 @@ class Pacemaker:
 
     def run(self, *, has_work: bool, now_ms: int) -> None:
         """Start the timer if there is work and it stands still; stop it if there is none."""
+        self._has_work = has_work
         if not has_work:
             self._started_ms = None
         elif self._started_ms is None:
@@ -58,15 +62,22 @@ class Pacemaker:
         self._timed_out_ms = now_ms
 
     def due_ms(self) -> int | None:
-        """When to give up, or to say so again; None while the timer stands still.
-
-        Having given up, a replica says so again whether or not it has work itself: others wait.
-        """
+        """When to give up, or to say so again; None while the timer stands still."""
         if self._timed_out_ms is not None:
-            return self._timed_out_ms + min(self.timeout_ms(), self._limits.rebroadcast_ms_max)
+            return self._timed_out_ms + self._rebroadcast_ms() if self._has_work else None
         if self._started_ms is None:
             return None
         return self._started_ms + self.timeout_ms()
+
+    def must_repeat(self, now_ms: int) -> bool:
+        """True if a member that still gives up on this round may have missed that I did.
+
+        With work of its own a replica says so anyway. And not if it was said a moment ago: two that
+        answer each other must come to an end.
+        """
+        if self._timed_out_ms is None or self._has_work:
+            return False
+        return now_ms >= self._timed_out_ms + self._rebroadcast_ms() // 2
 
     def timeout_ms(self) -> int:
         """How long a round may take now."""
@@ -77,6 +88,9 @@ class Pacemaker:
             base = self._round_ms * limits.timeout_multiple
         base = min(max(base, limits.timeout_ms_min), limits.timeout_ms_max)
         return int(min(base * _BACK_OFF**self._failures, limits.timeout_ms_max))
+
+    def _rebroadcast_ms(self) -> int:
+        return min(self.timeout_ms(), self._limits.rebroadcast_ms_max)
 
     def _measure(self, took_ms: int) -> None:
         if self._round_ms is None:

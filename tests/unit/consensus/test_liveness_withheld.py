@@ -1,6 +1,8 @@
 """A certificate that some were shown and others were not must leave nobody behind for good."""
 
-from heptad.consensus.messages import Certificates
+import pytest
+
+from heptad.consensus.messages import BatchOffer, Certificates
 from heptad.consensus.objects import Timeout
 
 
@@ -46,7 +48,8 @@ def test_a_leader_flushes_what_its_own_chain_does_not_commit(world):
     assert timed_out(world, 6) == [2] * 6, "one time-out, sent to each of the others"
 
 
-def test_a_member_that_gives_up_with_a_lower_certificate_is_told_the_higher_one(world):
+@pytest.fixture
+def left_behind(world):
     """All have committed by the QC of round 2 but member 6, which knows a TC of round 2 instead."""
     world.run()
     world.drop = is_shown(6, 2)
@@ -54,13 +57,36 @@ def test_a_member_that_gives_up_with_a_lower_certificate_is_told_the_higher_one(
     world.run(for_ms=50)
     assert [len(replica.log()) for replica in world.replicas] == [1] * 6 + [0]
     world.drop = lambda *_: False
-    first = world.replicas[6].driver.status()
-    assert (first.round, first.high_qc_round) == (2, 1)
     tc = world.tc(2, dict.fromkeys(range(5), 1), certificate_in_proposal(world, 1))
     for target in range(7):
         world.inject(1 if target == 0 else 0, target, Certificates(tc.high_qc, tc))
+    return world
+
+
+def test_a_member_that_gives_up_with_a_lower_certificate_is_told_the_higher_one(left_behind):
+    left_behind.run()
+    assert timed_out(left_behind, 6)
+    assert all(replica.log() == [(1, 1, 0)] for replica in left_behind.replicas)
+
+
+def test_who_has_given_up_on_a_round_that_nobody_leaves_is_idle_when_its_work_is_done(left_behind):
+    left_behind.run()
+    assert timed_out(left_behind, 6) == [3] * 6
+    assert left_behind.next_ms() is None
+
+
+def test_who_has_given_up_and_has_no_work_says_so_again_to_those_who_have(left_behind):
+    """Member 0 heard it and helped; 0 and 1 are down, the rest never heard it and cannot go on."""
+    world = left_behind
+    world.drop = lambda source, target, m: source == 6 and target and isinstance(m, Timeout)
     world.run()
-    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+    assert world.next_ms() is None
+    world.crash(0, 1)
+    world.drop = lambda source, target, m: target == 6 and isinstance(m, BatchOffer)
+    world.submit(world.batch(sequence=1), to=range(2, 6))
+    world.run(until=lambda: world.replicas[2].driver.status().round > 3)
+    assert world.replicas[2].driver.status().round == 4
+    assert len(timed_out(world, 6)) > 6
 
 
 def certificate_in_proposal(world, round_):

@@ -61,13 +61,29 @@ def test_patience_ends_at_its_limit_however_many_rounds_fail():
     assert pacemaker.timeout_ms() == LIMITS.timeout_ms_max
 
 
-def test_having_given_up_a_replica_says_so_again_even_without_work_of_its_own():
+def test_having_given_up_a_replica_says_so_again_while_it_has_work():
     pacemaker = Pacemaker(LIMITS)
+    pacemaker.run(has_work=True, now_ms=0)
     pacemaker.timed_out(100)
-    pacemaker.run(has_work=False, now_ms=100)
     assert pacemaker.due_ms() == 100 + LIMITS.rebroadcast_ms_max
     pacemaker.timed_out(1100)
     assert pacemaker.due_ms() == 1100 + LIMITS.rebroadcast_ms_max
+    pacemaker.run(has_work=False, now_ms=1200)
+    assert pacemaker.due_ms() is None
+
+
+def test_one_without_work_repeats_what_others_may_have_missed_but_not_at_once():
+    pacemaker = Pacemaker(LIMITS)
+    assert not pacemaker.must_repeat(100)
+    pacemaker.timed_out(100)
+    half = LIMITS.rebroadcast_ms_max // 2
+    assert not pacemaker.must_repeat(100 + half - 1)
+    assert pacemaker.must_repeat(100 + half)
+    pacemaker.run(has_work=True, now_ms=100 + half)
+    assert not pacemaker.must_repeat(100 + half)
+    pacemaker.run(has_work=False, now_ms=100 + half)
+    pacemaker.timed_out(100 + half)
+    assert not pacemaker.must_repeat(100 + half)
 
 
 def test_rounds_that_failed_are_no_measure():

@@ -3,7 +3,8 @@
 The timer runs while there is work: a proposal that waits for its parts, a block with batches that
 its chain does not commit yet, or a batch that was offered to everybody. f + 1 time-outs of the
 current round make a replica join; a quorum makes a certificate and a new round. A time-out is said
-again for as long as the round lasts, because the first ones may be lost.
+again while there is work, because the first ones may be lost, and whoever has none left says it
+again to those that have.
 """
 
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class GivingUp:
             self._answers.answer(sender)
             return
         is_current = timeout.round == parts.rounds.round
+        if is_current and parts.rounds.pacemaker.must_repeat(parts.now_ms):
+            self._give_up()
         if timeout.high_qc.round < parts.rounds.high_qc.qc.round:
             # It may hold on to its round only because it was never shown what commits the last one.
             self._answers.answer(sender)
