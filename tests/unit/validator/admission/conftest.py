@@ -117,7 +117,9 @@ class World:
         self.ledger = ledger
         self.batch_key = Ed25519Key(b"B" * 32)
         log = EventLog(bound={}, write=lambda line: self.lines.append(json.loads(line)))
-        home = Home(number=number, validators=validators, lease_s_max=60.0)
+        home = Home(
+            number=number, validators=validators, lease_s_max=bounds.get("lease_s_max", 60.0)
+        )
         self.submission = Submission(
             validator=ValidatorNumber(number),
             origin=ORIGIN,
@@ -171,7 +173,9 @@ class World:
             limits=SubjectLimits(per_minute_max=limits_per_minute),
             book=self.book,
             desk=self.desk,
-            slots=SlotStock(vault=self.ledger, clock=self.clock, lease_s_max=60.0),
+            slots=SlotStock(
+                vault=self.ledger, clock=self.clock, lease_s_max=home.lease_s_max
+            ),
             look_ups=LookUps(vault=self.ledger, policy=POLICY),
             recorder=Recorder(validator=ValidatorNumber(number)),
             dispatcher=self.dispatcher,

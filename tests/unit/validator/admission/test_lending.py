@@ -240,6 +240,16 @@ def test_a_ttl_beyond_the_cells_limit_is_cut(play, ed_key):
     play(scenario)
 
 
+def test_a_cell_may_lend_for_less_than_a_minute(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        await world.submit(world.sign(ed_key, subject))
+        lease = world.book.live(subject, world.clock.monotonic_s())
+        assert lease.expires_at_s == world.clock.monotonic_s() + 9.0
+
+    play(scenario, lease_s_max=10.0)
+
+
 def test_time_spent_on_the_way_is_not_added_to_a_lease(play, ed_key):
     """The vault's clock starts at the latest when it answers; ours starts with the question."""
 
