@@ -84,6 +84,7 @@ class Follower:
         self._is_ingesting = False
         self._stalled_since_s: float | None = None
         self._applied_news = asyncio.Event()
+        self._connection_news = asyncio.Event()
         self._apply_seconds = metrics.histogram(catalogue.LEDGER_APPLY_SECONDS)
         self._refused_total = metrics.counter(catalogue.LEDGER_FRAMES_REFUSED_TOTAL)
         metrics.read(catalogue.LEDGER_LAG_BLOCKS, self._read_lag)
@@ -110,12 +111,28 @@ class Follower:
         been told; a single liar cannot raise it.
         """
         claims = sorted((link.height_claimed for link in self._links), reverse=True)
-        fault_count = (len(claims) - 1) // 3
-        return claims[fault_count] if claims else 0
+        return claims[self._fault_count] if claims else 0
+
+    @property
+    def _fault_count(self) -> int:
+        return (len(self._links) - 1) // 3
 
     async def catch_up(self, timeout_s: float) -> bool:
-        """Wait until all that is committed at this moment is applied; False if it takes longer."""
-        return await self._applied_mark.reached(self.height_committed, timeout_s=timeout_s)
+        """Wait until all that is committed at this moment is applied; False if it takes longer.
+
+        While fewer than n - f replicas are connected it waits for more of them, too: what is
+        committed at this moment may be known only to those that cannot be heard.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while self.connected_count < len(self._links) - self._fault_count:
+            self._connection_news.clear()
+            try:
+                await asyncio.wait_for(self._connection_news.wait(), until_s - loop.time())
+            except TimeoutError:
+                return False
+        rest_s = until_s - loop.time()
+        return await self._applied_mark.reached(self.height_committed, timeout_s=rest_s)
 
     # The tasks.
 
@@ -153,6 +170,7 @@ class Follower:
     def connected(self, link: ReplicaLink) -> None:
         """A stream is open. While no replica is chosen, this one is."""
         self._log.info("replica_connected", replica=link.replica_id)
+        self._connection_news.set()
         if self.chosen is None:
             self._choose(link)
         else:

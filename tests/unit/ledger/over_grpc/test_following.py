@@ -293,3 +293,22 @@ def test_blocks_whose_proof_comes_too_late_for_memory_are_fetched_again_and_nobo
             assert not events(world, "replica_refused")
 
     asyncio.run(scenario())
+
+
+def test_a_ledger_that_hears_too_few_replicas_does_not_say_that_it_knows_all_that_is_committed(
+    world, running_ledger, eventually
+):
+    """Else a validator would admit once more what the others have committed."""
+
+    async def scenario():
+        async with running_ledger(world, replicas=range(4)) as service:
+            follower = service._follower
+            await eventually(lambda: follower.connected_count == 4)
+            assert not await follower.catch_up(0.05)
+            # when the fifth is heard, whoever waits is answered
+            waiting = asyncio.create_task(follower.catch_up(60.0))
+            await world.replicas[4].start(world)
+            assert await waiting
+            assert follower.connected_count >= 5
+
+    asyncio.run(scenario())
