@@ -53,7 +53,9 @@ class WaitingBatches:
         is_full = len(block.batches) >= limits.block_batches_max or size > limits.block_bytes_max
         if not (block.batches and is_full):
             return True
-        late_ms = waiting.arrived_ms + limits.censored_after_ms
+        if waiting.offered_ms is None:
+            return False  # Not all have had it yet, and a leader may work off what came before.
+        late_ms = waiting.offered_ms + limits.censored_after_ms
         taken = (self._pool.get(ref.digest) for ref in block.batches)
         return any(batch is not None and batch.arrived_ms > late_ms for batch in taken)
 
