@@ -191,6 +191,38 @@ def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(world):
     assert proposers > {0}
 
 
+def test_a_leader_that_is_only_down_is_timed_out_and_not_judged(make_world):
+    """Nothing it left out can be held against a leader whose rounds do not go on."""
+    world = make_world(limits=Limits(timeout_ms_first=5_000)).start()
+    world.run()
+    world.crash(0)
+    start_ms = world.now_ms
+    world.submit(world.batch())
+    world.run(until=lambda: any(isinstance(m, Timeout) for _, _, _, m in world.sent))
+    assert world.now_ms - start_ms >= 5_000
+    assert all(replica.named("leader_refused") == [] for replica in world.replicas)
+
+
+def test_members_without_work_join_f_plus_one_that_give_up(world):
+    """Three have the batch and cannot offer it: the other four follow them into the next round."""
+    world.run()
+    world.crash(0)
+    world.drop = lambda source, target, m: isinstance(m, BatchOffer)
+    world.submit(world.batch(), to=[2, 3, 4])
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.live())
+
+
+def test_f_members_that_give_up_move_nobody(world):
+    world.run()
+    world.crash(0)
+    world.drop = lambda source, target, m: isinstance(m, BatchOffer)
+    world.submit(world.batch(), to=[2, 3])
+    world.run(for_ms=20_000)
+    assert {source for _, source, _, m in world.sent if isinstance(m, Timeout)} == {2, 3}
+    assert {replica.driver.status().round for replica in world.live()} == {1}
+
+
 def test_a_refused_leader_gets_no_vote_until_its_term_ends(make_world):
     world = make_world(limits=Limits(term_rounds=8)).start()
     world.run()

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from heptad.consensus.codec import new_timeout
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Certificates, Proposal, encode_message
 from heptad.consensus.objects import Timeout, Vote
@@ -16,6 +17,19 @@ def of_kind(world, kind):
 def proposals(world):
     """Each proposal once: (time, block)."""
     return list({m.block.id: (at, m.block) for at, _, _, m in of_kind(world, Proposal)}.values())
+
+
+def timeout_of(world, claim):
+    """The time-out of round 1 that this claim is part of."""
+    return new_timeout(
+        epoch=world.cell.epoch,
+        round_=1,
+        high_qc=world.genesis()[1],
+        tc=None,
+        fast_vote=b"",
+        voter=claim.voter,
+        signature=claim.signature,
+    )
 
 
 def load(world, count, every_ms, validator=1):
@@ -33,6 +47,7 @@ def test_a_batch_commits_on_every_replica(world):
         (commit,) = replica.commits
         assert [(ref.digest, index) for ref, index in commit.placed()] == [(batch.digest, 0)]
         assert replica.driver.status().head.size == 3
+        assert replica.named("vote_refused") == []
 
 
 def test_from_idle_a_batch_commits_everywhere_after_five_message_delays(world):
@@ -69,6 +84,16 @@ def test_under_load_blocks_with_batches_keep_their_pace_and_take_all_that_arrive
     assert all(later[0] - earlier[0] >= 25 for earlier, later in pairwise(full))
     assert len(full) < 10
     assert all(len(replica.log()) == 60 for replica in world.replicas)
+
+
+def test_under_load_all_commit_as_soon_as_the_leader_can_prove_it(world):
+    """A commit is told long before the next proposal, which would carry its certificate too."""
+    load(world, count=60, every_ms=1)
+    full = [(at, block) for at, block in proposals(world) if block.batches]
+    (_, first), (second_at, _), (third_at, _), *_ = full
+    told = [at for at, _, _, m in of_kind(world, Certificates) if m.high_qc.round == 2]
+    assert first.round == 1
+    assert second_at < told[0] < third_at
 
 
 def test_from_idle_a_leader_does_not_wait_for_its_pace(world):
@@ -250,6 +275,11 @@ def test_messages_in_another_members_name_are_refused(world):
     (one,) = world.chain([1])
     world.inject(5, 0, world.vote(4, 1, one.block.id))
     world.inject(5, 3, Proposal(one.block, world.vote(0, 1, one.block.id).signature))
+    claim = world.claim(4, 1, 0)
+    world.inject(5, 2, timeout_of(world, claim))
+    assert (
+        "time-out of member 4 sent by 5" in world.replicas[2].named("message_refused")[0]["reason"]
+    )
     assert "vote of member 4 sent by 5" in world.replicas[0].named("message_refused")[0]["reason"]
     assert "proposal of member 0 sent" in world.replicas[3].named("message_refused")[0]["reason"]
 
