@@ -15,6 +15,7 @@ from heptad.observability import catalogue
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.wire.convert.validator import SERVICE
+from heptad.wire.streams import CommittedBatch
 from heptad_validator.clock import Clock, SystemClock
 from heptad_validator.dispatching.incarnation import IncarnationFile
 from heptad_validator.service import ROLES, ValidatorDoor
@@ -55,21 +56,30 @@ class ValidatorService:
         """Connect, fence off what an earlier life may have left, and get the cell's keys."""
         context, validator = self._context, self._validator
         dispatcher = validator.parts.dispatcher
+        dispatcher.on_fenced = self._follow_former_life
         dispatcher.begin(validator.links)
         for link in validator.links:
             context.tasks.spawn(f"link {link.replica_id}", link.run())
         context.tasks.spawn("link vault", validator.vault.run())
         context.tasks.spawn("heartbeat", validator.heartbeat.run())
-        fence = await dispatcher.fenced()
-        if self._had_former_life or dispatcher.knows_former_life:
-            validator.parts.look_ups.follow_former_life(
-                start_s=-(-self._started_ms // 1000), fence_index=fence.first_index
-            )
-        context.log.info(
-            "incarnation_fenced", incarnation=fence.incarnation, log_size=fence.first_index
-        )
+        await dispatcher.fenced()
         while not validator.parts.recorder.has_keys:  # noqa: ASYNC110  once in a life
             await asyncio.sleep(_POLL_S)
+
+    def _follow_former_life(self, fence: CommittedBatch) -> None:
+        """Look replays of an earlier life up from now on.
+
+        Not a task's business: requests of the very moment in which the fence is known to be
+        committed would be let in before any task had its turn.
+        """
+        parts = self._validator.parts
+        if self._had_former_life or parts.dispatcher.knows_former_life:
+            parts.look_ups.follow_former_life(
+                start_s=-(-self._started_ms // 1000), fence_index=fence.first_index
+            )
+        self._context.log.info(
+            "incarnation_fenced", incarnation=fence.incarnation, log_size=fence.first_index
+        )
 
     async def drain(self) -> None:
         """Refuse what is new, finish what is under way, give the leases back."""

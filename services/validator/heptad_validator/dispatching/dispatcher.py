@@ -103,6 +103,8 @@ class Dispatcher:
         """Where the fence was committed: all that older lives wrote lies below its index."""
         self.knows_former_life = False
         """Whether a replica has told of batches of an older incarnation."""
+        self.on_fenced: Callable[[CommittedBatch], None] = lambda fence: None
+        """Told where the fence stands *before* anything is let in on the strength of it."""
         self.on_committed: Callable[[Sequence[Ticket]], None] = lambda tickets: None
 
     # What is under way.
@@ -232,6 +234,7 @@ class Dispatcher:
 
     def _settle(self, settled: Settled) -> None:
         if self.fence is None and settled.row.sequence == 0:
+            self.on_fenced(settled.row)
             self.fence = settled.row
         for index, ticket in enumerate(settled.tickets, start=settled.row.first_index):
             ticket.settle(index)

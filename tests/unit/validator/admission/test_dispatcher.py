@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from heptad.model.answers import RequestState
+from heptad.model.answers import RequestState, SubmitItem, Wait
 from heptad.model.problems import Problem
 from heptad.wire.streams import CommittedFrame, RefusedFrame, StandingFrame
 from heptad_validator.dispatching.dispatcher import StaleIncarnationError
@@ -37,6 +37,40 @@ def test_the_first_batch_of_a_life_is_empty_and_nothing_is_admitted_before_it_is
         [batch] = await world.commit()
         assert batch.header.sequence == 1
         assert world.answers.of(number).state is RequestState.COMMITTED
+
+    asyncio.run(main())
+
+
+def test_a_request_of_the_moment_in_which_the_fence_lifts_is_looked_up(
+    new_world, new_ledger, ed_key
+):
+    """A restarted validator must know of its former life before it lets anything in."""
+
+    async def main():
+        # given a request that a former life has recorded
+        world = new_world(new_ledger())
+        subject = world.subject(ed_key)
+        jws = world.sign(ed_key, subject)
+        await world.fence()
+        [number] = await world.submit(jws)
+        await world.commit()
+        index = world.answers.of(number).index
+        # when it comes again in the turn in which the next life's fence is reported
+        again = new_world(world.ledger)
+        again.dispatcher.on_fenced = lambda fence: again.parts.look_ups.follow_former_life(
+            start_s=again.clock.wall_ms // 1000, fence_index=fence.first_index
+        )
+        again.dispatcher.begin(again.links)
+        await again.desk.obtain(subject, wait_ms=0)
+        [fence] = again.outstanding()
+        row = again.row(fence, first_index=again.ledger.apply(fence))
+        for replica in REPLICAS[:3]:
+            again.dispatcher.received(replica, CommittedFrame((row,)))
+        await again.admission.submit((SubmitItem(1, jws, Wait.COMMITTED),), again.answers)
+        await again.settle_down()
+        # then it is answered as what it is
+        assert again.outstanding() == []
+        assert (again.answers.of(1).index, again.answers.of(1).replayed) == (index, True)
 
     asyncio.run(main())
 
