@@ -157,6 +157,21 @@ def test_a_chunk_must_extend_what_is_committed_and_end_with_its_proof(world):
     assert all("chunk" in reason or "does not extend" in reason for reason in reasons)
 
 
+def test_a_block_rides_in_on_no_other_blocks_certificate(world):
+    """What comes with the wanted block must be its ancestors, or anybody could pass as certified."""
+    world.run()
+    world.drop = lambda *_: True
+    *_, parent, tip = (each.block for each in world.chain([1, 2, 3]))
+    stranger = world.chain([5])[0].block
+    world.inject(1, 6, Certificates(world.qc(tip.round, tip.id), None))
+    for wrong in ((tip, stranger), (tip, parent, stranger)):
+        world.inject(1, 6, BlocksReply(wrong))
+    reasons = [fact["reason"] for fact in world.replicas[6].named("message_refused")]
+    assert ["does not extend" in reason for reason in reasons] == [True, True]
+    world.inject(1, 6, BlocksReply((tip, parent)))
+    assert len(world.replicas[6].named("message_refused")) == 2
+
+
 def test_answers_that_were_not_asked_for_are_refused(world):
     load(world, 0, 3)
     stored = world.replicas[0].store
