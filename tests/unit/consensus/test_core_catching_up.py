@@ -8,6 +8,7 @@ from heptad.consensus.codec import decode_proof
 from heptad.consensus.messages import (
     BatchesReply,
     BlocksReply,
+    Certificates,
     ChainReply,
     FetchBlocks,
     FetchChain,
@@ -158,7 +159,7 @@ def test_a_chunk_must_extend_what_is_committed_and_end_with_its_proof(world):
 
 
 def test_a_block_rides_in_on_no_other_blocks_certificate(world):
-    """What comes with the wanted block must be its ancestors, or anybody could pass as certified."""
+    """What comes with the wanted block must be its ancestors, or anything would be certified."""
     world.run()
     world.drop = lambda *_: True
     *_, parent, tip = (each.block for each in world.chain([1, 2, 3]))
