@@ -20,19 +20,45 @@ JSON: Final = "application/json"
 BODY_S_MAX: Final = 10.0
 
 
+class BodyRoom:
+    """How many bytes of half-read bodies are held at one time, of all clients together.
+
+    Whoever sends a large body slowly is nobody that we know: without this bound every connection
+    that is allowed could hold a whole one.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more bytes. Raises: Problem `overloaded`; then they are not held."""
+        if self._held + size > self._bytes_max:
+            raise Problem("overloaded", "too many large bodies are being read", retry_after_s=1)
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """So many bytes are held no more."""
+        self._held -= size
+
+
 @dataclass(frozen=True, slots=True)
 class BodyRule:
-    """What a call takes: its media type, how many bytes, and the code for more than those."""
+    """What a call takes: its media type, how many bytes, and the code for more than those.
+
+    `room` bounds all bodies of this rule together; None where `bytes_max` is bound enough.
+    """
 
     media_type: str
     bytes_max: int
     too_large: str
+    room: BodyRoom | None = None
 
 
 async def read_body(request: BaseRequest, rule: BodyRule) -> bytes:
     """The body, or a refusal.
 
-    Raises: Problem `media_type_unsupported`, the rule's `too_large`, `body_timeout`,
+    Raises: Problem `media_type_unsupported`, the rule's `too_large`, `body_timeout`, `overloaded`,
     `http_malformed`; ConnectionError when the client has gone.
     """
     headers = request.headers
@@ -59,13 +85,18 @@ async def _read_slowly(request: BaseRequest, rule: BodyRule) -> bytes:
     try:
         async with asyncio.timeout(BODY_S_MAX):
             while chunk := await request.content.readany():
+                if len(body) + len(chunk) > rule.bytes_max:
+                    raise _too_large(rule, len(body) + len(chunk))
+                if rule.room is not None:
+                    rule.room.take(len(chunk))
                 body += chunk
-                if len(body) > rule.bytes_max:
-                    raise _too_large(rule, len(body))
     except TimeoutError:
         raise Problem("body_timeout", f"the body was not there within {BODY_S_MAX:g} s") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise Problem("http_malformed", "the body's framing is broken") from None
+    finally:
+        if rule.room is not None:
+            rule.room.give_back(len(body))
     return bytes(body)
 
 

@@ -21,12 +21,15 @@ from heptad.model.problems import Problem
 from heptad.model.requests import is_request_id
 from heptad.verification.receipt_file import encode_public_receipt
 from heptad_gateway.answers import Answer, recorded_answer
-from heptad_gateway.bodies import JOSE, JSON, BodyRule, read_body
+from heptad_gateway.bodies import JOSE, JSON, BodyRoom, BodyRule, read_body
 from heptad_gateway.calls import terms_of
 from heptad_gateway.limits import Charge
 from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.problems import problem_details, retry_after_of
 from heptad_gateway.routing import Parameters, Route
+
+BATCH_BODIES_BYTES_MAX: Final = 128 << 20
+"""Batches that are being read, of all clients together; one of the largest allowed always fits."""
 
 RECEIPT_CACHING: Final = "private, max-age=31536000, immutable"
 """Receipts never change. Private: which entry belongs to which request is nobody else's business,
@@ -61,7 +64,8 @@ class RequestsApi:
         self._charge = charge
         self._refused = refused
         self._one = BodyRule(JOSE, request_bytes_max, "request_too_large")
-        self._many = BodyRule(JSON, body_bytes_max, "batch_too_large")
+        room = BodyRoom(max(BATCH_BODIES_BYTES_MAX, body_bytes_max))
+        self._many = BodyRule(JSON, body_bytes_max, "batch_too_large", room)
 
     def routes(self) -> list[Route]:
         """The operations of this part."""

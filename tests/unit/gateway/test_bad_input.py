@@ -15,6 +15,12 @@ JOSE = {"Content-Type": "application/jose"}
 HEAD = b"POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/jose\r\n"
 
 
+BATCH_HEAD = (
+    b"POST /v1/requests:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: 20000\r\n\r\n"
+)
+
+
 def answers_of(raw: bytes) -> list[tuple[int, dict]]:
     """Status and problem of each answer on a raw connection."""
     found = []
@@ -164,6 +170,27 @@ def test_a_body_that_never_ends_is_given_up(gateway, monkeypatch):
         assert gateway.submissions.sent == []
 
     gateway(story)
+
+
+def test_half_read_batches_of_all_clients_together_are_bounded(gateway, monkeypatch):
+    """Ten thousand connections with two megabytes each would be twenty gigabytes."""
+    monkeypatch.setattr("heptad_gateway.requests.BATCH_BODIES_BYTES_MAX", 20_000)
+
+    async def story(gateway):
+        # given a client that has sent most of a batch, and stops
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(BATCH_HEAD + b"[" + b" " * 15_000)
+        await writer.drain()
+        await gateway.call("GET", "/livez")
+        # when another one does the same, it is refused
+        assert code_of(await gateway.raw(BATCH_HEAD + b"[" + b" " * 15_000)) == (503, "overloaded")
+        # then the first one is served, and its room is there again
+        writer.write(b'"x"]'.rjust(20_000 - 15_001))
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert b"200 OK" in await gateway.raw(BATCH_HEAD + b'["x"]'.rjust(20_000))
+
+    gateway(story, body_bytes_max=20_000)
 
 
 def test_a_body_in_pieces_is_put_together(gateway):
