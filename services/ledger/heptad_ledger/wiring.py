@@ -45,6 +45,9 @@ from heptad_ledger.watermark import Watermark
 
 ROTATION_CHECK_S: Final = 600.0
 
+CATCH_UP_S_MAX: Final = 60.0
+"""How long one check waits for a ledger that is behind; the next one comes in ten minutes."""
+
 
 class LedgerService:
     """One ledger, from its files to its doors."""
@@ -134,16 +137,23 @@ class LedgerService:
 
     async def _rotate(self) -> None:
         while True:
-            now_ms, applied_ms = _now_ms(), self._store.state.time_ms
-            if await asyncio.to_thread(self._rotation.rotate_if_due, now_ms=now_ms):
+            if await asyncio.to_thread(self._rotation.rotate_if_due, now_ms=_now_ms()):
                 self._context.log.info("routing_key_rotated")
                 self._vault_door.push_cell_keys()
-            done = await asyncio.to_thread(
-                self._rotation.destroy_done, now_ms=now_ms, applied_ms=applied_ms
-            )
-            if done:
-                self._context.log.info("routing_keys_destroyed", numbers=list(done))
+            await self._destroy_done_routing_keys()
             await asyncio.sleep(ROTATION_CHECK_S)
+
+    async def _destroy_done_routing_keys(self) -> None:
+        """Only once all that is committed is applied: a ledger that was away for days has records
+        before it which no other key opens, however old that key is by the clock."""
+        if not await self._follower.catch_up(CATCH_UP_S_MAX):
+            return
+        now_ms, applied_ms = _now_ms(), self._store.state.time_ms
+        done = await asyncio.to_thread(
+            self._rotation.destroy_done, now_ms=now_ms, applied_ms=applied_ms
+        )
+        if done:
+            self._context.log.info("routing_keys_destroyed", numbers=list(done))
 
     # Construction.
 
