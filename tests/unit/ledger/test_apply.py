@@ -136,6 +136,9 @@ def test_what_an_evil_validator_files_stays_a_leaf_and_is_counted(ledger, group,
     on_own_slot = office.register(3, slot_key=type(nobody)(ledger.own_slot, own))
     other_cell = office.register(4, aud="other.test")
     unopenable = office.register(5)
+    unsigned_slot = office.vault.allocate(1)[0]
+    unsigned = office.register(6).payload
+    forged = unsigned[:-5] + (b"AAAAA" if unsigned[-5:] != b"AAAAA" else b"BBBBB")
     changed = unopenable.registration[1][:-1] + b"\0"
     evil = [
         (entry, sealed[:5]),
@@ -149,6 +152,10 @@ def test_what_an_evil_validator_files_stays_a_leaf_and_is_counted(ledger, group,
         on_own_slot.registration,
         other_cell.registration,
         (unopenable.registration[0], changed),
+        office.record(
+            forged, slot=unsigned_slot.slot, slot_key=unsigned_slot.key,
+            kind=Kind.SUBJECT_REGISTERED, ref=b"\x57" * 16,
+        ),
         office.record(
             b"no JWS", slot=nobody.slot, slot_key=nobody.key, kind=Kind.SUBJECT_REGISTERED,
             ref=b"\x55" * 16,

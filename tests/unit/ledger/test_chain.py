@@ -125,6 +125,14 @@ def test_a_batch_signed_with_another_validators_key_is_refused(ledger, group):
         ledger.take(group.commit(forged))
 
 
+def test_another_batch_that_its_validator_signed_under_the_same_number_is_refused(ledger, group):
+    """An evil validator and an evil replica together: everything verifies but the digest."""
+    frame = group.commit(group.batch([public(b"a")], sequence=7))
+    twin = encode_batch(group.batch([public(b"b")], sequence=7))
+    with pytest.raises(FollowRefusedError, match="digest"):
+        ledger.take(replace(frame, batches=(twin,)))
+
+
 def test_a_block_that_skips_its_parent_is_refused(ledger, group, kit):
     group.commit(group.batch([public(b"a")]))
     other = kit.Group()

@@ -140,6 +140,7 @@ def test_what_was_published_before_a_restart_is_not_published_again(publishing):
         assert publisher.size.value == 9
         publisher.applied([head_of(9), head_of(10)])
         offer(9, range(7))
+        assert not await publisher.size.reached(10, timeout_s=0.05)
         offer(10, range(5))
         assert await publisher.size.reached(10, timeout_s=10)
         assert list(store.notes) == [10]
