@@ -239,7 +239,8 @@ class Core:
         proposal = stored_proposal(record)
         if proposal is not None and proposal.block.round == round_:
             parts.results.send((peer,), proposal)
-        if record.vote is not None and record.vote.round > parts.rounds.high_qc.qc.round:
+        open_above = max(parts.rounds.high_qc.qc.round, record.round_timed_out)
+        if record.vote is not None and record.vote.round > open_above:
             node = parts.chain.tree.get(record.vote.block_id)
             if node is not None and self._voting.collector(node.block) == peer:
                 parts.results.send((peer,), record.vote)
