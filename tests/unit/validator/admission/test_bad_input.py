@@ -198,6 +198,19 @@ def test_what_is_just_within_the_tolerance_is_admitted(play, ed_key, times):
     play(scenario)
 
 
+def test_a_cell_may_allow_less_than_the_format(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        small, large = (world.sign(ed_key, subject, data={"a": "x" * n}) for n in (10, 1_000))
+        assert len(small) < 1_024 < len(large)
+        assert await world.refused(large) == "request_too_large"
+        await world.submit(small)
+        await world.commit()
+        assert len(world.entries) == 1
+
+    play(scenario, request_bytes_max=1_024)
+
+
 def test_a_subject_that_nobody_registered_has_no_key(play, ed_key):
     async def scenario(world):
         assert await world.refused(world.sign(ed_key, SUBJECT)) == "key_unknown"
