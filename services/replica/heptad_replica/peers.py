@@ -19,7 +19,6 @@ from heptad.model.problems import Problem
 from heptad.runtime.streams import ClientFrameStream, open_frame_stream
 
 QUEUE_MESSAGES_MAX: Final = 4_096
-QUEUE_BYTES_MAX: Final = 64 << 20
 RECONNECT_S_MIN: Final = 0.1
 RECONNECT_S_MAX: Final = 2.0
 METHOD: Final = "/heptad.replica.v1.ReplicaService/PeerStream"
@@ -32,11 +31,17 @@ class PeerLink:
     """The stream to one peer, dialled again for as long as it runs."""
 
     def __init__(
-        self, *, member: MemberIndex, channel: grpc.aio.Channel, offer: Callable[[Event], bool]
+        self,
+        *,
+        member: MemberIndex,
+        channel: grpc.aio.Channel,
+        offer: Callable[[Event], bool],
+        queue_bytes_max: int,
     ) -> None:
         self.member = member
         self._channel = channel
         self._offer = offer
+        self._queue_bytes_max = queue_bytes_max
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wakeup = asyncio.Event()
@@ -50,7 +55,7 @@ class PeerLink:
             return
         self._queue.append(payload)
         self._queued_bytes += len(payload)
-        while len(self._queue) > QUEUE_MESSAGES_MAX or self._queued_bytes > QUEUE_BYTES_MAX:
+        while len(self._queue) > QUEUE_MESSAGES_MAX or self._queued_bytes > self._queue_bytes_max:
             self._queued_bytes -= len(self._queue.popleft())
             self.dropped += 1
         self._wakeup.set()

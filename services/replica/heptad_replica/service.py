@@ -115,6 +115,7 @@ class ReplicaService:
                 member=member_index(other),
                 channel=context.open_channel(other, message_bytes_max=PEER_MESSAGE_BYTES_MAX),
                 offer=self._events.offer,
+                queue_bytes_max=context.config.peer_queue_bytes_max,
             )
             for other in others
         }

@@ -44,7 +44,7 @@ _COMMIT: Final = Struct(">QQ32s")
 _NUMBER: Final = Struct(">IQQ")
 _PLACE: Final = Struct(">QQ32s")
 
-MAP_BYTES: Final = 64 << 30
+MAP_BYTES: Final = 1 << 40
 """Address space, not disk: the file grows as it is used, so there is no resizing to get wrong."""
 
 PRUNE_BLOCKS_MAX: Final = 256

@@ -21,10 +21,6 @@ class LedgerConfig:
     fetch_bytes_max: Annotated[int, Between(1 << 20, 1 << 32)] = 64 << 20
     # Records per page of a listing.
     page_records_max: Annotated[int, Between(1, 10_000)] = 1_000
-    # Streams of `watch` open at once.
-    watchers_max: Annotated[int, Between(1, 100_000)] = 1_000
-    # Also write full tiles as plain files, for nginx or a CDN.
-    tile_files: bool = True
     # How often the routing key that hides key_ref from replicas is replaced.
     routing_key_s_max: Annotated[int, Between(60, 86_400)] = 86_400
     # Size of LMDB's address spaces; sparse.

@@ -20,23 +20,20 @@ class ReplicaConfig:
     # Shortest and longest wait for a round before it is given up.
     timeout_ms_min: Annotated[int, Between(20, 60_000)] = 200
     timeout_ms_max: Annotated[int, Between(100, 600_000)] = 10_000
-    # Batches waiting for a proposal, all validators together; beyond it: `overloaded`.
-    pending_bytes_max: Annotated[int, Between(1 << 20, 1 << 34)] = 256 << 20
-    # The same for one validator, so that one cannot starve the others.
+    # One validator's batches waiting for a proposal, so that it cannot starve the others; beyond
+    # it: `overloaded`.
     pending_bytes_per_validator_max: Annotated[int, Between(1 << 20, 1 << 34)] = 64 << 20
-    # Unsent bytes to one peer before its stream is dropped and opened anew.
+    # Unsent bytes to one peer; beyond it the oldest messages go, for consensus copes with loss.
     peer_queue_bytes_max: Annotated[int, Between(1 << 20, 1 << 30)] = 64 << 20
     # Committed bytes kept for a ledger that is away; beyond it the oldest acknowledged go.
     retention_bytes_max: Annotated[int, Between(1 << 20, 1 << 40)] = 4 << 30
     # Size of LMDB's address space; sparse, so it costs nothing until used.
-    map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 64 << 30
+    map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 1 << 40
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
         if self.timeout_ms_min > self.timeout_ms_max:
             yield "timeout_ms_min", f"{self.timeout_ms_min} is above timeout_ms_max"
-        if self.pending_bytes_per_validator_max > self.pending_bytes_max:
-            yield "pending_bytes_per_validator_max", "is above pending_bytes_max"
         if self.retention_bytes_max > self.map_bytes_max:
             yield "retention_bytes_max", "is above map_bytes_max"
