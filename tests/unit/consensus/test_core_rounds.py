@@ -284,6 +284,32 @@ def test_messages_in_another_members_name_are_refused(world):
     assert "proposal of member 0 sent" in world.replicas[3].named("message_refused")[0]["reason"]
 
 
+def test_what_comes_from_nobody_in_the_group_is_refused(world):
+    world.run()
+    for stranger in (3, 7, 200):
+        world.inject(stranger, 3, world.vote(4, 1, b"a" * 32))
+    reasons = [fact["reason"] for fact in world.replicas[3].named("message_refused")]
+    assert ["is not one of the others" in reason for reason in reasons] == [True] * 3
+
+
+def test_a_member_that_is_behind_is_answered_but_not_at_every_message(world):
+    world.submit(world.batch())
+    world.run()
+    world.drop = lambda *_: True
+    behind = Certificates(world.genesis()[1], None)
+
+    def answers():
+        world.sent.clear()
+        for _ in range(5):
+            world.inject(2, 0, behind)
+        return [m.high_qc.round for _, _, _, m in of_kind(world, Certificates)]
+
+    assert answers() == [2]
+    assert answers() == []
+    world.run(for_ms=world.limits.answer_interval_ms)
+    assert answers() == [2]
+
+
 def test_votes_for_far_future_rounds_are_dropped_unread(world):
     world.run()
     world.inject(4, 0, world.vote(4, 18, b"a" * 32))

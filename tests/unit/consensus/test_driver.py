@@ -1,5 +1,7 @@
 """Persist, sync, then release: the order that everything else rests on."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.driver import Driver
@@ -143,6 +145,12 @@ def test_the_disk_of_another_member_or_cell_is_refused(idle, make_world, recorde
     other = make_world(n=4, validators=1)
     with pytest.raises(RecordDamagedError, match="genesis"):
         make_driver(idle, recorder, cell=other.cell)
+
+
+def test_a_record_of_another_epoch_is_refused(idle, recorder):
+    make_driver(idle, recorder).start(idle.now_ms)
+    with pytest.raises(RecordDamagedError, match="record of epoch 1, this is epoch 2"):
+        make_driver(idle, recorder, cell=replace(idle.cell, epoch=2))
 
 
 def test_what_was_committed_before_a_crash_is_not_told_again(idle, recorder):

@@ -158,6 +158,32 @@ def test_bug_04_a_restart_sends_the_identical_timeout_again(world):
     assert {m.encoded for m in sent(world, Timeout, source=3)} == {before.encoded}
 
 
+def test_bug_04_a_leader_that_restarts_still_counts_its_own_vote(world):
+    """Two are down, so the five that are left need each vote, the leader's from before too."""
+    world.run()
+    world.crash(5, 6)
+    world.submit(world.batch())
+    world.crash(0)
+    world.restart(0)
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.live())
+    assert not any(isinstance(m, Timeout) for _, _, _, m in world.sent)
+
+
+def test_bug_04_neither_vote_nor_proposal_is_sent_again_once_the_round_is_timed_out(world):
+    world.run()
+    world.drop = lambda source, target, m: isinstance(m, Vote | Timeout)
+    world.submit(world.batch())
+    world.run(until=lambda: all(sent(world, Timeout, source=index) for index in range(7)))
+    for index in range(7):
+        world.crash(index)
+        world.sent.clear()
+        world.restart(index)
+        assert sent(world, Timeout, source=index)
+        assert not sent(world, Vote, source=index)
+        assert not sent(world, Proposal, source=index)
+
+
 def test_bug_05_all_safety_fields_are_one_value_in_one_write(world):
     world.submit(world.batch())
     world.run()
