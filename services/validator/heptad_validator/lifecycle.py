@@ -75,7 +75,9 @@ class ValidatorService:
         parts = self._validator.parts
         if self._had_former_life or parts.dispatcher.knows_former_life:
             parts.look_ups.follow_former_life(
-                start_s=-(-self._started_ms // 1000), fence_index=fence.first_index
+                start_s=-(-self._started_ms // 1000),
+                skew_s_max=self._context.cell.limits.clock_skew_s_max,
+                fence_index=fence.first_index,
             )
         self._context.log.info(
             "incarnation_fenced", incarnation=fence.incarnation, log_size=fence.first_index

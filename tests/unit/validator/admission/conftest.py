@@ -162,7 +162,8 @@ class World:
         self.dispatcher.on_committed = self.window.committed
         self.parts = Parts(
             rules=Rules(
-                origin=ORIGIN, cell_code=CODE, request_bytes_max=bounds.get("request_bytes_max", 16_384), skew_s_max=30,
+                origin=ORIGIN, cell_code=CODE, skew_s_max=30,
+                request_bytes_max=bounds.get("request_bytes_max", 16_384),
                 lifetime_s_max=300, policy=POLICY, chunk=128,
                 open_registration=bounds.get("open_registration", True),
             ),

@@ -58,7 +58,7 @@ def test_a_request_of_the_moment_in_which_the_fence_lifts_is_looked_up(
         # when it comes again in the turn in which the next life's fence is reported
         again = new_world(world.ledger)
         again.dispatcher.on_fenced = lambda fence: again.parts.look_ups.follow_former_life(
-            start_s=again.clock.wall_ms // 1000, fence_index=fence.first_index
+            skew_s_max=0, start_s=again.clock.wall_ms // 1000, fence_index=fence.first_index
         )
         again.dispatcher.begin(again.links)
         await again.desk.obtain(subject, wait_ms=0)
