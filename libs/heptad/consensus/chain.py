@@ -116,6 +116,11 @@ class Chain:
             parked = self.parked.get(parked.block.parent_id)
         self._is_dirty = True
 
+    def is_committed(self, batch_id: BatchId) -> bool:
+        """True if what is committed goes as far as this batch, or further."""
+        position = self.tree.root.state.positions.get(batch_id.validator, (-1, -1))
+        return (batch_id.incarnation, batch_id.sequence) <= position
+
     def add_batch(self, batch: PooledBatch) -> None:
         """Take a verified batch into the pool."""
         self.pool.add(batch)
@@ -157,9 +162,8 @@ class Chain:
 
     def offer(self, ref: BatchRef, sender: MemberIndex) -> None:
         """A peer holds a batch that has waited; it is fetched if it is not here and has room."""
-        position = self.tree.root.state.positions.get(ref.validator, (-1, -1))
-        is_behind = (ref.incarnation, ref.sequence) <= position
-        if is_behind or ref.validator not in self._validators or self.pool.under(ref.id):
+        is_known = self.is_committed(ref.id) or self.pool.under(ref.id) is not None
+        if is_known or ref.validator not in self._validators:
             return
         if self._offers.may_add(ref, sender) and self.has_room(ref.id, ref.size_bytes):
             self._offers.add(ref, sender)

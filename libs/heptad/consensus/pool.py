@@ -21,7 +21,7 @@ from heptad.consensus.errors import RefusedError
 from heptad.consensus.limits import Limits
 from heptad.consensus.objects import BatchId, BatchRef
 from heptad.consensus.ports import SignatureVerifier
-from heptad.model.batch import Batch, batch_signing_bytes, decode_batch
+from heptad.model.batch import Batch, batch_signing_bytes, decode_batch, decode_header
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import BatchDigest, ValidatorNumber
 from heptad.model.problems import Problem
@@ -58,6 +58,14 @@ class BatchReader:
         self._origin = cell.origin
         self._keys = {validator.number: validator.batch_key for validator in cell.validators}
         self._verifier = verifier
+
+    def identify(self, encoded: bytes) -> BatchId:
+        """Read only whose batch this is, and which. Raises: RefusedError."""
+        try:
+            header = decode_header(encoded)
+        except MalformedError as broken:
+            raise RefusedError(f"batch: {broken}") from broken
+        return BatchId(header.validator, header.incarnation, header.sequence)
 
     def decode(self, encoded: bytes) -> Batch:
         """Read a batch of a validator of this cell. Raises: RefusedError."""
@@ -146,6 +154,11 @@ class BatchPool:
         numbers = self._by_id.get(batch_id.validator, {})
         digests = numbers.get((batch_id.incarnation, batch_id.sequence))
         return self._by_digest[digests[0]] if digests else None
+
+    def has_same(self, batch_id: BatchId, encoded: bytes) -> bool:
+        """True if the first batch that came under this number is this one, byte for byte."""
+        batch = self.under(batch_id)
+        return batch is not None and batch.encoded == encoded
 
     def giving_way(
         self,

@@ -105,10 +105,15 @@ class Sync:
     ) -> None:
         """Batches that were asked for by digest. Raises: RefusedError at the first bad one."""
         for encoded in reply.batches:
+            batch_id = self._reader.identify(encoded)
+            if self._chain.pool.has_same(batch_id, encoded):
+                continue
             batch = self._reader.decode(encoded)
             if batch.digest in self._chain.pool:
                 continue
             if batch.digest not in self._chain.batches_wanted:
+                if self._chain.is_committed(batch_id):
+                    continue  # its answer was overtaken
                 raise RefusedError(f"batch {batch.digest.hex()} was not asked for")
             verified = self._reader.verify(batch, encoded, now_ms=now_ms)
             self._chain.add_fetched(verified, results)

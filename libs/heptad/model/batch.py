@@ -213,17 +213,7 @@ def decode_batch(encoded: bytes) -> Batch:
     The framing of both sections is checked against `count`, so that every batch which decodes can
     be taken apart later. Raises: MalformedError.
     """
-    if not _LENGTHS.size <= len(encoded) <= BATCH_BYTES_MAX:
-        raise MalformedError(f"a batch of {len(encoded)} bytes is not in 12..{BATCH_BYTES_MAX}")
-    header_length, leaves_length, sealed_length = _LENGTHS.unpack_from(encoded)
-    is_pruned = sealed_length == _PRUNED
-    leaves_at = _LENGTHS.size + header_length
-    sealed_at = leaves_at + leaves_length
-    signature_at = sealed_at + (DIGEST_BYTES if is_pruned else sealed_length)
-    if len(encoded) != signature_at + SIGNATURE_BYTES:
-        raise MalformedError(
-            f"a batch of {len(encoded)} bytes announces {signature_at + SIGNATURE_BYTES}"
-        )
+    leaves_at, sealed_at, signature_at, is_pruned = _sections(encoded)
     header_bytes = encoded[_LENGTHS.size : leaves_at]
     header = BatchHeader.decode(header_bytes)
     leaves, last = encoded[leaves_at:sealed_at], encoded[sealed_at:signature_at]
@@ -242,6 +232,32 @@ def decode_batch(encoded: bytes) -> Batch:
         signature=encoded[signature_at:],
         framed=framed,
     )
+
+
+def decode_header(encoded: bytes) -> BatchHeader:
+    """Read only the header of `encode_batch`'s bytes: who numbered the batch, and how.
+
+    For telling quickly what is here already; of the rest only the length is checked.
+    Raises: MalformedError.
+    """
+    leaves_at, _, _, _ = _sections(encoded)
+    return BatchHeader.decode(encoded[_LENGTHS.size : leaves_at])
+
+
+def _sections(encoded: bytes) -> tuple[int, int, int, bool]:
+    """Where leaves, sealed section and signature begin; and whether the batch is pruned."""
+    if not _LENGTHS.size <= len(encoded) <= BATCH_BYTES_MAX:
+        raise MalformedError(f"a batch of {len(encoded)} bytes is not in 12..{BATCH_BYTES_MAX}")
+    header_length, leaves_length, sealed_length = _LENGTHS.unpack_from(encoded)
+    is_pruned = sealed_length == _PRUNED
+    leaves_at = _LENGTHS.size + header_length
+    sealed_at = leaves_at + leaves_length
+    signature_at = sealed_at + (DIGEST_BYTES if is_pruned else sealed_length)
+    if len(encoded) != signature_at + SIGNATURE_BYTES:
+        raise MalformedError(
+            f"a batch of {len(encoded)} bytes announces {signature_at + SIGNATURE_BYTES}"
+        )
+    return leaves_at, sealed_at, signature_at, is_pruned
 
 
 def _sealed_lengths(sealed: bytes, count: int) -> tuple[int, ...]:

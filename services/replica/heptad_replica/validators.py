@@ -15,7 +15,7 @@ from heptad.consensus.codec import decode_block
 from heptad.consensus.events import BatchReceived, Event
 from heptad.consensus.objects import BatchId, CommittedBlock
 from heptad.consensus.ready import BatchOutcome, BatchVerdict
-from heptad.model.batch import decode_batch
+from heptad.model.batch import decode_header
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import ValidatorNumber
 from heptad.model.problems import Problem
@@ -106,7 +106,7 @@ class ValidatorDoor:
             frame = decode_from_validator(body)
             if self._offer(BatchReceived(validator, frame.batch)):
                 return
-            header = decode_batch(frame.batch).header
+            header = decode_header(frame.batch)
         except (FrameMalformedError, MalformedError) as error:
             raise Problem("frame_malformed", str(error)) from error
         _put(queue, RefusedFrame(header.incarnation, header.sequence, "overloaded"))

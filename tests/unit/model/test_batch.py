@@ -8,6 +8,7 @@ from heptad.model.batch import (
     SEALED_RECORD_BYTES_MAX,
     batch_signing_bytes,
     decode_batch,
+    decode_header,
     encode_batch,
     join_leaves,
     signed,
@@ -36,6 +37,9 @@ def test_a_batch_decodes_to_what_was_packed(records):
     batch = make_batch(records)
 
     decoded = decode_batch(encode_batch(batch))
+
+    assert decode_header(encode_batch(batch)) == batch.header
+    assert decode_header(encode_batch(batch.pruned())) == batch.header
 
     assert decoded == batch
     assert list(decoded.entries()) == [entry for entry, _ in records]
@@ -94,6 +98,14 @@ def test_a_changed_bit_is_refused_or_changes_digest_or_signature(data):
 def test_garbage_is_refused_and_never_crashes(garbage):
     with pytest.raises(MalformedError):
         decode_batch(garbage)
+
+
+def test_a_header_is_read_only_off_a_batch_of_the_length_that_it_announces():
+    encoded = encode_batch(make_batch([(b"one", b"A")]))
+
+    for broken in (b"", encoded[:-1], encoded + b"x", bytes(12) + encoded[12:]):
+        with pytest.raises(MalformedError):
+            decode_header(broken)
 
 
 def test_framing_must_fit_the_count_exactly():

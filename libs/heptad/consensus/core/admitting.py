@@ -7,52 +7,52 @@ from heptad.consensus.events import BatchReceived
 from heptad.consensus.objects import BatchId
 from heptad.consensus.pool import PooledBatch
 from heptad.consensus.ready import BatchOutcome, BatchVerdict
-from heptad.model.batch import Batch
 
 
 def admit(parts: Parts, event: BatchReceived) -> BatchOutcome:
-    """Take a batch in, or say why not. The cheap checks come before the signature."""
+    """Take a batch in, or say why not. What its number decides comes before reading and hashing it.
+
+    A group that is overloaded is sent the most that it cannot use, so that has to cost the least.
+    """
     try:
-        batch = parts.reader.decode(event.payload)
-        if batch.header.validator != event.validator:
-            raise RefusedError(f"a batch of validator {batch.header.validator}")
-        if batch.sealed is None:
-            raise RefusedError("a batch without its sealed half")
+        batch_id = parts.reader.identify(event.payload)
+        if batch_id.validator != event.validator:
+            raise RefusedError(f"a batch of validator {batch_id.validator}")
     except RefusedError as error:
         return BatchOutcome(event.validator, None, BatchVerdict.INVALID, str(error))
-    header = batch.header
-    batch_id = BatchId(header.validator, header.incarnation, header.sequence)
-    verdict, detail = _judge(parts, batch, batch_id, event.payload)
+    verdict, detail = _judge(parts, batch_id, event.payload)
     return BatchOutcome(event.validator, batch_id, verdict, detail)
 
 
-def _judge(
-    parts: Parts, batch: Batch, batch_id: BatchId, encoded: bytes
-) -> tuple[BatchVerdict, str]:
+def _judge(parts: Parts, batch_id: BatchId, encoded: bytes) -> tuple[BatchVerdict, str]:
     chain, pool = parts.chain, parts.chain.pool
     position = chain.tree.root.state.positions.get(batch_id.validator, (-1, -1))
     if (batch_id.incarnation, batch_id.sequence) <= position:
         if batch_id.incarnation < position[0]:
             return BatchVerdict.STALE, f"incarnation {position[0]} has begun"
         return BatchVerdict.COMMITTED, f"sequence {position[1]} is committed"
-    if batch.digest in pool:
+    if pool.has_same(batch_id, encoded):
         return BatchVerdict.ACCEPTED, "it waits already"
     if pool.under(batch_id) is None and not chain.has_room(batch_id, len(encoded)):
         return BatchVerdict.OVERLOADED, "the pool holds as much as it may of this validator"
-    return _take(parts, batch, batch_id, encoded)
-
-
-def _take(
-    parts: Parts, batch: Batch, batch_id: BatchId, encoded: bytes
-) -> tuple[BatchVerdict, str]:
-    rival = parts.chain.pool.under(batch_id)
     try:
-        verified = parts.reader.verify(batch, encoded, now_ms=parts.now_ms)
+        return _take(parts, batch_id, encoded)
     except RefusedError as error:
         return BatchVerdict.INVALID, str(error)
+
+
+def _take(parts: Parts, batch_id: BatchId, encoded: bytes) -> tuple[BatchVerdict, str]:
+    """Read, verify, and put into the pool. Raises: RefusedError."""
+    batch = parts.reader.decode(encoded)
+    if batch.sealed is None:
+        raise RefusedError("a batch without its sealed half")
+    if batch.digest in parts.chain.pool:
+        return BatchVerdict.ACCEPTED, "it waits already"
+    verified = parts.reader.verify(batch, encoded, now_ms=parts.now_ms)
+    rival = parts.chain.pool.under(batch_id)
     if rival is not None:
         _report_two_batches(parts, batch_id, rival, encoded)
-        return BatchVerdict.INVALID, "another batch with the same number came before"
+        raise RefusedError("another batch with the same number came before")
     is_taken = parts.chain.add_waiting(verified, parts.results)
     assert is_taken, "there was room a moment ago"
     return BatchVerdict.ACCEPTED, ""
