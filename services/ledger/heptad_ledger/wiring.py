@@ -87,7 +87,10 @@ class LedgerService:
         )
         self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
         self._vault_door = VaultDoor(
-            desk=self._make_desk(), cell_keys=self._cell_keys, log=context.log
+            desk=self._make_desk(),
+            cell_keys=self._cell_keys,
+            on_fault=self._end_with,
+            log=context.log,
         )
         self._rotation = RoutingKeyRotation(
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
@@ -134,6 +137,14 @@ class LedgerService:
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
         self._follower.has_news()
+
+    def _end_with(self, fault: Exception) -> None:
+        """End the process: what a failed commit has left, only opening the vault again can tell."""
+
+        async def fail() -> None:
+            raise fault
+
+        self._context.tasks.spawn("vault", fail())
 
     async def _rotate(self) -> None:
         while True:

@@ -350,6 +350,6 @@ def test_a_watermark_wakes_each_waiter_at_its_own_value():
         mark.advance(9)
         assert await five
         assert not await mark.reached(10, timeout_s=0.001)
-        mark.advance(10)
+        assert mark._waiting == {}
 
     asyncio.run(scenario())

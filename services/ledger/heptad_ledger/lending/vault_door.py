@@ -27,7 +27,9 @@ from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
 from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
+from heptad.vault.errors import VaultFaultError
 from heptad.wire.convert import vault as wire
+from heptad_ledger.errors import StoreError
 from heptad_ledger.lending.desk import LendingDesk
 
 QUESTIONS_MAX: Final = 256
@@ -40,10 +42,17 @@ class VaultDoor:
     """Serves the streams; `cell_keys` gives the keys that all of them share."""
 
     def __init__(
-        self, *, desk: LendingDesk, cell_keys: Callable[[], CellKeys], log: EventLog
+        self,
+        *,
+        desk: LendingDesk,
+        cell_keys: Callable[[], CellKeys],
+        on_fault: Callable[[Exception], None],
+        log: EventLog,
     ) -> None:
+        """`on_fault` hears of a broken vault or store: the process has to end for it."""
         self._desk = desk
         self._cell_keys = cell_keys
+        self._on_fault = on_fault
         self._log = log
         self._sessions: set[_Session] = set()
 
@@ -78,7 +87,13 @@ class VaultDoor:
             session.push(answer)
 
     async def _serve(self, _requests: object, context: Context) -> None:
-        session = _Session(context, self._desk, holder=peer_identity(context).id, log=self._log)
+        session = _Session(
+            context,
+            self._desk,
+            holder=peer_identity(context).id,
+            on_fault=self._on_fault,
+            log=self._log,
+        )
         self._sessions.add(session)
         try:
             session.push(self._cell_keys())
@@ -90,10 +105,19 @@ class VaultDoor:
 class _Session:
     """One stream."""
 
-    def __init__(self, context: Context, desk: LendingDesk, *, holder: str, log: EventLog) -> None:
+    def __init__(
+        self,
+        context: Context,
+        desk: LendingDesk,
+        *,
+        holder: str,
+        on_fault: Callable[[Exception], None],
+        log: EventLog,
+    ) -> None:
         self._context = context
         self._desk = desk
         self._holder = holder
+        self._on_fault = on_fault
         self._log = log
         # Messages, and whether each frees a place among the questions under way once it is
         # written: so answers that nobody reads hold up new questions, and the queue is bounded.
@@ -153,6 +177,9 @@ class _Session:
             answer = await self._think(question)
         except Problem as problem:
             answer = VaultRefusal(problem.code, problem.detail)
+        except (VaultFaultError, StoreError) as fault:
+            self._on_fault(fault)
+            answer = VaultRefusal("vault_unavailable", "the vault is about to start anew")
         except Exception as error:  # noqa: BLE001  one question must not end the stream
             self._log.failure("vault_question_failed", error)
             answer = VaultRefusal("internal_error", "the question failed inside the ledger")

@@ -64,8 +64,7 @@ class PrivateTables:
         `by_request` ascends by index.
         """
         lowest = dict(reversed(by_request))
-        view = self._recent.view()
-        known = {ref: index for ref in lowest if (index := view.request(ref)) is not None}
+        known = self._recent.requests_among(lowest)
         with transaction.cursor(self._environment.table("by_request")) as cursor:
             known.update((bytes(r), bytes(i)) for r, i in cursor.getmulti(sorted(lowest)))
         if not known and len(lowest) == len(by_request):

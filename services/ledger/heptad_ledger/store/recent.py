@@ -11,7 +11,7 @@ After a crash `recent` is read back; rows that have been put already are put aga
 nothing. A value of `recent` is deleted when all sixteenths have been put since it was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from struct import Struct
 from typing import Final, TypeAlias
@@ -69,6 +69,11 @@ class RecentRows:
         an older transaction does not see in the tables yet.
         """
         return RecentView(tuple(self._by_subject), tuple(self._by_request))
+
+    def requests_among(self, refs: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The rows of `by_request` with these references."""
+        slices = self._by_request
+        return {ref: slices[ref[0] >> 4][ref] for ref in refs if ref in slices[ref[0] >> 4]}
 
     def add(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
         """Hold these rows."""

@@ -30,6 +30,7 @@ from heptad.runtime.vkeys import cell_policy
 from heptad.transparency.checkpoint import verify_checkpoint
 from heptad.transparency.merkle import leaf_hash, verify_inclusion
 from heptad.transparency.receipt import Receipt
+from heptad.vault.errors import VaultStorageError
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad.wire.convert.entry import encode_entry
@@ -173,6 +174,26 @@ def test_a_question_beyond_its_limits_is_refused_by_its_number(world, running_le
             late = await stream.ask(LookUpRequest(b"x" * 32, "", 2**40))
             assert late.code == "vault_unavailable"
             assert isinstance(await stream.ask(ReserveSlots(1)), Slots)
+
+    asyncio.run(scenario())
+
+
+def test_a_vault_that_has_failed_ends_the_process(world, running_ledger, lease_stream, monkeypatch):
+    """What a failed commit has left, only opening the vault again can tell."""
+
+    async def scenario():
+        async with running_ledger(world) as service, world.channel("validator-1") as channel:
+            stream, _ = await lease_stream(world, channel)
+
+            def fail(count):
+                raise VaultStorageError("commit of unknown outcome")
+
+            monkeypatch.setattr(service._parts.vault, "allocate", fail)
+            refusal = await stream.ask(ReserveSlots(1))
+            assert refusal.code == "vault_unavailable"
+            await service._context.tasks.failed.wait()
+            assert isinstance(service._context.tasks.error, VaultStorageError)
+            service._context.tasks._error = None
 
     asyncio.run(scenario())
 
