@@ -13,19 +13,19 @@ from heptad.simulation.world import World
 TWINS_ONLY = frozenset({"twins"})
 
 
-@pytest.mark.parametrize("first", range(50_000, 50_100, 20))
+@pytest.mark.parametrize("first", range(50_000, 50_060, 20))
 def test_two_twins_of_seven_never_fork(histories, first):
     histories(range(first, first + 20), members=7, faults=TWINS_ONLY, twins=2)
 
 
-@pytest.mark.parametrize("first", range(60_000, 60_040, 20))
+@pytest.mark.parametrize("first", range(60_000, 60_020, 10))
 def test_two_twins_of_seven_never_fork_whatever_else_happens(histories, first):
-    histories(range(first, first + 20), members=7, faults=frozenset(FAULTS), twins=2)
+    histories(range(first, first + 10), members=7, faults=frozenset(FAULTS), twins=2)
 
 
-@pytest.mark.parametrize("first", range(70_000, 70_100, 50))
+@pytest.mark.parametrize("first", range(70_000, 70_060, 30))
 def test_one_twin_of_four_never_forks(histories, first):
-    histories(range(first, first + 50), members=4, faults=TWINS_ONLY, twins=1)
+    histories(range(first, first + 30), members=4, faults=TWINS_ONLY, twins=1)
 
 
 @pytest.mark.parametrize(("members", "twins"), [(7, 3), (4, 2)])
