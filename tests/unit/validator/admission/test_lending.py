@@ -217,6 +217,34 @@ def test_a_vault_that_does_not_answer_is_waited_for_and_not_for_ever(play, ed_ke
     play(scenario)
 
 
+def test_who_waits_a_second_time_has_its_whole_time_again(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        answer, silence = world.ledger.answer, asyncio.Event()
+
+        async def ask(question, *, timeout_s):
+            await silence.wait()
+            return answer(question)
+
+        world.ledger.ask = ask
+        await world.submit(world.sign(ed_key, subject))
+        silence.set()
+        await world.settle_down()
+        await world.commit()
+        silence.clear()
+        world.book.revoke(subject, world.clock.monotonic_s())
+        world.clock.move(2.0)
+        [number] = await world.submit(world.sign(ed_key, subject))
+        world.clock.move(1.0)
+        world.admission.tick(world.clock.monotonic_s())
+        assert [n for n, _ in world.answers.given if n == number] == []
+        world.clock.move(1.6)
+        world.admission.tick(world.clock.monotonic_s())
+        assert world.answers.of(number).code == "vault_unavailable"
+
+    play(scenario)
+
+
 def test_only_so_many_requests_wait_for_leases(play, ed_key):
     async def scenario(world):
         subjects = [world.subject(ed_key) for _ in range(4)]
