@@ -66,6 +66,13 @@ def test_a_commit_above_a_gap_is_refused_by_the_disk(scene):
     assert broken_by(scene.commit, scene.replicas[0], scene.forge.commit(second)) is Broken.STORE
 
 
+def test_a_commit_above_what_the_group_has_seen_is_found(scene):
+    first, second = chain_of(scene, scene.forge.batch(0, b"a"), scene.forge.batch(1, b"b"))
+    scene.replicas[0].disk.write(Persist(commits=(scene.forge.commit(first),)))
+
+    assert broken_by(scene.commit, scene.replicas[0], scene.forge.commit(second)) is Broken.LOST
+
+
 def test_a_commit_of_what_is_not_stored_is_refused_by_the_disk(scene):
     scene.submit(batch := scene.forge.batch(0, b"a"))
     block = scene.forge.block(scene.forge.genesis, batch)

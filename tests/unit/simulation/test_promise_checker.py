@@ -125,7 +125,16 @@ def test_giving_up_on_a_round_below_a_vote_is_found(scene):
     scene.vote(scene.replicas[1], scene.forge.block(first))
 
     assert (
-        broken_by(give_up, scene, scene.replicas[1], timeout_of(1, scene.forge.genesis_qc))
+        broken_by(give_up, scene, scene.replicas[1], timeout_of(1, scene.forge.qc(first)))
+        is Broken.VOTE_RULE
+    )
+
+
+def test_giving_up_on_a_round_below_one_given_up_before_is_found(scene):
+    give_up(scene, scene.replicas[1], timeout_of(5, scene.forge.genesis_qc))
+
+    assert (
+        broken_by(give_up, scene, scene.replicas[1], timeout_of(4, scene.forge.genesis_qc))
         is Broken.VOTE_RULE
     )
 
