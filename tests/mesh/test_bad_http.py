@@ -2,10 +2,16 @@
 
 import asyncio
 
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+
 
 def test_addresses_and_methods_that_do_not_exist_are_told_apart(mesh, tools):
     async def ask():
+        await tools.new_people(mesh, 1)
         async with tools.session(mesh) as http:
+            await tools.checkpoint(http, size_min=1)
             for method, path, status, code in (
                 ("GET", "/nowhere", 404, "not_found"),
                 ("GET", "/v1/requests", 405, "method_not_allowed"),
