@@ -7,6 +7,9 @@ the process stops with it.
 
 import asyncio
 from collections.abc import Coroutine
+from typing import Final
+
+_CANCEL_AGAIN_S: Final = 0.1
 
 
 class TaskSet:
@@ -39,8 +42,13 @@ class TaskSet:
             self.failed.set()
 
     async def close(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs and wait for its end.
+
+        Cancels more than once: a gRPC call that is cancelled just while it connects swallows the
+        cancellation and fails with its own error, and a loop that dials again would never end.
+        """
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)

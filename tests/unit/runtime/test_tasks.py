@@ -1,49 +1,56 @@
-"""Background tasks: the first failure is kept, wanted ends are none."""
+"""Background tasks: the first failure is kept, and all of them end."""
 
 import asyncio
 
 from heptad.runtime.tasks import TaskSet
 
 
-async def fail(text: str) -> None:
-    raise RuntimeError(text)
-
-
-async def wait() -> None:
-    await asyncio.Event().wait()
-
-
-async def end() -> None:
-    pass
-
-
-def test_the_first_failure_is_kept() -> None:
-    async def scenario() -> str:
+def test_the_first_task_that_fails_is_what_the_set_tells_of():
+    async def main():
         tasks = TaskSet()
-        tasks.spawn("a", fail("first"))
+
+        async def fail(message):
+            raise RuntimeError(message)
+
+        tasks.spawn("one", fail("first"))
         await tasks.failed.wait()
-        await asyncio.wait([tasks.spawn("b", fail("second"))])
-        return str(tasks.error)
-
-    assert asyncio.run(scenario()) == "first"
-
-
-def test_a_task_that_ends_or_is_cancelled_has_not_failed() -> None:
-    async def scenario() -> tuple[bool, BaseException | None]:
-        tasks = TaskSet()
-        await tasks.spawn("a", end())
-        tasks.spawn("b", wait())
+        tasks.spawn("two", fail("second"))
         await tasks.close()
-        return tasks.failed.is_set(), tasks.error
+        assert str(tasks.error) == "first"
 
-    assert asyncio.run(scenario()) == (False, None)
+    asyncio.run(main())
 
 
-def test_close_ends_what_runs() -> None:
-    async def scenario() -> bool:
+def test_closing_ends_every_task_and_is_no_failure():
+    async def main():
         tasks = TaskSet()
-        task = tasks.spawn("a", wait())
+        task = tasks.spawn("forever", asyncio.sleep(3_600))
         await tasks.close()
-        return task.cancelled()
+        assert task.cancelled()
+        assert tasks.error is None
+        await tasks.close()
 
-    assert asyncio.run(scenario())
+    asyncio.run(main())
+
+
+def test_a_task_that_swallows_a_cancellation_is_cancelled_again():
+    """As a call of grpc.aio does that is cancelled while it connects."""
+
+    async def main():
+        tasks, swallowed = TaskSet(), []
+
+        async def dial():
+            while len(swallowed) < 2:
+                try:
+                    await asyncio.sleep(3_600)
+                except asyncio.CancelledError:
+                    swallowed.append(True)
+            await asyncio.sleep(3_600)
+
+        task = tasks.spawn("dial", dial())
+        await asyncio.sleep(0)
+        await tasks.close()
+        assert task.done()
+        assert len(swallowed) == 2
+
+    asyncio.run(main())
