@@ -1,56 +1,72 @@
-"""Background tasks: the first failure is kept, and all of them end."""
+"""Background tasks: the first failure is kept, wanted ends are none."""
 
 import asyncio
 
 from heptad.runtime.tasks import TaskSet
 
 
-def test_the_first_task_that_fails_is_what_the_set_tells_of():
-    async def main():
+async def fail(text: str) -> None:
+    raise RuntimeError(text)
+
+
+async def wait() -> None:
+    await asyncio.Event().wait()
+
+
+async def end() -> None:
+    pass
+
+
+def test_the_first_failure_is_kept() -> None:
+    async def scenario() -> str:
         tasks = TaskSet()
-
-        async def fail(message):
-            raise RuntimeError(message)
-
-        tasks.spawn("one", fail("first"))
+        tasks.spawn("a", fail("first"))
         await tasks.failed.wait()
-        tasks.spawn("two", fail("second"))
-        await tasks.close()
-        assert str(tasks.error) == "first"
+        await asyncio.wait([tasks.spawn("b", fail("second"))])
+        return str(tasks.error)
 
-    asyncio.run(main())
+    assert asyncio.run(scenario()) == "first"
 
 
-def test_closing_ends_every_task_and_is_no_failure():
-    async def main():
+def test_a_task_that_ends_or_is_cancelled_has_not_failed() -> None:
+    async def scenario() -> tuple[bool, BaseException | None]:
         tasks = TaskSet()
-        task = tasks.spawn("forever", asyncio.sleep(3_600))
+        await tasks.spawn("a", end())
+        tasks.spawn("b", wait())
         await tasks.close()
-        assert task.cancelled()
-        assert tasks.error is None
+        return tasks.failed.is_set(), tasks.error
+
+    assert asyncio.run(scenario()) == (False, None)
+
+
+def test_close_ends_what_runs() -> None:
+    async def scenario() -> bool:
+        tasks = TaskSet()
+        task = tasks.spawn("a", wait())
         await tasks.close()
+        return task.cancelled()
 
-    asyncio.run(main())
+    assert asyncio.run(scenario())
 
 
-def test_a_task_that_swallows_a_cancellation_is_cancelled_again():
+def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
     """As a call of grpc.aio does that is cancelled while it connects."""
+    swallowed: list[bool] = []
 
-    async def main():
-        tasks, swallowed = TaskSet(), []
+    async def dial() -> None:
+        while len(swallowed) < 2:
+            try:
+                await wait()
+            except asyncio.CancelledError:
+                swallowed.append(True)
+        await wait()
 
-        async def dial():
-            while len(swallowed) < 2:
-                try:
-                    await asyncio.sleep(3_600)
-                except asyncio.CancelledError:
-                    swallowed.append(True)
-            await asyncio.sleep(3_600)
-
+    async def scenario() -> bool:
+        tasks = TaskSet()
         task = tasks.spawn("dial", dial())
         await asyncio.sleep(0)
         await tasks.close()
-        assert task.done()
-        assert len(swallowed) == 2
+        return task.done()
 
-    asyncio.run(main())
+    assert asyncio.run(scenario())
+    assert len(swallowed) == 2
