@@ -44,6 +44,9 @@ _KEEPALIVE_TIMEOUT_MS: Final = 5_000
 _PING_INTERVAL_MS_MIN: Final = 5_000
 _RECONNECT_MS_MIN: Final = 100
 _RECONNECT_MS_MAX: Final = 2_000
+_CONNECT_MS_MAX: Final = 5_000
+"""How long one attempt to connect may take. gRPC calls this the *minimum* of the back-off; with
+100 ms there, a busy machine never gets through a TLS handshake."""
 
 
 def _common_options(message_bytes_max: int) -> ChannelOptions:
@@ -109,7 +112,7 @@ def open_channel(
     options += [
         ("grpc.ssl_target_name_override", member(origin, peer_id).dns_name),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS_MIN),
-        ("grpc.min_reconnect_backoff_ms", _RECONNECT_MS_MIN),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS_MAX),
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS_MAX),
         # Two channels in one process may show two certificates; never share their connections.
         ("grpc.use_local_subchannel_pool", 1),
