@@ -257,7 +257,7 @@ def call():
 
         async with world.channel(caller) as channel:
             try:
-                return await channel.unary_unary(method)(request, timeout=10)
+                return await channel.unary_unary(method)(request, timeout=10, wait_for_ready=True)
             except grpc.aio.AioRpcError as error:
                 problem = problem_of(error, unavailable="ledger_unavailable")
                 assert isinstance(problem, Problem)

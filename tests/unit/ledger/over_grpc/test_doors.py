@@ -62,7 +62,7 @@ class Stream:
 @pytest.fixture
 def lease_stream():
     async def open_stream(world, channel):
-        stream = Stream(channel.stream_stream(LEASE)())
+        stream = Stream(channel.stream_stream(LEASE)(wait_for_ready=True))
         number, keys = await stream.next()
         assert number == 0
         assert isinstance(keys, CellKeys)
@@ -235,7 +235,7 @@ def test_many_questions_at_once_are_all_answered(world, running_ledger, lease_st
 def test_only_validators_may_lease(world, running_ledger, caller):
     async def scenario():
         async with running_ledger(world), world.channel(caller) as channel:
-            stream = channel.stream_stream(LEASE)()
+            stream = channel.stream_stream(LEASE)(wait_for_ready=True)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stream.read()
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
