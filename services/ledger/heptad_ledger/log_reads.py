@@ -230,8 +230,10 @@ def _is_published(tile: TilePath, published: int, snapshot: Snapshot) -> bool:
     """
     unit = TILE_HEIGHT * (tile.level or 0)
     end = tile.index * TILE_WIDTH + tile.width
+    if end > published >> unit:
+        return False
     if tile.width == TILE_WIDTH:
-        return end <= published >> unit
+        return True
     checkpoint = snapshot.checkpoint_from(end << unit)
     return checkpoint is not None and checkpoint.size >> unit == end
 
