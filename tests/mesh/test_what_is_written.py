@@ -101,5 +101,5 @@ def test_the_bench_measures_every_path_and_keeps_what_it_found(tmp_path):
         assert way["capacity"]["measured"]["refused"] == {}
         assert sum(way["capacity"]["cpu_us_per_op"].values()) > 0
     assert figures["mesh"]["ready_s"] > 0
-    assert figures["mesh"]["idle_request"]["count"] == 20
+    assert figures["mesh"]["idle_request"]["measured"]["latencies"]["count"] == 20
     assert len(list((tmp_path / ".heptad-bench").glob("*.json"))) == 1

@@ -27,7 +27,6 @@ from heptad.trials.disk_usage import disk_bytes
 from heptad.trials.figures import GENERATOR, Figures, MeshFigures, Run, WayFigures
 from heptad.trials.generator import BATCH, PROFILE
 from heptad.trials.generators import run_order
-from heptad.trials.latencies import Latencies
 from heptad.trials.load import Closed, Load, Open, Paced
 from heptad.trials.machine import this_machine
 from heptad.trials.meshes import RunningMesh, attach, replicas_only, running
@@ -175,7 +174,7 @@ class _MeshBench:
             idle_request=self._single_requests(),
         )
 
-    def _single_requests(self) -> Latencies:
+    def _single_requests(self) -> Run:
         load = Paced(self._plan.idle_requests, self._plan.idle_pause_s)
         order = Order(
             way=Way.HTTP,
@@ -184,8 +183,7 @@ class _MeshBench:
             operations=load.count,
             load=load,
         )
-        _, report = run_order(order, before=lambda: None)
-        return report.measured.latencies
+        return self._measuring.run(order)
 
     def measure(self, way: Way) -> WayFigures:
         """One way."""

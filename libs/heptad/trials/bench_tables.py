@@ -90,15 +90,16 @@ def _cost_table(ways: tuple[WayFigures, ...]) -> Table:
 
 
 def _mesh_table(mesh: MeshFigures) -> Table:
-    times = mesh.idle_request
-    ready = f"ready after {mesh.ready_s:.1f} s from nothing; " if mesh.ready_s else ""
+    single = mesh.idle_request
+    times, cost_ms = single.measured.latencies, sum(single.cpu_us_per_op.values()) / 1_000
+    ready = f"Ready after {mesh.ready_s:.1f} s from nothing. " if mesh.ready_s else ""
     table = Table(
-        title="The mesh at rest",
-        caption=f"{ready}a single request: p50 {times.p50_ms:.1f} ms, p99 {times.p99_ms:.1f} ms "
-        f"({times.count} requests)",
+        title="The mesh at rest, and one request at a time",
+        caption=f"{ready}A single request: p50 {times.p50_ms:.1f} ms, p99 {times.p99_ms:.1f} ms, "
+        f"{cost_ms:.0f} ms of CPU ({times.count} requests).",
     )
     table.add_column("process")
-    for heading in ("CPU", "proportional", "resident"):
+    for heading in ("idle CPU", "proportional", "resident", "CPU of a request"):
         table.add_column(heading, justify="right")
     for name, rss_bytes in mesh.rss_bytes.items():
         table.add_row(
@@ -106,6 +107,7 @@ def _mesh_table(mesh: MeshFigures) -> Table:
             f"{mesh.idle_cpu.get(name, 0.0) * 100:.1f} %",
             f"{mesh.pss_bytes[name] / 1e6:.0f} MB",
             f"{rss_bytes / 1e6:.0f} MB",
+            f"{single.cpu_us_per_op.get(name, 0.0) / 1_000:.1f} ms",
         )
     table.add_section()
     table.add_row(
@@ -113,5 +115,6 @@ def _mesh_table(mesh: MeshFigures) -> Table:
         f"{sum(mesh.idle_cpu.values()) * 100:.1f} %",
         f"{sum(mesh.pss_bytes.values()) / 1e6:.0f} MB",
         f"{sum(mesh.rss_bytes.values()) / 1e6:.0f} MB",
+        f"{cost_ms:.1f} ms",
     )
     return table

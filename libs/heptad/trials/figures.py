@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from heptad.trials.errors import TrialFault
-from heptad.trials.latencies import Latencies
 from heptad.trials.load import Measured
 from heptad.trials.machine import Machine
 from heptad.trials.orders import Way
@@ -47,7 +46,8 @@ class MeshFigures:
     `ready_s` is from nothing, the making of the home (`genesis_s`) included; both are 0 for a mesh
     that ran before. Memory by process: resident (shared pages counted for each process) and
     proportional (shared pages divided, so that the sum is what the machine gives). `idle_cpu` is
-    the share of one CPU that each process takes while nothing is asked of it.
+    the share of one CPU that each process takes while nothing is asked of it. `idle_request` is one
+    request at a time, over HTTP, with pauses: what it costs has no other request to share with.
     """
 
     ready_s: float
@@ -55,7 +55,7 @@ class MeshFigures:
     rss_bytes: dict[str, int]
     pss_bytes: dict[str, int]
     idle_cpu: dict[str, float]
-    idle_request: Latencies
+    idle_request: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _run(members: dict[str, Any]) -> Run:
 
 
 def _mesh(members: dict[str, Any]) -> MeshFigures:
-    return MeshFigures(idle_request=Latencies(**members.pop("idle_request")), **members)
+    return MeshFigures(idle_request=_run(members.pop("idle_request")), **members)
 
 
 def comparable(figures: Figures) -> dict[str, float]:
@@ -115,12 +115,13 @@ def comparable(figures: Figures) -> dict[str, float]:
             f"{way.way.value}: CPU, µs an operation": sum(cost.values()),
         }
     if figures.mesh is not None:
-        mesh = figures.mesh
+        mesh, single = figures.mesh, figures.mesh.idle_request
         found |= {
             "mesh: ready, s": mesh.ready_s,
             "mesh: memory, MB": sum(mesh.pss_bytes.values()) / 1e6,
             "mesh: idle CPU, %": sum(mesh.idle_cpu.values()) * 100,
-            "mesh: a single request p50, ms": mesh.idle_request.p50_ms,
-            "mesh: a single request p99, ms": mesh.idle_request.p99_ms,
+            "mesh: a single request p50, ms": single.measured.latencies.p50_ms,
+            "mesh: a single request p99, ms": single.measured.latencies.p99_ms,
+            "mesh: a single request, CPU ms": sum(single.cpu_us_per_op.values()) / 1_000,
         }
     return found

@@ -17,7 +17,7 @@ def figures(per_s=1_000.0) -> Figures:
     times = Latencies(10, 1.0, 2.0, 3.0, 4.0)
     measured = Measured(0.0, per_s, 1.0, 10, {"overloaded": 1}, times)
     run = Run(measured, {"replica-1": 3.5, "load generator": 1.5}, 700.0, 1_800.0, 100_000_000)
-    rest = MeshFigures(2.0, 0.1, {"up": 2}, {"up": 1}, {"up": 0.01}, times)
+    rest = MeshFigures(2.0, 0.1, {"up": 2}, {"up": 1}, {"up": 0.01}, run)
     return Figures(
         "2026-01-01T00:00:00+00:00",
         1.0,
