@@ -233,6 +233,8 @@ _LIMITS_ALWAYS: Final[dict[str, tuple[int, ...]]] = {
 }
 """Small blocks in quick succession: more rounds for the same traffic."""
 
+# What has been missed is walked down to block by block until it is `chain_gap_min` heights, so fewer
+# parked blocks than that would be no smaller cell but a broken one.
 _LIMITS: Final[dict[str, tuple[int, ...]]] = {
     "term_rounds": (1, 2, 3, 7),
     "timeout_ms_min": (50, 100),
@@ -244,6 +246,12 @@ _LIMITS: Final[dict[str, tuple[int, ...]]] = {
     "pool_batches_max_per_validator": (2, 8),
     "pool_bytes_max_per_validator": (1_000, 5_000),
     "round_window": (2, 4),
+    "tree_blocks_max": (16, 64),
+    "parked_blocks_max": (48, 128),
+    "wants_max": (8, 32),
+    "rebroadcast_ms_max": (100, 3_000),
+    "censored_after_ms": (300, 10_000),
+    "timeout_multiple": (3, 30),
     "chain_gap_min": (2, 6),
     "reply_bytes_max": (500, 3_000),
     "reply_blocks_max": (1, 2, 5),

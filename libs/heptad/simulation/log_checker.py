@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 
 from heptad.consensus.codec import vote_signing_bytes
 from heptad.consensus.committee import Cell
-from heptad.consensus.objects import QC, BatchRef, Block, CommitProof, CommittedBlock, LogHead
+from heptad.consensus.objects import (
+    QC,
+    BatchRef,
+    Block,
+    CommitProof,
+    CommittedBlock,
+    Cosignature,
+    LogHead,
+)
 from heptad.consensus.ports import SignatureVerifier
 from heptad.model.batch import Batch
 from heptad.model.ids import BatchDigest, Height, MemberIndex, ValidatorNumber
 from heptad.model.problems import Problem
 from heptad.simulation.violations import Broken, ViolationError
+from heptad.transparency.checkpoint import Checkpoint, cosigned_message
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 
 if TYPE_CHECKING:
@@ -60,6 +69,20 @@ class LogChecker:
     def is_committed_head(self, head: LogHead) -> bool:
         """True if the log had this head at some time."""
         return self._roots.get(head.size) == head.root
+
+    def is_signed(self, cosignature: Cosignature) -> bool:
+        """True if the member's cosigning key signed this head, as witnesses sign."""
+        head = cosignature.head
+        body = Checkpoint(origin=self._cell.origin, size=head.size, root=head.root).body()
+        try:
+            self._verifier.verify(
+                public_key=self._cell.committee.members[cosignature.member].cosign_key,
+                message=cosigned_message(body, time_s=cosignature.time_s),
+                signature=cosignature.signature,
+            )
+        except Problem:
+            return False
+        return True
 
     def last_committed(self, validator: ValidatorNumber) -> tuple[int, int] | None:
         """The last (incarnation, sequence) of a validator that the group has committed."""

@@ -81,7 +81,7 @@ class PromiseChecker:
                 self._certificate(high_qc)
 
     def cosigned(self, who: "Watched", cosignatures: Sequence[Cosignature]) -> None:
-        """Heads only grow, and each was committed."""
+        """Heads only grow, each was committed, and the signature under it holds."""
         promises = self._promises[who.key]
         for cosignature in cosignatures:
             head, last = cosignature.head, promises.cosigned
@@ -92,6 +92,10 @@ class PromiseChecker:
             if not self._log.is_committed_head(head):
                 raise ViolationError(
                     Broken.COSIGNATURE, f"{who.name} cosigns a head of size {head.size} unheard of"
+                )
+            if cosignature.member != who.member or not self._log.is_signed(cosignature):
+                raise ViolationError(
+                    Broken.COSIGNATURE, f"{who.name}'s cosignature of size {head.size} is not its"
                 )
             promises.cosigned = head
             promises.unsettled["cosignature"] = head.root

@@ -26,6 +26,7 @@ from heptad.model.ids import Epoch, Height, LogIndex, MemberIndex, Round, Valida
 from heptad.simulation.checkers import Checkers
 from heptad.simulation.disk import Disk
 from heptad.simulation.keys import FakeKeys
+from heptad.transparency.checkpoint import Checkpoint, cosigned_message
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 
 ORIGIN = "test.example/cell"
@@ -113,8 +114,11 @@ class Forge:
     def proposal(self, block):
         return Proposal(block, self.vote(block, block.proposer).signature)
 
-    def cosignature(self, head, member=0):
-        return Cosignature(MemberIndex(member), head, 1, bytes(64))
+    def cosignature(self, head, member=0, signer=None):
+        body = Checkpoint(origin=ORIGIN, size=head.size, root=head.root).body()
+        key = self.keys.signer("cosign", member if signer is None else signer)
+        signature = key.sign(cosigned_message(body, time_s=1))
+        return Cosignature(MemberIndex(member), head, 1, signature)
 
 
 def ref_of(batch: Batch) -> BatchRef:

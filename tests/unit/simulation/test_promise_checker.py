@@ -258,3 +258,13 @@ def test_a_cosignature_that_is_not_in_the_record_is_found(scene):
     with pytest.raises(ViolationError) as raised:
         cosign(scene, first, record=b"empty")
     assert raised.value.broken is Broken.NOT_DURABLE
+
+
+@pytest.mark.parametrize("whose", [{"signer": 1}, {"member": 1}])
+def test_a_cosignature_by_another_key_or_in_another_name_is_found(scene, whose):
+    first, _ = committed_heads(scene)
+    cosignature = scene.forge.cosignature(first, **whose)
+
+    assert (
+        broken_by(scene.checkers.cosigned, scene.replicas[0], [cosignature]) is Broken.COSIGNATURE
+    )
