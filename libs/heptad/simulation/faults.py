@@ -233,8 +233,8 @@ _LIMITS_ALWAYS: Final[dict[str, tuple[int, ...]]] = {
 }
 """Small blocks in quick succession: more rounds for the same traffic."""
 
-# What has been missed is walked down to block by block until it is `chain_gap_min` heights, so fewer
-# parked blocks than that would be no smaller cell but a broken one.
+# Up to `chain_gap_min` heights are walked down block by block, so fewer parked blocks than that
+# would be no smaller cell but a broken one.
 _LIMITS: Final[dict[str, tuple[int, ...]]] = {
     "term_rounds": (1, 2, 3, 7),
     "timeout_ms_min": (50, 100),
