@@ -3,11 +3,21 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heptad.consensus.codec import decode_block, decode_proof, encode_proof, new_block
 from heptad.consensus.objects import CommitProof
+from heptad.crypto import signatures
 from heptad.model.batch import decode_batch, encode_batch, join_sealed
+from heptad.wire.streams import (
+    BlockFrame,
+    FrameMalformedError,
+    decode_to_ledger,
+    encode_to_ledger,
+)
 from heptad_ledger import chain as chain_module
+from heptad_ledger.chain import Chain, Tip
 from heptad_ledger.errors import FetchAgainError, FollowRefusedError
 
 
@@ -200,3 +210,38 @@ def test_a_claim_to_be_ahead_counts_only_with_its_proof(ledger, frames, group):
     for lie in (replace(bare, proof=frames[1].proof), replace(bare, proof=b"")):
         with pytest.raises(FollowRefusedError):
             ledger.chain.prove_height(lie)
+
+
+@pytest.fixture(scope="session")
+def committed(kit):
+    """A group with one committed block."""
+    group = kit.Group()
+    group.commit(group.batch([public(b"a"), public(b"b")]))
+    return group
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_bit_of_a_frame_can_be_flipped(committed, data):
+    """Whatever is on the wire is covered by a hash or a signature, or has one spelling only."""
+    body = encode_to_ledger(committed.frames[0])
+    bit = data.draw(st.integers(0, 8 * len(body) - 1))
+    flipped = bytearray(body)
+    flipped[bit // 8] ^= 1 << bit % 8
+    with pytest.raises((FrameMalformedError, FollowRefusedError)):
+        _take_body(committed, bytes(flipped))
+
+
+def test_the_frame_itself_is_taken(committed):
+    assert len(_take_body(committed, encode_to_ledger(committed.frames[0]))) == 1
+
+
+def _take_body(group, body):
+    chain = Chain(group.cell, verifier=signatures, tip=Tip(0, group.genesis.id, 0))
+    frame = decode_to_ledger(body)
+    if not isinstance(frame, BlockFrame):
+        raise FrameMalformedError("no block")
+    proven = chain.take(frame)
+    if not proven:
+        raise FollowRefusedError("nothing is proven by it")
+    return proven
