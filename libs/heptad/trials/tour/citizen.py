@@ -27,7 +27,7 @@ async def register(scene: Scene) -> str:
     for person in scene.citizens.values():
         jws = sign_new_subject(person.key, audience=scene.mesh.cell.origin, service=SERVICE)
         reply = await scene.post("/v1/subjects", jws)
-        require(reply.status == 201, f"the registration got {reply.status} {reply.members}")
+        require(reply.status == 201, f"the registration got {reply.said}")
         subject = str(reply.members["subject_id"])
         require(subject.startswith(f"{scene.mesh.cell.code}-"), f"{subject} is of no cell")
         scene.citizens[person.name] = Citizen(person.name, person.key, subject)
@@ -57,7 +57,7 @@ async def replay(scene: Scene) -> str:
     other = await scene.post("/v1/requests", scene.sign(anna, jti=jti, data={"session": "other"}))
     require(
         (other.status, other.code) == (422, "request_conflict"),
-        f"other claims under one jti got {other.status} {other.code}",
+        f"other claims under one jti got {other.said}",
     )
     return f"twice index {index} with Idempotent-Replayed, other claims: 422 request_conflict"
 
@@ -79,5 +79,5 @@ async def forge(scene: Scene) -> str:
     }
     for code, jws in forged.items():
         reply = await scene.post("/v1/requests", jws)
-        require(reply.code == code, f"instead of {code}: {reply.status} {reply.code}")
+        require(reply.code == code, f"instead of {code}: {reply.said}")
     return ", ".join(forged)

@@ -74,5 +74,5 @@ async def _insist(scene: Scene, jws: bytes) -> None:
             scene.acknowledged[str(reply.members["request_id"])] = index
             return
         if reply.status not in _PASSING:
-            raise Disproved(f"a good request was refused: {reply.status} {reply.members}")
+            raise Disproved(f"a good request was refused: {reply.said}")
         await asyncio.sleep(int(reply.headers.get("Retry-After", "1")))

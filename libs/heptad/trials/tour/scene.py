@@ -49,6 +49,11 @@ class Reply:
         """The stable code of a problem, or empty."""
         return str(self.members.get("code", ""))
 
+    @property
+    def said(self) -> str:
+        """The answer in one line, for a person."""
+        return f"{self.status} {self.code} {self.members.get('detail', '')}".strip()
+
 
 @dataclass(slots=True)
 class Scene:
@@ -96,7 +101,7 @@ class Scene:
     async def record(self, jws: bytes) -> tuple[str, int]:
         """Post a request that must be recorded; its id and index. Raises: Disproved."""
         reply = await self.post("/v1/requests", jws)
-        require(reply.status == 201, f"a signed request got {reply.status} {reply.members}")
+        require(reply.status == 201, f"a signed request got {reply.said}")
         request_id, index = str(reply.members["request_id"]), reply.members["index"]
         assert isinstance(index, int)
         self.acknowledged[request_id] = index
