@@ -121,6 +121,7 @@ class Crowd:
     acknowledged: dict[str, int] = field(default_factory=dict)
     jws_of: dict[str, bytes] = field(default_factory=dict)
     answers: list[tuple[int, str]] = field(default_factory=list)
+    under_way: set[bytes] = field(default_factory=set)
 
     @property
     def origin(self):
@@ -140,6 +141,7 @@ class Crowd:
 
     async def insist(self, http, jws):
         """The same bytes again until they are acknowledged. A refusal for good fails the test."""
+        self.under_way.add(jws)
         while True:
             try:
                 async with http.post("/v1/requests", data=jws, headers=JOSE) as response:
@@ -150,6 +152,7 @@ class Crowd:
             if status == 201:
                 self.acknowledged[members["request_id"]] = members["index"]
                 self.jws_of[members["request_id"]] = jws
+                self.under_way.discard(jws)
                 return
             assert status in PASSING, members
             await asyncio.sleep(0.2)

@@ -7,6 +7,8 @@ acknowledged is in the log exactly once, and the one that was killed works again
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,22 +33,22 @@ CLIENTS = 20
 PHASE_S = 1.0
 
 
-class Ledgerful:
+class Acknowledged:
     """What has been acknowledged on this cell so far, over all tests of this file."""
 
     def __init__(self):
-        self.acknowledged = {}
+        self.by_id = {}
         self.jws_of = {}
 
     def add(self, crowd):
-        assert not set(self.acknowledged.values()) & set(crowd.acknowledged.values())
-        self.acknowledged.update(crowd.acknowledged)
+        assert not set(self.by_id.values()) & set(crowd.acknowledged.values())
+        self.by_id.update(crowd.acknowledged)
         self.jws_of.update(crowd.jws_of)
 
 
 @pytest.fixture(scope="module")
 def everything():
-    return Ledgerful()
+    return Acknowledged()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def require_all_there_once(mesh, tools, everything):
     The log names each copy too, in an entry of its own; after a validator's death that may take
     half a minute, so here the ledger is asked how many it has found.
     """
-    size_min = max(everything.acknowledged.values()) + 1
+    size_min = max(everything.by_id.values()) + 1
 
     async def ask():
         async with (
@@ -103,7 +105,7 @@ def require_all_there_once(mesh, tools, everything):
             note = await tools.checkpoint(http, size_min=size_min)
             return note, (await client.ledger.status(terms=Terms())).duplicates
 
-    indexes = everything.acknowledged.values()
+    indexes = everything.by_id.values()
     assert len(set(indexes)) == len(indexes)
     note, copies = asyncio.run(ask())
     census = census_of(mesh, tools, note)
@@ -187,6 +189,46 @@ def test_everything_stopped_and_started_again_goes_on_where_it_was(
         first = resting.before(mesh, tools)
     with meshes.running(home) as mesh:
         resting.after(mesh, tools, first)
+
+
+def test_a_power_cut_under_load_loses_nothing_that_was_acknowledged(tmp_path_factory, tools):
+    """SIGKILL to the supervisor takes all eleven services with it, while they write."""
+    home = tmp_path_factory.mktemp("power") / "cell"
+    with meshes.running(home) as mesh:
+        people = asyncio.run(tools.new_people(mesh, CLIENTS))
+        crowd = tools.Crowd(mesh, people)
+        asyncio.run(post_until_the_lights_go_out(mesh, tools, crowd))
+    everything = Acknowledged()
+    everything.add(crowd)
+    assert len(everything.by_id) > CLIENTS
+    with meshes.running(home) as mesh:
+        again = tools.Crowd(mesh, people)
+
+        async def repeat():
+            async with tools.session(mesh) as http:
+                await asyncio.gather(
+                    *(again.insist(http, jws) for jws in everything.jws_of.values())
+                )
+                # What was under way when the lights went out may be in the log or not: sent again,
+                # it has one answer from now on.
+                for jws in crowd.under_way:
+                    await again.insist(http, jws)
+
+        asyncio.run(repeat())
+        assert {i: again.acknowledged[i] for i in everything.by_id} == everything.by_id
+        whole = Acknowledged()
+        whole.add(again)
+        require_all_there_once(mesh, tools, whole)
+
+
+async def post_until_the_lights_go_out(mesh, tools, crowd):
+    async with tools.session(mesh) as http:
+        load = asyncio.create_task(crowd.post_until(http, asyncio.Event()))
+        await asyncio.sleep(2 * PHASE_S)
+        os.kill(meshes.pids_of(mesh.home)["up"], signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
 
 
 class Resting:
