@@ -29,6 +29,9 @@ from heptad.simulation.network import VALIDATORS_AT, Network, NodeId, Parcel
 from heptad.simulation.reports import Report
 
 RESEND_US: Final = 1_000_000
+RESEND_US_MAX: Final = 8_000_000
+"""Re-sending slows down to this while nothing commits."""
+
 RESEND_MAX: Final = 4
 """So many of the oldest batches are sent again at a time."""
 
@@ -100,6 +103,7 @@ class Validator:
         self._is_fenced = True
         self._last: dict[MemberIndex, dict[int, int]] = {}
         self._resend_planned = False
+        self._resend_us = RESEND_US
 
     @property
     def is_satisfied(self) -> bool:
@@ -146,6 +150,7 @@ class Validator:
             if not self._is_committed(self._incarnation, oldest):
                 break
             del self._outstanding[oldest]
+            self._resend_us = RESEND_US
         if not self._is_fenced and self._is_committed(self._incarnation, 0):
             self._resolve()
         self._pack()
@@ -191,7 +196,7 @@ class Validator:
         self._send(sent)
         if not self._resend_planned:
             self._resend_planned = True
-            self._timeline.at(self._timeline.now_us + RESEND_US, self._resend)
+            self._timeline.at(self._timeline.now_us + self._resend_us, self._resend)
 
     def _misbehave(self, sequence: int) -> None:
         if self._rng.random() >= 0.2:
@@ -220,7 +225,8 @@ class Validator:
         for sent in islice(self._outstanding.values(), RESEND_MAX):
             self._send(sent)
         if self._resend_planned:
-            self._timeline.at(self._timeline.now_us + RESEND_US, self._resend)
+            self._resend_us = min(2 * self._resend_us, RESEND_US_MAX)
+            self._timeline.at(self._timeline.now_us + self._resend_us, self._resend)
 
     def _send(self, sent: Sent) -> None:
         for target in sent.targets:

@@ -21,7 +21,7 @@ from heptad.simulation.validators import Manner, Validator
 from heptad.simulation.violations import Broken, ViolationError
 
 INSPECT_US: Final = 50_000
-SCHEME_US: Final = 40_000
+SCHEME_US: Final = 150_000
 HAPPENINGS_MAX: Final = 5_000_000
 """No history of a sane group comes near; a livelock within one millisecond would never end."""
 
