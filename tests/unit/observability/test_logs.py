@@ -132,7 +132,7 @@ def test_an_exception_that_speaks_of_the_program_keeps_its_words(lines: Lines) -
 
 
 def test_a_failure_of_the_machine_keeps_its_reason_but_not_its_path(lines: Lines) -> None:
-    lines.log().failure("disk", OSError(28, "No space left on device", "/home/jane/x"))
+    lines.log().failure("disk", OSError(28, "No space left on device", "/srv/jane/x"))
     assert lines.only()["reason"] == "No space left on device"
     assert "jane" not in lines[0]
 
