@@ -4,7 +4,12 @@ Seeds are fixed, so a failure here is a change in the code and not in the weathe
 new ones. Chunks are what pytest-xdist hands out to its workers.
 """
 
+from dataclasses import replace
+
 import pytest
+
+from heptad.simulation.faults import FAULTS, random_scenario
+from heptad.simulation.world import World
 
 CHUNK = 20
 
@@ -39,6 +44,14 @@ def test_without_faults_rounds_do_not_time_out(histories, members):
     assert counts["round_timed_out"] == 0
     assert counts["message_refused"] == 0
     assert counts["blocks"] >= 100
+
+
+@pytest.mark.parametrize("seed", range(35_000, 35_006))
+def test_ed25519_signatures_keep_every_promise_too(seed):
+    scenario = random_scenario(seed, members=4, faults=frozenset(FAULTS))
+    history = World(replace(scenario, real_signatures=True)).run()
+
+    assert history.broken is None, history.detail
 
 
 def test_the_histories_contain_every_kind_of_fault(histories):
