@@ -2,15 +2,16 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from heptad.cli.exits import EXIT_FAILED, fail, message_of, status_of, told
+from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, message_of, status_of, told
 
 if TYPE_CHECKING:
     from heptad.runtime.mesh import MeshStatus
@@ -37,6 +38,14 @@ def command(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once all is ready; `heptad down` stops it.")
     ] = False,
+    run_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run-under",
+            metavar="NAME=COMMAND",
+            help="Start a service under a command, such as 'replica-3=taskset -c 1'.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ready_descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -46,22 +55,42 @@ def command(
     stopped if it does. Ends on Ctrl-C, after what is in flight is finished.
     """
     home = home.absolute()
+    under = _commands(run_under or [], as_json=as_json)
     if ready_descriptor is not None:
-        _run_detached(home, ready_descriptor)
+        _run_detached(home, under, ready_descriptor)
         return
     with told(as_json=as_json):
         from heptad.runtime.preparation import prepare
 
-        prepare(home, port_base=port_base, validator_count=validators)
+        cell = prepare(home, port_base=port_base, validator_count=validators, elsewhere=under)
+        if strangers := set(under) - set(cell.member_addresses()):
+            named = ", ".join(sorted(strangers))
+            fail(f"--run-under: no member {named}", status=EXIT_USAGE, as_json=as_json)
         if detach:
-            _detach(home, as_json=as_json)
+            _detach(home, run_under or [], as_json=as_json)
         else:
-            _run(home, lambda status: _print_ready(status, detached=False, as_json=as_json))
+            _run(home, under, lambda status: _print_ready(status, detached=False, as_json=as_json))
             if not as_json:
                 print("stopped")
 
 
-def _run(home: Path, on_ready: "Callable[[MeshStatus], None]") -> None:
+def _commands(run_under: Sequence[str], *, as_json: bool) -> dict[str, list[str]]:
+    """The words of each command, by the member that runs under it."""
+    commands = {}
+    for option in run_under:
+        name, _, command = option.partition("=")
+        try:
+            commands[name] = shlex.split(command)
+        except ValueError as error:
+            fail(f"--run-under {name}: {error}", status=EXIT_USAGE, as_json=as_json)
+        if not commands[name]:
+            fail(f"--run-under {option!r}: no command", status=EXIT_USAGE, as_json=as_json)
+    return commands
+
+
+def _run(
+    home: Path, under: Mapping[str, Sequence[str]], on_ready: "Callable[[MeshStatus], None]"
+) -> None:
     """Be the supervisor until told to stop. Raises: what `told` tells."""
     import uvloop
 
@@ -79,13 +108,13 @@ def _run(home: Path, on_ready: "Callable[[MeshStatus], None]") -> None:
         adopt_library_logs(log)
 
         async def live() -> None:
-            supervisor = supervisor_of(home, cell, log=log)
+            supervisor = supervisor_of(home, cell, under=under, log=log)
             await Mesh(home=home, cell=cell, supervisor=supervisor).run(on_ready)
 
         uvloop.run(live())
 
 
-def _detach(home: Path, *, as_json: bool) -> None:
+def _detach(home: Path, run_under: Sequence[str], *, as_json: bool) -> None:
     """Start the supervisor in a session of its own and wait for its word."""
     ready_out, ready_in = os.pipe()
     with (home / OUTPUT_FILE).open("ab") as output:
@@ -93,6 +122,7 @@ def _detach(home: Path, *, as_json: bool) -> None:
             [
                 *(sys.executable, "-m", "heptad.cli.main", "up", "--home", str(home)),
                 *("--ready-descriptor", str(ready_in)),
+                *(f"--run-under={option}" for option in run_under),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -111,7 +141,7 @@ def _detach(home: Path, *, as_json: bool) -> None:
     _print_ready(answer, detached=True, as_json=as_json)
 
 
-def _run_detached(home: Path, ready_descriptor: int) -> None:
+def _run_detached(home: Path, under: Mapping[str, Sequence[str]], ready_descriptor: int) -> None:
     """Be the detached supervisor; the parent hears of readiness, or of the failure, once."""
     pipe = os.fdopen(ready_descriptor, "w")
 
@@ -122,7 +152,7 @@ def _run_detached(home: Path, ready_descriptor: int) -> None:
 
     with told(as_json=False):
         try:
-            _run(home, tell)
+            _run(home, under, tell)
         except Exception as error:
             tell({"failed": message_of(error), "status": status_of(error)})
             raise

@@ -5,7 +5,7 @@ import dataclasses
 import fcntl
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypedDict, cast
@@ -105,14 +105,24 @@ def listeners_of(home: Path, cell: Cell) -> list[tuple[str, str]]:
     return listeners
 
 
-def require_ports(home: Path, cell: Cell) -> None:
-    """Raises: PortTakenError, naming each port that is taken and its holder."""
-    require_free((what, *split_address(address)) for what, address in listeners_of(home, cell))
+def require_ports(home: Path, cell: Cell, *, elsewhere: Container[str] = ()) -> None:
+    """See that the cell can listen, but for the members in `elsewhere`, who bind on their own.
+
+    Raises: PortTakenError, naming each port that is taken and its holder.
+    """
+    require_free(
+        (what, *split_address(address))
+        for what, address in listeners_of(home, cell)
+        if what.partition(" ")[0] not in elsewhere
+    )
 
 
-def supervisor_of(home: Path, cell: Cell, *, log: EventLog) -> Supervisor:
+def supervisor_of(
+    home: Path, cell: Cell, *, under: Mapping[str, Sequence[str]], log: EventLog
+) -> Supervisor:
     """The supervisor of all of Heptad's services in this home; make it inside the event loop.
 
+    `under` has the words of a command under which a member is run, by its id.
     Raises: ConfigInvalidError, OSError.
     """
     operator = home / "clients" / "operator"
@@ -129,7 +139,7 @@ def supervisor_of(home: Path, cell: Cell, *, log: EventLog) -> Supervisor:
     return Supervisor(
         home=home,
         specs=specs_of(cell, metrics.__getitem__),
-        launcher=Launcher(),
+        launcher=Launcher(under=under),
         healthy=health_by_grpc(origin=cell.origin, tls=tls),
         log=log,
     )

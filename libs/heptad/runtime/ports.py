@@ -3,8 +3,8 @@
 import os
 import socket
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +31,14 @@ _TAKEN_TOLD_MAX: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """The ports of one cell, counted from `base`."""
+    """The ports of one cell, counted from `base`; members in `hosts` have hosts of their own."""
 
     base: int
     host: str = "127.0.0.1"
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
-    def _address(self, offset: int) -> str:
-        return f"{self.host}:{self.base + offset}"
+    def _address(self, offset: int, member_id: str = "") -> str:
+        return f"{self.hosts.get(member_id, self.host)}:{self.base + offset}"
 
     def http(self) -> str:
         """Where apps speak HTTP to gateway-1."""
@@ -49,11 +50,11 @@ class PortPlan:
 
     def grpc(self, member_id: str) -> str:
         """The gRPC listener of a member."""
-        return self._address(_offset(member_id))
+        return self._address(_offset(member_id), member_id)
 
     def metrics(self, member_id: str) -> str:
         """The Prometheus endpoint of a member."""
-        return self._address(_offset(member_id) + METRICS_OFFSET)
+        return self._address(_offset(member_id) + METRICS_OFFSET, member_id)
 
 
 def _offset(member_id: str) -> int:

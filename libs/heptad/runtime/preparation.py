@@ -1,6 +1,7 @@
 """What `heptad up` does before it starts anything: a home, and ports that are free."""
 
 import os
+from collections.abc import Container
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,11 +19,18 @@ _reserved: list[PortBlock] = []
 """Held until this process ends: by then the mesh has bound its ports, or never will."""
 
 
-def prepare(home: Path, *, port_base: int | None, validator_count: int | None) -> Cell:
+def prepare(
+    home: Path,
+    *,
+    port_base: int | None,
+    validator_count: int | None,
+    elsewhere: Container[str] = (),
+) -> Cell:
     """Make the home if there is none, and see that every port of its cell can be bound.
 
     `port_base` None keeps an existing home's ports (7700 for a new one), 0 takes a free block where
-    needed, any other number moves the home there. `validator_count` counts for a new home only.
+    needed, any other number moves the home there. `validator_count` counts for a new home only. The
+    members in `elsewhere` may listen where this process cannot, so their ports are not tried.
     Raises: HomeRefusedError, ConfigInvalidError, PortTakenError.
     """
     if not (home / CELL_FILE).exists():
@@ -38,14 +46,14 @@ def prepare(home: Path, *, port_base: int | None, validator_count: int | None) -
                 f"{home} was made with {len(cell.validators)} validators; for another number "
                 "choose another --home"
             )
-        return _with_ports(home, cell, port_base)
+        return _with_ports(home, cell, port_base, elsewhere)
 
 
-def _with_ports(home: Path, cell: Cell, port_base: int | None) -> Cell:
+def _with_ports(home: Path, cell: Cell, port_base: int | None, elsewhere: Container[str]) -> Cell:
     if port_base and PortPlan(port_base).http() != cell.gateways[0].http:
         cell = readdress(home, PortPlan(port_base))
     try:
-        require_ports(home, cell)
+        require_ports(home, cell, elsewhere=elsewhere)
     except PortTakenError:
         if port_base != 0:
             raise

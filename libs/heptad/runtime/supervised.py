@@ -23,6 +23,9 @@ READY_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 15.0
 """A service that has not ended by then after SIGTERM is killed; above the longest drain."""
 
+FAILING_RETRY_S: Final = 30.0
+"""How often one that does not stay up is tried again in a cell that goes on without it."""
+
 _CHUNK_BYTES: Final = 65_536
 
 
@@ -67,8 +70,10 @@ class Supervised:
         launcher: Launcher,
         healthy: Callable[[ServiceSpec], Awaitable[bool]],
         policy: RestartPolicy,
+        goes_on: Callable[[], bool],
         log: EventLog,
     ) -> None:
+        """`goes_on` tells whether the cell goes on without a service that does not stay up."""
         self.spec = spec
         self.state = State.STARTING
         self.restarts = 0
@@ -83,6 +88,7 @@ class Supervised:
         self._log = log.bind(name=spec.name)
         self._child_log = ChildLog(home / spec.name / LOG_FILE)
         self._policy = policy
+        self._goes_on = goes_on
         self._child: Child | None = None
         # Exactly one of the two is set.
         self._wanted = asyncio.Event()
@@ -107,7 +113,7 @@ class Supervised:
             self._unwanted.set()
 
     async def keep(self) -> None:
-        """Keep it running until cancelled; returns only when it has failed for good."""
+        """Keep it running until cancelled; returns only when it has failed with the cell."""
         try:
             while True:
                 await self._wanted.wait()
@@ -173,8 +179,13 @@ class Supervised:
         """Wait before a restart, or until nobody wants one; False if there is no point in it."""
         delay_s = self._policy.crashed(now_s=asyncio.get_running_loop().time())
         if delay_s is None or status == EXIT_CONFIG_INVALID:
-            return False
-        self.state = State.BACKING_OFF
+            if not self._goes_on():
+                return False
+            # A full disk may get room again, and then nobody should have to come and say so.
+            self.state, delay_s = State.FAILED, FAILING_RETRY_S
+            self._log.error("process_fails", status=status, end_of_log=self.tail()[-1:])
+        else:
+            self.state = State.BACKING_OFF
         self.restarts += 1
         self._log.warning("process_restarts", status=status, delay_s=delay_s)
         with contextlib.suppress(TimeoutError):

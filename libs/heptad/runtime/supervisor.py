@@ -76,9 +76,16 @@ class Supervisor:
         self._launcher = launcher
         self._log = log
         self._started_s = time.monotonic()
+        self._was_whole = False
         self._processes = {
             spec.name: Supervised(
-                spec, home=home, launcher=launcher, healthy=healthy, policy=policy(), log=log
+                spec,
+                home=home,
+                launcher=launcher,
+                healthy=healthy,
+                policy=policy(),
+                goes_on=lambda: self._was_whole,
+                log=log,
             )
             for spec in specs
         }
@@ -105,10 +112,7 @@ class Supervisor:
         return not self.stopping.is_set()
 
     async def run(self) -> None:
-        """Return once somebody sets `stopping`.
-
-        Raises: SupervisionFault if a service has failed for good.
-        """
+        """Return once somebody sets `stopping`. Raises: SupervisionFault if the nursery ends."""
         await self._first_of(self._stopped())
 
     async def _first_of(self, *waits: Coroutine[object, object, None]) -> None:
@@ -126,6 +130,7 @@ class Supervisor:
     async def _all_ready(self) -> None:
         for process in self._processes.values():
             await process.ready.wait()
+        self._was_whole = True
 
     async def _stopped(self) -> None:
         await self.stopping.wait()

@@ -25,10 +25,10 @@ WAIT_S_MAX = 60
 class RunningMesh:
     """The driver's process and what a test wants of it."""
 
-    def __init__(self, home: Path, module: str) -> None:
+    def __init__(self, home: Path, module: str, *under: str) -> None:
         self.home = home
         self.process = subprocess.Popen(
-            [sys.executable, str(DRIVER), str(home), module],
+            [sys.executable, str(DRIVER), str(home), module, *under],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,8 +73,8 @@ def run_mesh(small_home: Path) -> Iterator[Callable[..., RunningMesh]]:
     """Start a mesh in `small_home`; it is gone after the test."""
     started: list[RunningMesh] = []
 
-    def run(module: str = "heptad_fake") -> RunningMesh:
-        started.append(RunningMesh(small_home, module))
+    def run(module: str = "heptad_fake", *under: str) -> RunningMesh:
+        started.append(RunningMesh(small_home, module, *under))
         return started[-1]
 
     yield run
@@ -166,13 +166,57 @@ def test_a_service_that_keeps_crashing_ends_the_mesh_with_the_end_of_its_log(
     assert log_of(small_home, "validator-1").count("service_broke") == 6
 
 
-def test_a_mesh_that_gives_up_leaves_nobody_behind(run_mesh) -> None:
+def test_a_mesh_that_gives_up_leaves_nobody_behind(run_mesh, small_home: Path) -> None:
+    order(small_home, "ledger-1", "hang")
+    mesh = run_mesh()
+    until((small_home / "control.sock").exists)
+    until(lambda: mesh.facts("replica-1")["state"] == "ready")
+    pids = [process["pid"] for process in mesh.ask("status")["processes"]]
+    order(mesh.home, "replica-1", "crash")
+    os.kill(mesh.facts("replica-1")["pid"], signal.SIGKILL)
+    assert mesh.wait_end()[0] == 1
+    until(lambda: have_ended(filter(None, pids)))
+
+
+def test_a_cell_that_was_whole_goes_on_without_a_service_that_does_not_stay_up(run_mesh) -> None:
     mesh = run_mesh()
     pids = mesh.wait_ready()
     order(mesh.home, "replica-1", "crash")
     os.kill(pids["replica-1"], signal.SIGKILL)
-    assert mesh.wait_end()[0] == 1
-    until(lambda: have_ended(pids.values()))
+    until(lambda: mesh.facts("replica-1")["state"] == "failed")
+    states = {p["name"]: p["state"] for p in mesh.ask("status")["processes"]}
+    assert {states.pop("replica-1"), *states.values()} == {"failed", "ready"}
+    (mesh.home / "replica-1" / "crash").unlink()
+    mesh.ask("restart", "replica-1")
+    assert mesh.facts("replica-1")["state"] == "ready"
+    assert mesh.end(signal.SIGTERM) == (0, "")
+
+
+def test_a_service_under_a_command_is_kept_up_like_any_other(run_mesh) -> None:
+    mesh = run_mesh("heptad_fake", "replica-1=env MARKED=yes")
+    first = mesh.wait_ready()
+    assert b"MARKED=yes" in Path(f"/proc/{first['replica-1']}/environ").read_bytes()
+    assert b"MARKED=yes" not in Path(f"/proc/{first['replica-2']}/environ").read_bytes()
+    assert os.getpgid(first["replica-1"]) == first["replica-1"]
+    os.kill(first["replica-1"], signal.SIGKILL)
+    until(lambda: mesh.facts("replica-1")["restarts"] == 1)
+    until(lambda: mesh.facts("replica-1")["state"] == "ready")
+    second = mesh.facts("replica-1")["pid"]
+    assert mesh.facts("replica-1")["last_status"] == -signal.SIGKILL
+    mesh.ask("pause", "replica-1")
+    until(lambda: _state(second) == "T")
+    mesh.ask("kill", "replica-1")
+    assert have_ended([second])
+    mesh.ask("restart", "replica-1")
+    third = mesh.facts("replica-1")["pid"]
+    mesh.end(signal.SIGKILL)
+    until(lambda: have_ended([third]))
+
+
+def test_a_command_that_is_not_there_is_named(run_mesh) -> None:
+    status, errors = run_mesh("heptad_fake", "replica-1=no-such-command").wait_end()
+    assert status == 1
+    assert "replica-1 under no-such-command: No such file or directory" in errors
 
 
 def test_a_wrong_configuration_is_not_tried_again(run_mesh, small_home: Path) -> None:

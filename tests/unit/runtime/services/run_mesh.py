@@ -1,4 +1,4 @@
-"""`python run_mesh.py HOME MODULE`: a mesh of fake services, as `heptad up` runs the real ones.
+"""`python run_mesh.py HOME MODULE [NAME=COMMAND …]`: a mesh of fake services, run like real ones.
 
 Prints the status as one JSON line once all are ready. Exit codes as `heptad up`'s.
 """
@@ -20,7 +20,7 @@ from heptad.runtime.supervisor import Supervisor, health_by_grpc, specs_of
 from heptad.runtime.tls import load_tls
 
 
-async def live(home: Path, module: str) -> None:
+async def live(home: Path, module: str, under: dict[str, list[str]]) -> None:
     """Until told to stop."""
     cell = load_cell(home)
     operator = home / "clients" / "operator"
@@ -32,7 +32,7 @@ async def live(home: Path, module: str) -> None:
         specs=[
             dataclasses.replace(spec, module=module) for spec in specs_of(cell, lambda _: "unused")
         ],
-        launcher=Launcher(python_path=[str(Path(__file__).parent)]),
+        launcher=Launcher(python_path=[str(Path(__file__).parent)], under=under),
         healthy=health_by_grpc(origin=cell.origin, tls=tls),
         log=EventLog(bound={}, write=lambda _line: None),
         policy=lambda: RestartPolicy(backoff_s_min=0.001),
@@ -49,8 +49,9 @@ def _say(line: str) -> None:
 def main() -> None:
     """See above."""
     home, module = Path(sys.argv[1]), sys.argv[2]
+    under = {name: words.split() for name, _, words in (o.partition("=") for o in sys.argv[3:])}
     with told(as_json=False), locked(home):
-        uvloop.run(live(home, module))
+        uvloop.run(live(home, module, under))
 
 
 if __name__ == "__main__":
