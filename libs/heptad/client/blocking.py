@@ -76,9 +76,9 @@ class BlockingClient:
         while (outcome := self._run(_next(answers))) is not None:
             yield outcome
 
-    def status(self, request_id: bytes | str) -> Standing:
+    def status(self, request_id: bytes | str, *, exp_s: int = 0) -> Standing:
         """See `Client.status`."""
-        return self._run(self._client.status(request_id))
+        return self._run(self._client.status(request_id, exp_s=exp_s))
 
     def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:
         """See `Client.receipt`."""

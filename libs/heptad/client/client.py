@@ -171,10 +171,14 @@ class Client:
         while under_way:
             yield await under_way.popleft()
 
-    async def status(self, request_id: bytes | str) -> Standing:
-        """How far a request has come."""
+    async def status(self, request_id: bytes | str, *, exp_s: int = 0) -> Standing:
+        """How far a request has come; INVALID only for who gives its `exp` (seconds)."""
         return await find_standing(
-            _id_bytes(request_id), ledger=self.ledger, validators=self.validators, terms=TERMS
+            _id_bytes(request_id),
+            ledger=self.ledger,
+            validators=self.validators,
+            terms=TERMS,
+            exp_s=exp_s,
         )
 
     async def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:

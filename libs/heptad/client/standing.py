@@ -2,6 +2,13 @@
 
 The ledger is asked first, since what it has is final. What it does not have may be under way at
 a validator, which is asked after it: in the other order a request could fall between the two.
+
+INVALID is a promise that it will never be in the log, so that whoever wants it recorded may sign it
+anew. Only who has signed a request knows for sure when it runs out; so the caller says it, and gets
+INVALID once the log is a minute past that, *every* validator has answered that it has nothing of
+the kind, and the ledger, asked once more after them, still does not have it. A validator forgets
+nothing that is under way, and answers nothing before all that an earlier life of it has sent is
+either committed or shut out.
 """
 
 import asyncio
@@ -54,34 +61,46 @@ class KnowsPending(Protocol):
 
 
 async def find_standing(
-    request_id: bytes, *, ledger: KnowsCommitted, validators: KnowsPending, terms: Terms
+    request_id: bytes,
+    *,
+    ledger: KnowsCommitted,
+    validators: KnowsPending,
+    terms: Terms,
+    exp_s: int = 0,
 ) -> Standing:
     """Where the request of this id (32 bytes) stands.
 
+    `exp_s` is the request's `exp`; 0 leaves UNKNOWN what might be INVALID.
     Raises: Problem `ledger_unavailable` and its like, when the ledger does not answer and no
     validator knows the request: then nobody may say UNKNOWN.
     """
     trouble: Problem | None = None
-    applied_time_ms = 0
     try:
         known = await ledger.request_status(request_id, terms=terms)
         if known.state is RequestState.COMMITTED:
-            return Standing(known.state, known.index, _outcome(known.entry), known.receipt_ready)
-        applied_time_ms = known.applied_time_ms
+            return _committed(known)
     except Problem as problem:
         trouble = problem
     asked = [_pending(validators, number, request_id, terms) for number in validators.numbers]
-    heard = [answer for answer in await asyncio.gather(*asked) if answer is not None]
+    heard = await asyncio.gather(*asked)
     for answer in heard:
-        if answer.state is RequestState.COMMITTED:
+        if answer is not None and answer.state is RequestState.COMMITTED:
             return Standing(answer.state, answer.index)
-    if any(answer.state is RequestState.PENDING for answer in heard):
+    if any(answer is not None and answer.state is RequestState.PENDING for answer in heard):
         return Standing(RequestState.PENDING)
     if trouble is not None:
         raise trouble
-    if any(_is_over(answer, applied_time_ms) for answer in heard):
-        return Standing(RequestState.INVALID)
+    if exp_s and None not in heard:
+        known = await ledger.request_status(request_id, terms=terms)
+        if known.state is RequestState.COMMITTED:
+            return _committed(known)
+        if known.applied_time_ms > (exp_s + EXPIRY_MARGIN_S) * 1000:
+            return Standing(RequestState.INVALID)
     return Standing(RequestState.UNKNOWN)
+
+
+def _committed(known: RequestStatus) -> Standing:
+    return Standing(known.state, known.index, _outcome(known.entry), known.receipt_ready)
 
 
 async def _pending(
@@ -92,15 +111,6 @@ async def _pending(
         return await validators.pending(number, request_id, terms=terms)
     except Problem:
         return None
-
-
-def _is_over(answer: PendingRequest, applied_time_ms: int) -> bool:
-    """Whether the request can never be committed any more: it is not in a batch, and expired.
-
-    A validator that still says PENDING goes on sending its batch; calling that INVALID would be
-    a promise that the next block may break.
-    """
-    return answer.exp_s > 0 and (answer.exp_s + EXPIRY_MARGIN_S) * 1000 < applied_time_ms
 
 
 def _outcome(entry: bytes) -> Outcome:

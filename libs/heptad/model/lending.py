@@ -152,6 +152,18 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
+class LentElsewhere:
+    """Pushed to the first validator of these subjects: another one has their keys on loan.
+
+    Requests of theirs that were signed up to `look_up_ms` after receipt are to be looked up before
+    they are admitted. At most `LEASE_SUBJECTS_MAX` subjects; none stands for all.
+    """
+
+    subject_ids: tuple[str, ...]
+    look_up_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class VaultRefusal:
     """The question was refused: a code of the table, and what happened, for people."""
 
@@ -159,4 +171,6 @@ class VaultRefusal:
     detail: str
 
 
-Answer: TypeAlias = CellKeys | Leases | Slots | RequestFound | Revoked | VaultRefusal
+Answer: TypeAlias = (
+    CellKeys | Leases | Slots | RequestFound | Revoked | LentElsewhere | VaultRefusal
+)

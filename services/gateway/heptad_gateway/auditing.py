@@ -5,7 +5,6 @@ that it may be kept for ever, and caches between us and the auditor do most of t
 """
 
 import json
-import re
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +14,6 @@ from heptad.model.canonical import MalformedError
 from heptad.model.entry import Outcome
 from heptad.model.problems import Problem
 from heptad.transparency.errors import FormatError
-from heptad.transparency.merkle import SIZE_MAX
 from heptad.transparency.notes import encode_base64
 from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad.transparency.tiles import TilePath
@@ -23,6 +21,7 @@ from heptad.wire.convert.entry import decode_entry
 from heptad_gateway.bodies import JSON
 from heptad_gateway.calls import terms_of
 from heptad_gateway.ports import Ledger
+from heptad_gateway.queries import invalid, number_of, numbers_of
 from heptad_gateway.routing import Parameters, Route
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -31,7 +30,6 @@ FOR_A_MOMENT: Final = "public, max-age=1"
 
 PAGE_SIZE_MAX: Final = 1_000
 _TEXT: Final = "text/plain; charset=utf-8"
-_DECIMAL: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 class AuditingApi:
@@ -81,9 +79,9 @@ class AuditingApi:
 
     async def entries(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """A page of entries."""
-        asked = _numbers(request, {"start_index": 0, "page_size": 0})
+        asked = numbers_of(request, {"start_index": 0, "page_size": 0})
         if asked["page_size"] > PAGE_SIZE_MAX:
-            raise _invalid("page_size", f"at most {PAGE_SIZE_MAX} entries are in a page")
+            raise invalid("page_size", f"at most {PAGE_SIZE_MAX} entries are in a page")
         page = await self._ledger.entries(
             asked["start_index"], asked["page_size"], terms=self._terms(request)
         )
@@ -101,13 +99,13 @@ class AuditingApi:
 
     async def entry(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
         """One entry."""
-        index = _number("index", parameters["index"])
+        index = number_of("index", parameters["index"])
         entry = await self._ledger.entry(index, terms=self._terms(request))
         return _json(_entry_members(index, entry), FOR_EVER)
 
     async def inclusion(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """Proves that an entry is in the log."""
-        asked = _numbers(request, {"index": None, "tree_size": 0})
+        asked = numbers_of(request, {"index": None, "tree_size": 0})
         proof = await self._ledger.inclusion_proof(
             asked["index"], asked["tree_size"], terms=self._terms(request)
         )
@@ -120,7 +118,7 @@ class AuditingApi:
 
     async def consistency(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """Proves that the newer log continues the older one."""
-        asked = _numbers(request, {"first_size": None, "second_size": 0})
+        asked = numbers_of(request, {"first_size": None, "second_size": 0})
         proof = await self._ledger.consistency_proof(
             asked["first_size"], asked["second_size"], terms=self._terms(request)
         )
@@ -162,31 +160,3 @@ def _entry_members(index: int, data: bytes) -> dict[str, object]:
 def _json(members: dict[str, object], caching: str) -> web.Response:
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     return web.Response(body=body, headers={"Content-Type": JSON, "Cache-Control": caching})
-
-
-def _numbers(request: web.BaseRequest, defaults: dict[str, int | None]) -> dict[str, int]:
-    """The query's numbers; None marks one that must be given. Raises: Problem."""
-    for name in request.query:
-        if name not in defaults:
-            raise _invalid(name[:40], f"this call knows {', '.join(defaults)}")
-    numbers = {}
-    for name, default in defaults.items():
-        given = request.query.getall(name, [])
-        if len(given) > 1:
-            raise _invalid(name, "it is there more than once")
-        if not given and default is None:
-            raise _invalid(name, "it is missing")
-        numbers[name] = _number(name, given[0]) if given else default or 0
-    return numbers
-
-
-def _number(name: str, text: str) -> int:
-    if _DECIMAL.fullmatch(text) is None:
-        raise _invalid(name, "it is no decimal number")
-    if int(text) > SIZE_MAX:
-        raise _invalid(name, f"it is over {SIZE_MAX}")
-    return int(text)
-
-
-def _invalid(name: str, detail: str) -> Problem:
-    return Problem("parameter_invalid", detail, field=name)

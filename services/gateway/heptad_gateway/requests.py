@@ -26,6 +26,7 @@ from heptad_gateway.calls import terms_of
 from heptad_gateway.limits import Charge
 from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.problems import problem_details, retry_after_of
+from heptad_gateway.queries import numbers_of
 from heptad_gateway.routing import Parameters, Route
 
 BATCH_BODIES_BYTES_MAX: Final = 128 << 20
@@ -112,7 +113,8 @@ class RequestsApi:
     async def status(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
         """How far a request has come."""
         request_id = parameters["request_id"]
-        standing = await self._standing(request, request_id)
+        exp_s = numbers_of(request, {"exp": 0})["exp"]
+        standing = await self._standing(request, request_id, exp_s=exp_s)
         return web.Response(
             body=_standing_text(request_id, standing),
             headers={"Content-Type": JSON, "Cache-Control": "no-store"},
@@ -140,17 +142,18 @@ class RequestsApi:
             raise Problem(
                 "receipt_pending", "the request is on its way into the log", retry_after_s=1
             )
-        if standing.state is RequestState.INVALID:
-            raise Problem("request_unknown", "the request has run out and is not in the log")
         detail = "neither the log nor a validator knows this request"
         raise Problem("request_unknown", detail, retry_after_s=1)
 
-    async def _standing(self, request: web.BaseRequest, request_id: str) -> Standing:
+    async def _standing(
+        self, request: web.BaseRequest, request_id: str, *, exp_s: int = 0
+    ) -> Standing:
         return await find_standing(
             _id_bytes(request_id),
             ledger=self._ledger,
             validators=self._validators,
             terms=terms_of(request, self._deadline_s),
+            exp_s=exp_s,
         )
 
     def _read_batch(self, body: bytes) -> Sequence[bytes]:

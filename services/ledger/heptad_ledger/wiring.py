@@ -17,7 +17,7 @@ from heptad.observability import catalogue
 from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config import LedgerConfig
 from heptad.runtime.errors import ConfigInvalidError
-from heptad.runtime.group import agreed_cell
+from heptad.runtime.group import agreed_cell, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
 from heptad.runtime.vkeys import log_vkey, witness_vkey
@@ -32,6 +32,7 @@ from heptad_ledger.following.replica_link import ReplicaLink
 from heptad_ledger.heads import Head
 from heptad_ledger.lending import vault_door
 from heptad_ledger.lending.desk import LendingDesk
+from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
@@ -228,10 +229,20 @@ class LedgerService:
             registry=self._parts.registry,
             evidence=Evidence(self._reads),
             loans=self._loans,
+            elsewhere=self._make_elsewhere_book(),
             applied_size=self._applied_size,
             published_size=self._publisher.size,
             catch_up=self._follower.catch_up,
             now_s=time.monotonic,
+        )
+
+    def _make_elsewhere_book(self) -> ElsewhereBook:
+        cell = self._context.cell
+        return ElsewhereBook(
+            validators=[member_number(validator.id) for validator in cell.validators],
+            ttl_s=cell.limits.lease_s_max,
+            skew_s_max=cell.limits.clock_skew_s_max,
+            lifetime_s_max=cell.limits.request_lifetime_s_max,
         )
 
     def _make_duplicate_reporter(self) -> DuplicateReporter:

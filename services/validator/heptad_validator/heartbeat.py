@@ -58,6 +58,8 @@ class Heartbeat:
         now_s, wall_s = parts.clock.monotonic_s(), parts.clock.now_ms() // 1000
         parts.book.sweep(now_s)
         parts.slots.sweep(now_s)
+        fresh_s_max = parts.rules.lifetime_s_max + parts.rules.skew_s_max
+        parts.look_ups.sweep(wall_s, fresh_s_max=fresh_s_max)
         parts.limits.sweep(now_s)
         parts.window.sweep(wall_s)
         self._registrar.sweep(wall_s)

@@ -46,6 +46,7 @@ class ValidatorService:
             registrar=self._validator.registrar,
             statements=self._validator.statements,
             window=self._validator.parts.window,
+            require_fenced=self._validator.parts.dispatcher.require_fenced,
             read_status=self.status,
             stream_items_max=STREAM_ITEMS_MAX,
         )

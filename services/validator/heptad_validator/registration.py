@@ -22,7 +22,6 @@ from heptad.model.entry import Kind, Outcome
 from heptad.model.lending import LEASE_WAIT_MS_MAX
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
-from heptad.model.routing import ranked
 from heptad.model.subjects import subject_id
 from heptad.runtime.identity import Identity, Role
 from heptad_validator.admission import Admission
@@ -159,10 +158,11 @@ class Registrar:
     async def _former(
         self, name: bytes, request: SignedRequest, key: PublicKey
     ) -> _Registration | None:
-        """The same registration, if another life or another validator has admitted it."""
-        is_home = ranked(request.iss, self._parts.home.validators)[0] == self._parts.home.number
-        if not self._parts.look_ups.is_needed(request, is_home=is_home):
-            return None
+        """The same registration, if another life or another validator has admitted it.
+
+        Always asked: a subject that is not there yet has no lease by which the ledger could tell
+        who else works for it, and one question more is little in a registration.
+        """
         found = await self._parts.look_ups.find(request, request_id=name, subject_id="")
         if found is None:
             return None

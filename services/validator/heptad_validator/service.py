@@ -61,6 +61,7 @@ class ValidatorDoor:
         registrar: Registrar,
         statements: Statements,
         window: ReplayWindow,
+        require_fenced: Callable[[], None],
         read_status: Callable[[], ValidatorStatus],
         stream_items_max: int,
     ) -> None:
@@ -69,6 +70,7 @@ class ValidatorDoor:
         self._registrar = registrar
         self._statements = statements
         self._window = window
+        self._require_fenced = require_fenced
         self._read_status = read_status
         self._stream_items_max = stream_items_max
 
@@ -153,6 +155,7 @@ class ValidatorDoor:
             raise Problem("parameter_invalid", detail, field="request_id")
         ticket = self._window.find(request_id)
         if ticket is None:
+            self._require_fenced()
             return wire.encode_pending(PendingRequest(RequestState.UNKNOWN, 0, 0))
         return wire.encode_pending(PendingRequest(ticket.state, ticket.index, ticket.exp_s))
 

@@ -5,12 +5,13 @@ this process from its own configuration.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.crypto.verifier import BatchVerifier
 from heptad.model.ids import ValidatorNumber
-from heptad.model.lending import Revoked
+from heptad.model.lending import LentElsewhere, Revoked
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.group import member_number
@@ -77,6 +78,8 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
     dispatcher = _dispatcher(context, submission, clock, measures)
     dispatcher.on_committed = window.committed
     vault, desk = _vault_and_desk(context, book, recorder, home, clock)
+    look_ups = LookUps(vault=vault, policy=rules.policy)
+    vault.on_lent_elsewhere = partial(_follow_others, look_ups, clock)
     parts = Parts(
         rules=rules,
         home=home,
@@ -87,7 +90,7 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
         book=book,
         desk=desk,
         slots=SlotStock(vault=vault, clock=clock, lease_s_max=home.lease_s_max),
-        look_ups=LookUps(vault=vault, policy=rules.policy),
+        look_ups=look_ups,
         recorder=recorder,
         dispatcher=dispatcher,
     )
@@ -194,6 +197,10 @@ def _links(
         )
         for replica in context.cell.replicas
     )
+
+
+def _follow_others(look_ups: LookUps, clock: Clock, lent: LentElsewhere) -> None:
+    look_ups.follow_others(lent, now_s=clock.now_ms() // 1000)
 
 
 def _vault_and_desk(

@@ -21,9 +21,10 @@ class Ledger:
         self.answer = answer
 
     async def request_status(self, request_id, *, terms):
-        if isinstance(self.answer, Problem):
-            raise self.answer
-        return self.answer
+        answer = self.answer.pop(0) if isinstance(self.answer, list) else self.answer
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
 
 
 class Validators:
@@ -37,13 +38,14 @@ class Validators:
         return self.answers[validator]
 
 
-def standing(ledger, *validators):
+def standing(ledger, *validators, exp_s=0):
     return asyncio.run(
         find_standing(
             bytes(32),
             ledger=Ledger(ledger),
             validators=Validators(*validators),
             terms=Terms(),
+            exp_s=exp_s,
         )
     )
 
@@ -81,17 +83,29 @@ def test_nobody_says_unknown_while_the_ledger_is_down():
 
 
 def test_a_request_is_invalid_only_once_the_log_is_a_minute_past_its_expiry():
-    dropped = PendingRequest(RequestState.UNKNOWN, 0, EXP_S)
     edge_ms = (EXP_S + 60) * 1000
-    assert standing(unknown(edge_ms), dropped).state is RequestState.UNKNOWN
-    assert standing(unknown(edge_ms + 1), dropped).state is RequestState.INVALID
+    found = standing(unknown(edge_ms), UNKNOWN, UNKNOWN, exp_s=EXP_S)
+    assert found.state is RequestState.UNKNOWN
+    found = standing(unknown(edge_ms + 1), UNKNOWN, UNKNOWN, exp_s=EXP_S)
+    assert found.state is RequestState.INVALID
+
+
+def test_a_request_is_not_invalid_while_a_validator_cannot_be_asked():
+    """It may have the request on its way."""
+    assert standing(unknown(10**9), UNKNOWN, GONE, exp_s=EXP_S).state is RequestState.UNKNOWN
+
+
+def test_a_request_that_came_into_the_log_while_validators_were_asked_is_committed():
+    known = RequestStatus(RequestState.COMMITTED, 9, encode_entry(DENIED), True, 10**9)
+    found = standing([unknown(10**9), known], UNKNOWN, exp_s=EXP_S)
+    assert (found.state, found.index) == (RequestState.COMMITTED, 9)
 
 
 def test_a_request_in_a_batch_that_is_still_sent_is_never_called_invalid():
     """It would be a promise that the next block may break."""
     pending = PendingRequest(RequestState.PENDING, 0, EXP_S)
-    assert standing(unknown(10**9), pending).state is RequestState.PENDING
+    assert standing(unknown(10**9), UNKNOWN, pending, exp_s=EXP_S).state is RequestState.PENDING
 
 
-def test_a_request_whose_expiry_nobody_knows_is_never_called_invalid():
+def test_a_request_whose_expiry_nobody_says_is_never_called_invalid():
     assert standing(unknown(10**9), UNKNOWN).state is RequestState.UNKNOWN

@@ -269,6 +269,21 @@ def test_the_status_of_what_is_not_committed_is_its_state_alone(gateway, state):
     gateway(story)
 
 
+def test_what_has_run_out_and_is_nowhere_is_invalid_for_who_says_its_expiry(gateway):
+    async def story(gateway):
+        gateway.ledger.answers["request_status"] = RequestStatus(
+            RequestState.UNKNOWN, 0, b"", False, 1_061_000
+        )
+        for query, state in (("", "UNKNOWN"), ("?exp=1000", "INVALID"), ("?exp=1001", "UNKNOWN")):
+            answer = await gateway.call("GET", f"/v1/requests/{ID}{query}")
+            assert answer.json()["state"] == state, query
+        for bad in ("?exp=x", "?exp=-1", "?exp=1&exp=2", "?expiry=1"):
+            answer = await gateway.call("GET", f"/v1/requests/{ID}{bad}")
+            assert (answer.status, answer.code) == (400, "parameter_invalid"), bad
+
+    gateway(story)
+
+
 @pytest.mark.parametrize("path", ["", "/receipt"])
 @pytest.mark.parametrize("bad", ["x", "A" * 44, "A" * 42 + "B", "ä" * 43, "A" * 42 + "="])
 def test_what_is_no_request_id_is_refused(gateway, bad, path):

@@ -11,6 +11,7 @@ from heptad.crypto.sealing import commitment
 from heptad.model.entry import Kind
 from heptad.model.lending import (
     LeaseSubjects,
+    LentElsewhere,
     LookUpRequest,
     RequestFound,
     ReserveSlots,
@@ -19,6 +20,7 @@ from heptad.model.lending import (
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash
+from heptad.model.routing import ranked
 from heptad.model.subjects import subject_id
 from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.merkle import leaf_hash, verify_inclusion
@@ -26,8 +28,10 @@ from heptad.transparency.notes import Note, NoteSignature
 from heptad.transparency.receipt import Receipt
 from heptad.wire.convert.entry import decode_entry
 from heptad_ledger.lending import desk as desk_module
+from heptad_ledger.lending import elsewhere as elsewhere_module
 from heptad_ledger.lending import loans as loans_module
 from heptad_ledger.lending.desk import LendingDesk
+from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import MARGIN_S, LoanBook
 from heptad_ledger.log_reads import LogReads
@@ -52,12 +56,14 @@ class Counter:
             page_size_max=1_000,
         )
         self.loans = LoanBook(ttl_s=60, now_s=self.now_s)
+        self.told = []
         self.desk = LendingDesk(
             store=ledger.store,
             vault=ledger.vault,
             registry=ledger.registry,
             evidence=Evidence(reads),
             loans=self.loans,
+            elsewhere=ElsewhereBook(validators=(1, 2), ttl_s=60, skew_s_max=30, lifetime_s_max=300),
             applied_size=self.applied,
             published_size=self.published,
             catch_up=lambda timeout_s: self.applied.reached(
@@ -65,6 +71,7 @@ class Counter:
             ),
             now_s=lambda: self.now_s,
         )
+        self.desk.on_lent_elsewhere = lambda home, lent: self.told.append((home, lent))
 
     def commit(self, *records, publish=True):
         self.group.commit(self.group.batch(records))
@@ -353,3 +360,49 @@ def test_a_watermark_wakes_each_waiter_at_its_own_value():
         assert mark._waiting == {}
 
     asyncio.run(scenario())
+
+
+# Subjects for whom another than their first validator works.
+
+
+def homes_of(person):
+    """The person's first validator, and the other one."""
+    return [f"validator-{number}" for number in ranked(person.subject_id, (1, 2))]
+
+
+def test_a_first_validator_is_told_when_another_one_gets_its_subjects_lease(counter, office):
+    anna = office.register(1)
+    counter.commit(anna.registration)
+    home, other = homes_of(anna)
+    counter.lease(anna.subject_id, holder=home)
+    assert counter.told == []
+    counter.lease(anna.subject_id, "ab-nobody", holder=other)
+    # for as long as that lease can be used, and by a clock that runs ahead
+    look_up_ms = int((60 + MARGIN_S + 30) * 1000)
+    assert counter.told == [(home, LentElsewhere((anna.subject_id,), look_up_ms))]
+
+
+def test_a_first_validator_that_connects_later_is_told_what_it_missed(counter, office):
+    anna = office.register(1)
+    counter.commit(anna.registration)
+    home, other = homes_of(anna)
+    counter.lease(anna.subject_id, holder=other)
+    counter.now_s += 40
+    [lent] = counter.desk.lent_elsewhere(home)
+    assert lent == LentElsewhere((anna.subject_id,), int((60 + MARGIN_S + 30 - 40) * 1000))
+    assert list(counter.desk.lent_elsewhere(other)) == []
+    # as long as a request of that time can be fresh, and no longer
+    counter.now_s += 60 + MARGIN_S + 30 - 40 + 330
+    assert list(counter.desk.lent_elsewhere(home)) == [LentElsewhere((anna.subject_id,), 0)]
+    counter.now_s += 1
+    assert list(counter.desk.lent_elsewhere(home)) == []
+
+
+def test_of_too_many_strays_a_first_validator_is_told_that_all_may_be(monkeypatch):
+    monkeypatch.setattr(elsewhere_module, "SUBJECTS_MAX", 3)
+    book = ElsewhereBook(validators=(1,), ttl_s=60, skew_s_max=30, lifetime_s_max=300)
+    for number in range(5):
+        book.lent([f"s{number}"], holder="validator-2", now_s=float(number))
+    everything, rest = book.of_home("validator-1", 4.0)
+    assert everything == LentElsewhere((), int((1 + 60 + MARGIN_S + 30 - 4) * 1000))
+    assert rest.subject_ids == ("s2", "s3", "s4")

@@ -70,15 +70,6 @@ def test_a_key_that_is_gone_is_not_brought_back_by_a_change():
 # The replay window.
 
 
-def test_a_request_is_kept_until_a_minute_after_its_end():
-    window = ReplayWindow(entries_max=10)
-    window.add(ticket(exp_s=100))
-    window.sweep(159)
-    assert window.find(ticket().request_id) is not None
-    window.sweep(160)
-    assert window.find(ticket().request_id) is None
-
-
 def test_a_full_window_says_overloaded():
     window = ReplayWindow(entries_max=1)
     window.add(ticket(1))

@@ -14,6 +14,7 @@ from heptad.model.lending import (
     CellKeys,
     Leases,
     LeaseSubjects,
+    LentElsewhere,
     LookUpRequest,
     Question,
     RequestFound,
@@ -105,6 +106,9 @@ def encode_answer(question_id: int, answer: Answer) -> bytes:
             _write_found(message.request_found, answer)
         case Revoked(subject_ids):
             message.revoked.subject_ids.extend(subject_ids)
+        case LentElsewhere(subject_ids, look_up_ms):
+            message.lent_elsewhere.subject_ids.extend(subject_ids)
+            message.lent_elsewhere.look_up_ms = look_up_ms
         case VaultRefusal(code, detail):
             message.refusal.code, message.refusal.detail = code, detail
     return message.SerializeToString()
@@ -128,6 +132,9 @@ def decode_answer(data: bytes) -> tuple[int, Answer]:
         answer = _found(message.request_found)
     elif which == "revoked":
         answer = Revoked(tuple(message.revoked.subject_ids))
+    elif which == "lent_elsewhere":
+        lent = message.lent_elsewhere
+        answer = LentElsewhere(tuple(lent.subject_ids), lent.look_up_ms)
     elif which == "refusal":
         code = message.refusal.code if message.refusal.code in PROBLEMS else "internal_error"
         answer = VaultRefusal(code, message.refusal.detail)

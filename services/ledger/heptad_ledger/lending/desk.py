@@ -6,7 +6,7 @@ one it could not be proved; a question may wait for that. Lending leaves no trac
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from heptad.crypto.derivation import LEASE_ID_BYTES, lease_key, request_ref
@@ -17,6 +17,7 @@ from heptad.model.entry import Kind
 from heptad.model.lending import (
     Leases,
     LeaseSubjects,
+    LentElsewhere,
     LookUpRequest,
     RequestFound,
     ReserveSlots,
@@ -30,6 +31,7 @@ from heptad.model.requests import request_hash, request_id_of
 from heptad.vault.errors import VaultFullError
 from heptad.vault.tree import KeyTree
 from heptad.wire.convert.entry_facts import entry_facts
+from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.registry import RegistrationRefusedError, Registry
@@ -52,6 +54,7 @@ class LendingDesk:
         registry: Registry,
         evidence: Evidence,
         loans: LoanBook,
+        elsewhere: ElsewhereBook,
         applied_size: Watermark,
         published_size: Watermark,
         catch_up: Callable[[float], Awaitable[bool]],
@@ -63,10 +66,13 @@ class LendingDesk:
         self._registry = registry
         self._evidence = evidence
         self._loans = loans
+        self._elsewhere = elsewhere
         self._applied_size = applied_size
         self._published_size = published_size
         self._catch_up = catch_up
         self._now_s = now_s
+        self.on_lent_elsewhere: Callable[[str, LentElsewhere], None] = lambda home, lent: None
+        """Called with the id of a first validator that has to be told, before the lease is out."""
 
     @property
     def ttl_ms(self) -> int:
@@ -81,7 +87,14 @@ class LendingDesk:
             leases.append(await self._lease_one(subject_id, holder, deadline_s))
             if len(leases) % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        lent = [lease.subject_id for lease in leases if not lease.refused_code]
+        for home, strays in self._elsewhere.lent(lent, holder=holder, now_s=self._now_s()).items():
+            self.on_lent_elsewhere(home, strays)
         return Leases(tuple(leases))
+
+    def lent_elsewhere(self, holder: str) -> Iterator[LentElsewhere]:
+        """What a validator that connects has to know of its own subjects."""
+        return self._elsewhere.of_home(holder, self._now_s())
 
     async def reserve(self, question: ReserveSlots, *, holder: str) -> Slots:
         """Fresh slots. Raises: Problem `vault_unavailable`, `overloaded`."""

@@ -16,6 +16,7 @@ from heptad.model.lending import (
     Answer,
     CellKeys,
     LeaseSubjects,
+    LentElsewhere,
     LookUpRequest,
     Question,
     ReserveSlots,
@@ -55,6 +56,7 @@ class VaultDoor:
         self._on_fault = on_fault
         self._log = log
         self._sessions: set[_Session] = set()
+        desk.on_lent_elsewhere = self._push_lent_elsewhere
 
     @property
     def session_count(self) -> int:
@@ -86,6 +88,11 @@ class VaultDoor:
         for session in self._sessions:
             session.push(answer)
 
+    def _push_lent_elsewhere(self, home: str, lent: LentElsewhere) -> None:
+        for session in self._sessions:
+            if session.holder == home:
+                session.push(lent)
+
     async def _serve(self, _requests: object, context: Context) -> None:
         session = _Session(
             context,
@@ -97,6 +104,8 @@ class VaultDoor:
         self._sessions.add(session)
         try:
             session.push(self._cell_keys())
+            for lent in self._desk.lent_elsewhere(session.holder):
+                session.push(lent)
             await session.run()
         finally:
             self._sessions.discard(session)
@@ -116,7 +125,7 @@ class _Session:
     ) -> None:
         self._context = context
         self._desk = desk
-        self._holder = holder
+        self.holder = holder
         self._on_fault = on_fault
         self._log = log
         # Messages, and whether each frees a place among the questions under way once it is
@@ -157,7 +166,7 @@ class _Session:
                 self._outgoing.put_nowait((message, False))
                 continue
             if isinstance(question, ReturnLeases):
-                self._desk.take_back(question, holder=self._holder)
+                self._desk.take_back(question, holder=self.holder)
                 continue
             await self._under_way.acquire()
             task = asyncio.create_task(self._answer(number, question))
@@ -188,9 +197,9 @@ class _Session:
     async def _think(self, question: Question) -> Answer:
         match question:
             case LeaseSubjects():
-                return await self._desk.lease(question, holder=self._holder)
+                return await self._desk.lease(question, holder=self.holder)
             case ReserveSlots():
-                return await self._desk.reserve(question, holder=self._holder)
+                return await self._desk.reserve(question, holder=self.holder)
             case LookUpRequest():
                 return await self._desk.look_up(question)
             case ReturnLeases():

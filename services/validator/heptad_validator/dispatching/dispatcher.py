@@ -129,14 +129,21 @@ class Dispatcher:
         """The number that the next batch gets."""
         return self._submission.next_sequence
 
+    def require_fenced(self) -> None:
+        """Refuse to speak while batches of an earlier life may still be committed.
+
+        Raises: Problem `quorum_unavailable`.
+        """
+        if self.fence is None:
+            raise _no_quorum("the group of replicas has not yet heard this validator")
+
     def require_room(self) -> None:
         """Refuse what could not be sent on soon.
 
         Raises: Problem `quorum_unavailable` before the fence is committed and while nothing
         commits; `overloaded` while too much is under way.
         """
-        if self.fence is None:
-            raise _no_quorum("the group of replicas has not yet heard this validator")
+        self.require_fenced()
         if self._submission.oldest_age_s(self._clock.monotonic_s()) > self._bounds.stuck_s:
             raise _no_quorum(f"nothing was committed for {self._bounds.stuck_s:g} s")
         if self.records_pending >= self._bounds.records_max:

@@ -1,7 +1,8 @@
 """When a replay could be one that this validator cannot know of, the ledger is asked.
 
-Two cases (docs/spec/mesh.md, "Replay"): a request that an earlier life of this validator may have
-admitted, and one of a subject whose first validator is another. An earlier life may have admitted
+Three cases (docs/spec/mesh.md, "Replay"): a request that an earlier life of this validator may have
+admitted, one of a subject whose first validator is another, and one of a subject of its own whose
+key another validator had on loan at the time (the ledger tells). An earlier life may have admitted
 whatever was signed until its end, by a clock that may have run ahead by the tolerated skew; so in
 the first 30 s after a restart every request is looked up. That halves the throughput of those
 seconds (measured). To look up less would be faster and let a client whose clock runs ahead be told
@@ -13,7 +14,7 @@ from typing import Final
 from heptad.crypto.requests import SignedRequest
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Outcome
-from heptad.model.lending import LookUpRequest, RequestFound
+from heptad.model.lending import LentElsewhere, LookUpRequest, RequestFound
 from heptad.model.problems import Problem
 from heptad.wire.convert.entry import decode_entry
 from heptad_validator.lending.desk import Vault
@@ -21,6 +22,9 @@ from heptad_validator.policy import Policy, judge
 from heptad_validator.tickets import Ticket
 
 ANSWER_S_MAX: Final = 5.0
+
+STRAYS_MAX: Final = 20_000
+"""Subjects remembered one by one that others work for; of more, all subjects count as such."""
 
 
 class LookUps:
@@ -31,6 +35,8 @@ class LookUps:
         self._policy = policy
         self._iat_s_known = 0
         self._fence_index = 0
+        self._iat_s_strayed = 0
+        self._strays: dict[str, int] = {}
 
     def follow_former_life(self, *, start_s: int, skew_s_max: int, fence_index: int) -> None:
         """There was an earlier life; the log up to `fence_index` holds all that it admitted.
@@ -41,9 +47,34 @@ class LookUps:
         self._iat_s_known = start_s + skew_s_max + 1
         self._fence_index = fence_index
 
+    def follow_others(self, lent: LentElsewhere, *, now_s: int) -> None:
+        """Another validator may admit what these subjects sign; `now_s` is the wall clock."""
+        until_s = now_s + 1 + -(-lent.look_up_ms // 1000)
+        if not lent.subject_ids:
+            self._iat_s_strayed = max(self._iat_s_strayed, until_s)
+        for subject_id in lent.subject_ids:
+            # Taken out first, so that what was said last stands last.
+            self._strays[subject_id] = max(until_s, self._strays.pop(subject_id, 0))
+            if len(self._strays) > STRAYS_MAX:
+                oldest_s = self._strays.pop(next(iter(self._strays)))
+                self._iat_s_strayed = max(self._iat_s_strayed, oldest_s)
+
     def is_needed(self, request: SignedRequest, *, is_home: bool) -> bool:
         """Whether somebody else may have admitted this request."""
-        return not is_home or request.iat < self._iat_s_known
+        iat_s_known = max(self._iat_s_known, self._iat_s_strayed)
+        return (
+            not is_home
+            or request.iat < iat_s_known
+            or request.iat < self._strays.get(request.iss, 0)
+        )
+
+    def sweep(self, now_s: int, *, fresh_s_max: int) -> None:
+        """Forget subjects of whose requests of that time none can be fresh; oldest in front.
+
+        `now_s` is the wall clock, `fresh_s_max` how long after its `iat` a request is taken.
+        """
+        while self._strays and self._strays[next(iter(self._strays))] + fresh_s_max < now_s:
+            del self._strays[next(iter(self._strays))]
 
     async def find(
         self, request: SignedRequest, *, request_id: bytes, subject_id: str

@@ -15,6 +15,7 @@ import grpc
 from heptad.model.lending import (
     Answer,
     CellKeys,
+    LentElsewhere,
     Question,
     ReturnLeases,
     Revoked,
@@ -46,6 +47,8 @@ class VaultLink:
         self._on_revoked = on_revoked
         self.on_connected: Callable[[], None] = lambda: None
         """Called once a new stream has brought the cell's keys."""
+        self.on_lent_elsewhere: Callable[[LentElsewhere], None] = lambda lent: None
+        """Told of subjects for which other validators work too."""
         self._questions: dict[int, asyncio.Future[Answer]] = {}
         self._last_id = 0
         self._unsent: deque[bytes] = deque()
@@ -135,6 +138,8 @@ class VaultLink:
             self._on_keys(answer)
         elif isinstance(answer, Revoked):
             self._on_revoked(answer)
+        elif isinstance(answer, LentElsewhere):
+            self.on_lent_elsewhere(answer)
         else:
             future = self._questions.get(number)
             if future is not None and not future.done():

@@ -6,6 +6,7 @@ it may go, and `sweep` drops whole lists. An entry is thus kept until the sweep 
 whoever must be exact checks its own time. A key's time is fixed: it is in one list.
 """
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 KeyT = TypeVar("KeyT")
@@ -61,8 +62,20 @@ class ExpiringMap(Generic[KeyT, ValueT]):
         if key in self._values:
             self._values[key] = value
 
-    def sweep(self, now_s: int) -> None:
-        """Forget every key whose time has come."""
+    def sweep(
+        self,
+        now_s: int,
+        *,
+        stays: Callable[[KeyT, ValueT], bool] = lambda key, value: False,
+        again_after_s: int = 60,
+    ) -> None:
+        """Forget every key whose time has come; one that `stays` is asked about again later."""
         for second in [second for second in self._buckets if second <= now_s]:
+            kept = []
             for key in self._buckets.pop(second):
-                del self._values[key]
+                if stays(key, self._values[key]):
+                    kept.append(key)
+                else:
+                    del self._values[key]
+            if kept:
+                self._buckets.setdefault(now_s + again_after_s, []).extend(kept)

@@ -37,6 +37,7 @@ def _submit_in_a_hurry():
             registrar=world.registrar,
             statements=world.statements,
             window=world.window,
+            require_fenced=lambda: None,
             read_status=lambda: None,
             stream_items_max=10,
         )

@@ -6,8 +6,9 @@ import uuid
 import pytest
 
 from heptad.model.answers import RequestState, Wait
-from heptad.model.lending import LookUpRequest
+from heptad.model.lending import LentElsewhere, LookUpRequest
 from heptad.model.problems import Problem
+from heptad_validator.lending import look_ups as look_ups_module
 
 JTI = str(uuid.UUID(int=77))
 NOW_S = 1_760_000_000
@@ -232,6 +233,99 @@ def test_copies_during_a_look_up_share_it(play, ed_key):
         assert len(world.entries) == 2
 
     play(scenario, validators=(1, 2))
+
+
+# Through the other validator first.
+
+
+def lent_elsewhere(world, *subjects, look_up_ms=95_000):
+    """The ledger says that another validator has these leases."""
+    lent = LentElsewhere(subjects, look_up_ms)
+    world.parts.look_ups.follow_others(lent, now_s=world.clock.now_ms() // 1000)
+
+
+def test_a_replay_of_what_the_other_validator_admitted_first_gets_the_stored_result(
+    new_world, new_ledger, ed_key
+):
+    async def main():
+        ledger = new_ledger()
+        first, second = (new_world(ledger, number=n, validators=(1, 2)) for n in (1, 2))
+        await first.fence()
+        await second.fence()
+        subject = first.subject(ed_key, home=1)
+        jws = first.sign(ed_key, subject, jti=JTI)
+        lent_elsewhere(first, subject)
+        [number] = await second.submit(jws)
+        await second.commit()
+        [again] = await first.submit(jws)
+        repeated = first.answers.of(again)
+        assert (repeated.index, repeated.replayed) == (second.answers.of(number).index, True)
+        assert first.outstanding() == []
+
+    asyncio.run(main())
+
+
+def test_only_subjects_for_whom_others_work_are_looked_up_at_home(play, ed_key, p256_key):
+    async def scenario(world):
+        stray, other = world.subject(ed_key), world.subject(p256_key)
+        lent_elsewhere(world, stray)
+        await world.submit(world.sign(ed_key, stray), world.sign(p256_key, other))
+        assert [asked.subject_id for asked in look_ups(world)] == [stray]
+
+    play(scenario)
+
+
+def test_what_is_signed_after_the_others_lease_is_not_looked_up(play, ed_key):
+    async def scenario(world):
+        stray = world.subject(ed_key)
+        lent_elsewhere(world, stray, look_up_ms=95_000)
+        world.clock.move(50)
+        # what was said last and reaches less far takes nothing back
+        lent_elsewhere(world, stray, look_up_ms=0)
+        await world.submit(world.sign(ed_key, stray, iat=NOW_S + 50))
+        assert len(look_ups(world)) == 1
+        world.clock.move(50)
+        await world.submit(world.sign(ed_key, stray, iat=NOW_S + 97, exp=NOW_S + 160))
+        assert len(look_ups(world)) == 1
+
+    play(scenario)
+
+
+def test_where_others_may_work_for_anybody_all_is_looked_up(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        lent_elsewhere(world)
+        await world.submit(world.sign(ed_key, subject))
+        assert len(look_ups(world)) == 1
+
+    play(scenario)
+
+
+def test_beyond_the_limit_of_strays_everybody_counts_as_one(play, ed_key, monkeypatch):
+    monkeypatch.setattr(look_ups_module, "STRAYS_MAX", 2)
+
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        lent_elsewhere(world, "kn-a", "kn-b")
+        await world.submit(world.sign(ed_key, subject))
+        assert look_ups(world) == []
+        lent_elsewhere(world, "kn-c")
+        await world.submit(world.sign(ed_key, subject))
+        assert len(look_ups(world)) == 1
+
+    play(scenario)
+
+
+def test_a_stray_is_forgotten_once_none_of_its_requests_can_be_fresh(play, ed_key):
+    async def scenario(world):
+        strays = world.parts.look_ups._strays
+        lent_elsewhere(world, world.subject(ed_key), look_up_ms=10_000)
+        world.parts.look_ups.sweep(NOW_S + 11 + 330, fresh_s_max=330)
+        assert len(strays) == 1
+        world.parts.look_ups.sweep(NOW_S + 12 + 330, fresh_s_max=330)
+        assert strays == {}
+
+    play(scenario)
 
 
 # After a restart.

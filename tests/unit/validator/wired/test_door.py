@@ -144,6 +144,20 @@ def test_a_caller_with_little_time_is_told_pending_before_it_is_over(wire_up, su
     wire_up(scenario)
 
 
+def test_before_its_fence_a_validator_denies_knowing_no_request(wire_up, refusal):
+    """A batch of its former life may still be committed."""
+
+    async def scenario(wired):
+        await wired.start()
+        running = await wired.run_validator()
+        running.service._validator.parts.dispatcher.fence = None
+        ask = wired.channel().unary_unary(f"/{wire.SERVICE}/GetPendingRequest")
+        async with refusal("quorum_unavailable"):
+            await ask(wire.encode_pending_call(bytes(32)))
+
+    wire_up(scenario)
+
+
 def test_what_is_under_way_can_be_asked_for(wire_up, submit, refusal, ed_key):
     async def scenario(wired):
         await wired.start()

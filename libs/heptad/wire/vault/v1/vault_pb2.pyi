@@ -51,7 +51,7 @@ class ReturnLeases(_message.Message):
     def __init__(self, lease_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class LeaseResponse(_message.Message):
-    __slots__ = ("id", "cell_keys", "leases", "slots", "request_found", "revoked", "refusal")
+    __slots__ = ("id", "cell_keys", "leases", "slots", "request_found", "revoked", "refusal", "lent_elsewhere")
     ID_FIELD_NUMBER: _ClassVar[int]
     CELL_KEYS_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class LeaseResponse(_message.Message):
     REQUEST_FOUND_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    LENT_ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
     id: int
     cell_keys: CellKeys
     leases: Leases
@@ -66,7 +67,8 @@ class LeaseResponse(_message.Message):
     request_found: RequestFound
     revoked: Revoked
     refusal: VaultRefusal
-    def __init__(self, id: _Optional[int] = ..., cell_keys: _Optional[_Union[CellKeys, _Mapping]] = ..., leases: _Optional[_Union[Leases, _Mapping]] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ..., request_found: _Optional[_Union[RequestFound, _Mapping]] = ..., revoked: _Optional[_Union[Revoked, _Mapping]] = ..., refusal: _Optional[_Union[VaultRefusal, _Mapping]] = ...) -> None: ...
+    lent_elsewhere: LentElsewhere
+    def __init__(self, id: _Optional[int] = ..., cell_keys: _Optional[_Union[CellKeys, _Mapping]] = ..., leases: _Optional[_Union[Leases, _Mapping]] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ..., request_found: _Optional[_Union[RequestFound, _Mapping]] = ..., revoked: _Optional[_Union[Revoked, _Mapping]] = ..., refusal: _Optional[_Union[VaultRefusal, _Mapping]] = ..., lent_elsewhere: _Optional[_Union[LentElsewhere, _Mapping]] = ...) -> None: ...
 
 class CellKeys(_message.Message):
     __slots__ = ("index_key", "routing_key_id", "routing_key")
@@ -157,6 +159,14 @@ class Revoked(_message.Message):
     SUBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
     subject_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, subject_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LentElsewhere(_message.Message):
+    __slots__ = ("subject_ids", "look_up_ms")
+    SUBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    LOOK_UP_MS_FIELD_NUMBER: _ClassVar[int]
+    subject_ids: _containers.RepeatedScalarFieldContainer[str]
+    look_up_ms: int
+    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., look_up_ms: _Optional[int] = ...) -> None: ...
 
 class VaultRefusal(_message.Message):
     __slots__ = ("code", "detail")
