@@ -255,7 +255,10 @@ class Chain:
         index = before.state.edge.size
         for node in final:
             own_proof = proof if node is final[-1] else None
-            results.commits.append(CommittedBlock(node.block, LogIndex(index), own_proof))
+            commit = CommittedBlock(
+                node.block, LogIndex(index), own_proof, grown_from=index, grown=node.state.grown
+            )
+            results.commits.append(commit)
             index = node.state.edge.size
         results.state = encode_committed(self.tree.root)
         results.blocks_dropped += [node.block.id for node in abandoned if node.is_durable]
@@ -333,7 +336,12 @@ def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
     """
     if encoded is None:
         return Node(genesis_block(cell), ChainState.genesis(), None, is_durable=True)
+    block, state = decode_state(encoded)
+    return Node(block, state, None, is_durable=True, is_unproven=True)
+
+
+def decode_state(encoded: bytes) -> tuple[Block, ChainState]:
+    """The block and the state after it that `encode_committed` wrote. Raises: MalformedError."""
     reader = Reader(encoded)
     block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
-    state = ChainState.decode(reader)
-    return Node(block, state, None, is_durable=True, is_unproven=True)
+    return block, ChainState.decode(reader)

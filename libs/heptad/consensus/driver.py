@@ -32,11 +32,12 @@ from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import Event
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import encode_message
+from heptad.consensus.objects import BatchId
 from heptad.consensus.ports import Outbox, SignatureVerifier, Signer, Sink, Store
 from heptad.consensus.ready import Ready
 from heptad.consensus.serving import answer
 from heptad.consensus.status import Status
-from heptad.model.ids import MemberIndex
+from heptad.model.ids import MemberIndex, ValidatorNumber
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +99,10 @@ class Driver:
     def status(self) -> Status:
         """How the replica is."""
         return self._core.status()
+
+    def last_committed(self, validator: ValidatorNumber) -> BatchId | None:
+        """The last batch of this validator that is final; None if none is."""
+        return self._core.last_committed(validator)
 
     def start(self, now_ms: int) -> None:
         """The first wave: persist a new record, send the last messages again, say hello."""

@@ -81,9 +81,14 @@ class BatchesReply:
 
 @dataclass(frozen=True, slots=True)
 class FetchChain:
-    """Asks for committed blocks from `height` on: how a replica far behind catches up."""
+    """Asks for committed blocks from `height` on: how a replica far behind catches up.
+
+    `size` is that of the asker's log, below `height`: if those blocks are gone, a snapshot comes
+    with what leads on from there.
+    """
 
     height: Height
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,20 @@ class ChainReply:
 
     blocks: tuple[Block, ...]
     proof: CommitProof
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotReply:
+    """The blocks that were asked for are gone here; this is where the sender stands.
+
+    `state` is its last committed header and the state after it (`chain.encode_committed`), `proof`
+    that header's commit proof. `hashes` (32 bytes each) cover the log from the asker's size to the
+    header's (`heptad.transparency.subtrees.cover`).
+    """
+
+    state: bytes
+    proof: CommitProof
+    hashes: tuple[bytes, ...]
 
 
 Message: TypeAlias = (
@@ -106,6 +125,7 @@ Message: TypeAlias = (
     | BatchesReply
     | FetchChain
     | ChainReply
+    | SnapshotReply
 )
 
 
@@ -122,11 +142,15 @@ _FETCH_BATCHES: Final = 8
 _BATCHES_REPLY: Final = 9
 _FETCH_CHAIN: Final = 10
 _CHAIN_REPLY: Final = 11
+_SNAPSHOT_REPLY: Final = 12
 
 _REPLY_ITEMS_MAX: Final = 1_024
 
+STATE_BYTES_MAX: Final = 1 << 19
+"""A header, a position for each validator, 64 hashes, the leader record."""
 
-def encode_message(message: Message) -> bytes:  # noqa: PLR0911  a table, one line a kind
+
+def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911  a table, one line a kind
     """The message's bytes."""
     match message:
         case Proposal(block, signature):
@@ -149,11 +173,14 @@ def encode_message(message: Message) -> bytes:  # noqa: PLR0911  a table, one li
             return _many(_FETCH_BATCHES, list(digests))
         case BatchesReply(batches):
             return _many_long(_BATCHES_REPLY, list(batches)).done()
-        case FetchChain(height):
-            return _writer(_FETCH_CHAIN).u64(height).done()
+        case FetchChain(height, size):
+            return _writer(_FETCH_CHAIN).u64(height).u64(size).done()
         case ChainReply(blocks, proof):
             writer = _many_long(_CHAIN_REPLY, [block.encoded for block in blocks])
             return writer.fixed(encode_proof(proof)).done()
+        case SnapshotReply(state, proof, hashes):
+            writer = _writer(_SNAPSHOT_REPLY).bytes32(state).fixed(encode_proof(proof))
+            return writer.u16(len(hashes)).fixed(b"".join(hashes)).done()
 
 
 def decode_message(payload: bytes) -> Message:
@@ -206,11 +233,16 @@ def _read_batches_reply(reader: Reader) -> Message:
 
 
 def _read_fetch_chain(reader: Reader) -> Message:
-    return FetchChain(Height(reader.u64()))
+    return FetchChain(Height(reader.u64()), reader.u64())
 
 
 def _read_chain_reply(reader: Reader) -> Message:
     return ChainReply(_read_blocks(reader), read_proof(reader))
+
+
+def _read_snapshot_reply(reader: Reader) -> Message:
+    state, proof = reader.bytes32(size_max=STATE_BYTES_MAX), read_proof(reader)
+    return SnapshotReply(state, proof, tuple(reader.digest() for _ in range(_count(reader))))
 
 
 _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
@@ -225,6 +257,7 @@ _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     _BATCHES_REPLY: _read_batches_reply,
     _FETCH_CHAIN: _read_fetch_chain,
     _CHAIN_REPLY: _read_chain_reply,
+    _SNAPSHOT_REPLY: _read_snapshot_reply,
 }
 
 

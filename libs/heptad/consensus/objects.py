@@ -180,12 +180,20 @@ class CommittedBlock:
     """A block that will never be undone.
 
     `first_index` is the size of the log before it. `proof` stands at the last block of each wave
-    and proves the wave; the blocks before it have None.
+    and proves the wave; the blocks before it have None. `grown` are the hashes of the subtrees that
+    became whole when the log grew from size `grown_from` to the block's head
+    (`heptad.transparency.subtrees.completed`).
+
+    `is_jump`: this replica jumped to it. The blocks between the last one and this, and this one's
+    batches, were never here, and `grown_from` is the size of the log before the jump.
     """
 
     block: Block
     first_index: LogIndex
     proof: CommitProof | None
+    grown_from: int = 0
+    grown: tuple[bytes, ...] = ()
+    is_jump: bool = False
 
     def placed(self) -> tuple[tuple[BatchRef, LogIndex], ...]:
         """Its batches in log order, each with the log index of its first entry."""

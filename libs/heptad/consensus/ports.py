@@ -38,6 +38,18 @@ class StoredCommit:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """The last committed state, the proof of its block, and what leads to it from a smaller log.
+
+    `hashes` are the cover (`heptad.transparency.subtrees`) of the log from that size on.
+    """
+
+    state: bytes
+    proof: bytes
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """What a store gives back after a restart, all of it from completed transactions.
 
@@ -76,7 +88,17 @@ class Store(Protocol):
         ...
 
     def committed(self, height: Height) -> StoredCommit | None:
-        """The committed block of this height; None above the last one and for the genesis."""
+        """The committed block of this height.
+
+        None above the last one, for the genesis, and where it was pruned or jumped over.
+        """
+        ...
+
+    def snapshot(self, size: int) -> StoredSnapshot | None:
+        """Where this replica stands, for one whose log ends at `size`, a block's boundary.
+
+        None if nothing is committed, or what leads on from `size` is not kept any more.
+        """
         ...
 
 
@@ -92,7 +114,7 @@ class Sink(Protocol):
     """The rest of the replica: told only what is durable already."""
 
     def committed(self, commits: Sequence[CommittedBlock]) -> None:
-        """New final blocks, oldest first, never twice within one process and without a gap."""
+        """New final blocks, oldest first, each once in a process, a gap only before a jump."""
         ...
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:

@@ -24,8 +24,9 @@ class Persist:
     - `record`: the safety record, replacing the last one; None: unchanged.
     - `blocks`: headers to keep by id, not (yet) committed.
     - `batches`: (digest, encoded batch) to keep by digest.
-    - `commits`: blocks now final, ascending heights without a gap. Their headers and batches are in
-      the store already or in this same transaction (batches first, then headers, then commits).
+    - `commits`: blocks now final, ascending heights, with a gap only before one that `is_jump`.
+      Their headers and batches are in the store already or in this same transaction (batches first,
+      then headers, then commits); a jump comes with its header and without its batches.
     - `state`: the committed state after the last of `commits`, replacing the last one; opaque.
     - `blocks_dropped`: ids of uncommitted blocks that can never be committed any more.
     - `batches_dropped`: digests of stored batches that can never be committed any more.

@@ -5,6 +5,7 @@ asks and for whatever, and nothing that is served is trusted by the one who aske
 checked by hash and certificate, batches by digest.
 """
 
+from heptad.consensus.chain import decode_state
 from heptad.consensus.codec import decode_block, decode_proof
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
@@ -16,6 +17,7 @@ from heptad.consensus.messages import (
     FetchBlocks,
     FetchChain,
     Message,
+    SnapshotReply,
 )
 from heptad.consensus.objects import Block, CommitProof
 from heptad.consensus.ports import Store
@@ -31,8 +33,8 @@ def answer(request: Message, *, store: Store, limits: Limits) -> Message | None:
             return _blocks(request, store, limits)
         case FetchBatches():
             return _batches(request, store, limits)
-        case FetchChain(height):
-            return _chain(height, store, limits)
+        case FetchChain():
+            return _chain(request.height, store, limits) or _snapshot(request, store)
         case _:
             return None
 
@@ -95,3 +97,18 @@ def _chain(height: Height, store: Store, limits: Limits) -> Message | None:
         return None
     count, proof = proven
     return ChainReply(tuple(blocks[:count]), proof)
+
+
+def _snapshot(request: FetchChain, store: Store) -> Message | None:
+    """Where this replica stands, for a peer that asks for blocks which are gone here.
+
+    None if it asks for what this replica has not committed yet.
+    """
+    stored = store.snapshot(request.size)
+    if stored is None:
+        return None
+    block, _ = decode_state(stored.state)
+    is_gone = block.height >= request.height and store.committed(request.height) is None
+    if not is_gone:
+        return None
+    return SnapshotReply(stored.state, decode_proof(stored.proof), stored.hashes)

@@ -6,7 +6,7 @@ position a validator, however long the log grows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from heptad.consensus.errors import RefusedError
@@ -14,6 +14,7 @@ from heptad.consensus.objects import BatchRef, LogHead
 from heptad.model.canonical import DIGEST_BYTES, Reader, Writer
 from heptad.model.ids import Epoch, ValidatorNumber
 from heptad.transparency.merkle import CompactRange
+from heptad.transparency.subtrees import grown_by_leaves
 
 LEADER_RECORD_EMPTY = b""
 """Which leaders failed lately, for excluding them at the ends of terms: not recorded yet."""
@@ -25,11 +26,15 @@ class ChainState:
 
     `edge` is the log's compact range. `positions` maps each validator that has committed anything
     to (incarnation, sequence) of its last batch. `leader_record` is reserved, and empty.
+
+    `grown` is no part of the state: the hashes of the subtrees that became whole with this block
+    alone, as `heptad.transparency.subtrees.completed` orders them, on their way to the store.
     """
 
     edge: CompactRange
     positions: Mapping[ValidatorNumber, tuple[int, int]]
     leader_record: bytes = LEADER_RECORD_EMPTY
+    grown: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def genesis(cls) -> "ChainState":
@@ -58,13 +63,14 @@ class ChainState:
         Raises: RefusedError if a batch does not go on where its validator stopped.
         """
         if not refs:
-            return self
+            return replace(self, grown=())
         positions = dict(self.positions)
         for ref in refs:
             require_next(positions.get(ref.validator), ref)
             positions[ref.validator] = (ref.incarnation, ref.sequence)
         leaves = [leaf for batch in leaf_hashes for leaf in batch]
-        return replace(self, edge=self.edge.extended(leaves), positions=positions)
+        edge, grown = grown_by_leaves(self.edge, leaves)
+        return replace(self, edge=edge, positions=positions, grown=grown)
 
     def encode(self) -> bytes:
         """For the store: u16 count ‖ count x (u32 validator ‖ u64 ‖ u64) ‖ bytes16 ‖ edge."""

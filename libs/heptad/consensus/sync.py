@@ -159,7 +159,7 @@ class Sync:
                 part = tuple(digests[start : start + _DIGESTS_MAX])
                 results.send((peer,), FetchBatches(part))
         for peer, heights in self._chunk_wanted.due(now_ms).items():
-            results.send((peer,), FetchChain(heights[0]))
+            results.send((peer,), FetchChain(heights[0], self._chain.tree.root.state.edge.size))
 
     def due_ms(self) -> int | None:
         """When the next request is due; None if nothing is missing."""

@@ -16,10 +16,11 @@ from random import Random
 
 from heptad.consensus.codec import encode_proof
 from heptad.consensus.objects import Block, CommittedBlock
-from heptad.consensus.ports import Restored, StoredCommit
+from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.simulation.violations import Broken, ViolationError
+from heptad.transparency.subtrees import Subtree, cover, found
 
 
 class DiskFaultError(Exception):
@@ -52,7 +53,9 @@ class Disk:
         self._uncommitted: dict[BlockId, Block] = {}
         self._blocks: dict[BlockId, Block] = {}
         self._batches: dict[BatchDigest, bytes] = {}
-        self.chain: list[CommittedBlock] = []
+        self._grown: list[tuple[int, int, tuple[bytes, ...]]] = []
+        self.height = Height(0)
+        self.chain: dict[Height, CommittedBlock] = {}
 
     def wipe(self) -> None:
         """Lose everything, as a replaced disk does."""
@@ -93,11 +96,30 @@ class Disk:
 
     def committed(self, height: Height) -> StoredCommit | None:
         """See `Store.committed`."""
-        if not 1 <= height <= len(self.chain):
+        commit = self.chain.get(height)
+        if commit is None:
             return None
-        commit = self.chain[height - 1]
         proof = b"" if commit.proof is None else encode_proof(commit.proof)
         return StoredCommit(commit.block.encoded, proof)
+
+    def snapshot(self, size: int) -> StoredSnapshot | None:
+        """See `Store.snapshot`."""
+        last = self.chain.get(self.height)
+        if last is None or last.proof is None or self._state is None:
+            return None
+        hashes = [self._root_of(subtree) for subtree in cover(size, last.block.head.size)]
+        given = tuple(value for value in hashes if value is not None)
+        if len(given) < len(hashes):
+            return None
+        return StoredSnapshot(self._state, encode_proof(last.proof), given)
+
+    def prune(self, keep: int) -> None:
+        """Let go of all committed blocks but the last `keep`, and of their batches."""
+        for height in [each for each in self.chain if each <= self.height - max(keep, 1)]:
+            block = self.chain.pop(height).block
+            del self._blocks[block.id]
+            for ref in block.batches:
+                self._batches.pop(ref.digest, None)
 
     def header(self, block_id: BlockId) -> Block | None:
         """For the checkers: the block itself."""
@@ -108,6 +130,12 @@ class Disk:
         return block.id in self._blocks and all(
             ref.digest in self._batches for ref in block.batches
         )
+
+    def _root_of(self, subtree: Subtree) -> bytes | None:
+        for start, end, hashes in self._grown:
+            if end >= subtree.end:
+                return found(subtree, start=start, end=end, hashes=hashes)
+        return None
 
     def _apply(self, persist: Persist) -> None:
         for digest, encoded in persist.batches:
@@ -127,17 +155,26 @@ class Disk:
     def _commit(self, commits: Sequence[CommittedBlock]) -> None:
         for commit in commits:
             block = commit.block
-            if block.height <= len(self.chain):
-                if self.chain[block.height - 1].block.id != block.id:
+            if block.height <= self.height:
+                held = self.chain.get(block.height)
+                if held is not None and held.block.id != block.id:
                     raise ViolationError(Broken.FORK, f"height {block.height} is overwritten")
                 continue
-            if block.height != len(self.chain) + 1:
+            if block.height != self.height + 1 and not commit.is_jump:
                 raise ViolationError(
-                    Broken.STORE, f"height {block.height} behind {len(self.chain)} blocks"
+                    Broken.STORE, f"height {block.height} behind height {self.height}"
                 )
-            if not self.holds(block):
+            if not commit.is_jump and not self.holds(block):
                 raise ViolationError(
                     Broken.STORE, f"height {block.height} lacks its header or a batch"
                 )
+            self._blocks[block.id] = block
             self._uncommitted.pop(block.id, None)
-            self.chain.append(commit)
+            self.chain[block.height] = commit
+            self._keep_grown(commit)
+            self.height = block.height
+
+    def _keep_grown(self, commit: CommittedBlock) -> None:
+        """What leads from one size of the log to the next; it outlives the blocks."""
+        if commit.grown:
+            self._grown.append((commit.grown_from, commit.block.head.size, commit.grown))

@@ -21,7 +21,13 @@ from heptad.consensus.driver import Driver
 from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
 from heptad.consensus.limits import Limits
-from heptad.consensus.ports import Restored, SignatureVerifier, Signer, StoredCommit
+from heptad.consensus.ports import (
+    Restored,
+    SignatureVerifier,
+    Signer,
+    StoredCommit,
+    StoredSnapshot,
+)
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex, ValidatorNumber
 from heptad.simulation.byzantine import Villain
@@ -314,11 +320,11 @@ class Machine:
     def _require_restored(self) -> None:
         assert self.driver is not None
         status = self.driver.status()
-        if status.committed_height != len(self.disk.chain):
+        if status.committed_height != self.disk.height:
             raise ViolationError(
                 Broken.LOST,
                 f"{self.name} restarts at height {status.committed_height}, its disk holds "
-                f"{len(self.disk.chain)}",
+                f"{self.disk.height}",
             )
 
     def pass_point(self, point: CutPoint) -> None:
@@ -390,6 +396,10 @@ class Machine:
     def committed(self, height: Height) -> StoredCommit | None:
         """See `Store.committed`."""
         return self.disk.committed(height)
+
+    def snapshot(self, size: int) -> StoredSnapshot | None:
+        """See `Store.snapshot`."""
+        return self.disk.snapshot(size)
 
     def _note(self, text: str) -> None:
         if self._setting.transcript is not None:

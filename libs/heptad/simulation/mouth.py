@@ -53,7 +53,7 @@ class Mouth:
         """A new process: tell validators what the store holds, as a shell does at its start."""
         self._leaving.clear()
         self._reported.clear()
-        for commit in self._machine.disk.chain:
+        for commit in self._machine.disk.chain.values():
             self._take_in(commit)
 
     def close(self, at_us: int) -> None:

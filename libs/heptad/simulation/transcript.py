@@ -18,6 +18,7 @@ from heptad.consensus.messages import (
     FetchChain,
     Message,
     Proposal,
+    SnapshotReply,
     decode_message,
 )
 from heptad.consensus.objects import TC, Timeout, Vote
@@ -52,7 +53,7 @@ def describe_payload(payload: bytes) -> str:
         return f"rubbish ({error})"
 
 
-def describe(message: Message) -> str:  # noqa: PLR0911  a table, one line a kind
+def describe(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  a table, one line a kind
     """A message in a few words."""
     match message:
         case Proposal(block, _):
@@ -81,10 +82,12 @@ def describe(message: Message) -> str:  # noqa: PLR0911  a table, one line a kin
             return f"asks for {len(digests)} batches"
         case BatchesReply(batches):
             return f"{len(batches)} batches"
-        case FetchChain(height):
+        case FetchChain(height, _):
             return f"asks for the chain from height {height}"
         case ChainReply(blocks, _):
             return f"chain of {len(blocks)} blocks up to height {blocks[-1].height}"
+        case SnapshotReply(_, proof, _):
+            return f"snapshot of the block of round {proof.child.justify.round}"
         case _:
             assert_never(message)
 

@@ -160,7 +160,7 @@ class World:
     def _is_done(self) -> bool:
         height = len(self._checkers.log.chain)
         return all(validator.is_satisfied for validator in self._owed_validators()) and all(
-            len(machine.disk.chain) == height for machine in self._honest_machines()
+            machine.disk.height == height for machine in self._honest_machines()
         )
 
     def _what_is_missing(self) -> str:

@@ -3,6 +3,10 @@
 A follower reads from the store, never from a queue of its own: one that is behind costs a read and
 no memory, and one that has caught up waits for the next commit. So nothing is held for a slow
 ledger, and a reconnecting one simply says from where.
+
+Blocks that were pruned, or that this replica has jumped over, are refused to a ledger that wants
+their batches, which then asks another replica. One that only wants to see how far this replica is
+goes on with the next block that is here.
 """
 
 import asyncio
@@ -115,15 +119,28 @@ class FollowerDoor:
         sent = False
         while follower.next_height:
             height = follower.next_height
-            stored = self._store.stored_block(Height(height))
+            stored = self._next_block(follower)
             if stored is None:
                 break
             frame = self._frame(stored, want_batches=follower.want_batches)
             await stream.write(encode_to_ledger(frame))
             sent = True
             if follower.next_height == height:  # else it has asked anew meanwhile
-                follower.next_height = height + 1
+                follower.next_height = stored.height + 1
         return sent
+
+    def _next_block(self, follower: _Follower) -> StoredBlock | None:
+        """The block that the follower is sent next; None while there is none yet.
+
+        Raises: Problem `not_found` if it wants batches that are not here any more, or never were.
+        """
+        wanted = Height(follower.next_height)
+        height = self._store.next_height(wanted)
+        if height is None:
+            return None
+        if height > wanted and follower.want_batches:
+            raise Problem("not_found", f"this replica holds no block from {wanted} up to {height}")
+        return self._store.stored_block(height)
 
     def _frame(self, stored: StoredBlock, *, want_batches: bool) -> BlockFrame:
         batches: list[bytes] = []
@@ -131,7 +148,7 @@ class FollowerDoor:
             for ref in decode_block(stored.block).batches:
                 batch = self._store.batch(ref.digest)
                 if batch is None:
-                    raise Problem("not_found", f"the batches of block {stored.height} are pruned")
+                    raise Problem("not_found", f"the batches of block {stored.height} are not here")
                 batches.append(batch)
         return BlockFrame(stored.height, stored.first_index, stored.block, stored.proof, batches)
 

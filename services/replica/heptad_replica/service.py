@@ -50,7 +50,11 @@ class ReplicaService:
         self._outbox = PeerOutbox(self._links)
         self._driver = build_driver(context, store=self._store, outbox=self._outbox, sink=self)
         self._loop = DriverLoop(driver=self._driver, clock=Clock(), events=self._events)
-        self._validators = ValidatorDoor(store=self._store, offer=self._events.offer)
+        self._validators = ValidatorDoor(
+            store=self._store,
+            offer=self._events.offer,
+            last_committed=self._driver.last_committed,
+        )
         self._followers = FollowerDoor(store=self._store, applied=self._prune)
         self._register()
 

@@ -11,33 +11,43 @@ they remember, twice in one round: so the folder is locked, and the second one d
 Blocks and batches live in key spaces of their own, so that an answer to one can never be taken for
 the other (known bug 31). What each database holds:
 
-    record      "record" → safety record, "state" → committed state, "height" → last height,
-                "pruned" → height up to which batches were dropped
+    record      "record" → safety record, "state" → committed state, "height" → last height
     blocks      block id → header                                   committed or not
     open        block id → ""                                       headers not yet committed
-    commits     u64be height → u64be first index ‖ u64be bytes of all batches up to here
+    commits     u64be height → u64be first index ‖ u64be bytes of all that was stored up to here
                 ‖ block id ‖ proof (may be empty)
     batches     digest → encoded batch
     numbers     u32be validator ‖ u64be incarnation ‖ u64be sequence → u64be height ‖ u64be first
                 index ‖ digest                                       of committed batches
+    subtrees    u64be log size after a block ‖ → u64be log size before ‖ hashes of what became whole
+                (`heptad.transparency.subtrees`)
+
+Committed blocks are pruned from the oldest up, each with its header, proof, batches and numbers at
+once. Behind a jump there is a gap in `commits`, and the block that was jumped to has no batches.
+The rows of `subtrees` outlive their blocks by far, for a member that has been away for long needs
+them to see that the log it comes back to begins with the one it knew.
 """
 
 import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final
 
 import lmdb
 
+from heptad.consensus.chain import decode_state
 from heptad.consensus.codec import decode_block, encode_proof
 from heptad.consensus.objects import BatchId, CommittedBlock
-from heptad.consensus.ports import Restored, StoredCommit
+from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.runtime.disk import sync_folder
+from heptad.transparency.merkle import split_hashes
+from heptad.transparency.subtrees import Subtree, cover, found
 
 _HEIGHT: Final = Struct(">Q")
 _COMMIT: Final = Struct(">QQ32s")
@@ -48,8 +58,13 @@ MAP_BYTES: Final = 1 << 40
 """Address space, not disk: the file grows as it is used, so there is no resizing to get wrong."""
 
 PRUNE_BLOCKS_MAX: Final = 256
-"""So many blocks lose their batches in one call, to keep its transaction short."""
+"""So many blocks go in one call, to keep its transaction short."""
 
+SUBTREES_BYTES_MAX: Final = 1 << 30
+"""For `subtrees`, where nobody says otherwise."""
+
+_SUBTREES_DROPPED: Final = 4
+"""Old rows that go with each new one while there are too many bytes of them."""
 
 _OWNER_FILE: Final = "owner.lock"
 
@@ -84,20 +99,28 @@ class CommittedPlace:
 class LmdbStore:
     """The `Store` port of `heptad.consensus.ports` on LMDB, and what the shell reads besides."""
 
-    def __init__(self, folder: Path, *, map_bytes: int = MAP_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        map_bytes: int = MAP_BYTES,
+        subtrees_bytes_max: int = SUBTREES_BYTES_MAX,
+    ) -> None:
         """Open the environment in `folder`, which is made if it is absent.
 
         Raises: StoreInUseError; lmdb.Error when the file is damaged; OSError.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._owner = _own(folder)
-        self._env = lmdb.open(str(folder), map_size=map_bytes, max_dbs=6, mode=0o600)
+        self._env = lmdb.open(str(folder), map_size=map_bytes, max_dbs=8, mode=0o600)
         self._record = self._env.open_db(b"record")
         self._blocks = self._env.open_db(b"blocks")
         self._open = self._env.open_db(b"open")
         self._commits = self._env.open_db(b"commits")
         self._batches = self._env.open_db(b"batches")
         self._numbers = self._env.open_db(b"numbers")
+        self._subtrees = self._env.open_db(b"subtrees")
+        self._subtrees_bytes_max = subtrees_bytes_max
         sync_folder(folder)
         sync_folder(folder.parent)
 
@@ -160,6 +183,19 @@ class LmdbStore:
         stored = self.stored_block(height)
         return None if stored is None else StoredCommit(block=stored.block, proof=stored.proof)
 
+    def snapshot(self, size: int) -> StoredSnapshot | None:
+        """See `heptad.consensus.ports.Store`."""
+        with self._env.begin() as txn:
+            state = txn.get(b"state", db=self._record)
+            row = txn.get(_HEIGHT.pack(self._number(txn, b"height")), db=self._commits)
+            if state is None or row is None:
+                return None
+            header, after = decode_state(bytes(state))
+            hashes = self._cover(txn, size, header.head.size) if size else after.edge.hashes
+            if hashes is None:
+                return None
+            return StoredSnapshot(bytes(state), bytes(row[_COMMIT.size :]), hashes)
+
     # What the shell's doors read besides.
 
     def height(self) -> Height:
@@ -186,46 +222,56 @@ class LmdbStore:
             height, first_index, digest = _PLACE.unpack(row)
             return CommittedPlace(Height(height), first_index, BatchDigest(digest))
 
-    def last_place(self, validator: int) -> BatchId | None:
-        """The greatest committed number of this validator, or None."""
-        with self._env.begin() as txn, txn.cursor(db=self._numbers) as cursor:
-            after = _NUMBER.pack(validator + 1, 0, 0)
-            found = cursor.prev() if cursor.set_range(after) else cursor.last()
-            if not found:
+    def next_height(self, height: Height) -> Height | None:
+        """The lowest height from `height` on whose block is here; None if there is none."""
+        with self._env.begin() as txn, txn.cursor(db=self._commits) as cursor:
+            if not cursor.set_range(_HEIGHT.pack(height)):
                 return None
-            number = BatchId(*_NUMBER.unpack(cursor.key()))
-            return number if number.validator == validator else None
+            return Height(_HEIGHT.unpack(cursor.key())[0])
 
     def prune(self, *, height_max: Height, size_max: int, retention_bytes: int) -> int:
-        """Delete batches of the oldest committed blocks; returns how many batches went.
+        """Delete the oldest committed blocks with all that belongs to them; returns how many.
 
-        A block's batches go when its height is at most `height_max`, the log after it is at most
-        `size_max` long, and more than `retention_bytes` of later batches are kept. Headers, proofs
-        and numbers stay: the chain can still be checked, and a validator still learns where its
-        batch stands. Only committed blocks are touched, at most `PRUNE_BLOCKS_MAX` in one call.
+        A block goes when its height is at most `height_max`, the log after it is at most `size_max`
+        long, and more than `retention_bytes` (headers, proofs and batches) of later blocks are
+        kept. The last committed block stays, and what is not committed is not touched. At most
+        `PRUNE_BLOCKS_MAX` go in one call.
         """
         with self._env.begin() as txn:
-            pruned = self._number(txn, b"pruned")
-            last = self._number(txn, b"height")
-            height_to = min(height_max, last - 1, pruned + PRUNE_BLOCKS_MAX)
-            blocks: list[bytes] = []
-            for height in range(pruned + 1, height_to + 1):
-                _, bytes_here, block_id = self._commit_row(txn, height)
-                size_after, _, _ = self._commit_row(txn, height + 1)
-                bytes_after = self._commit_row(txn, last)[1] - bytes_here
-                if size_after > size_max or bytes_after <= retention_bytes:
-                    break
-                blocks.append(block_id)
-        return self._drop_batches(blocks, pruned=pruned + len(blocks)) if blocks else 0
+            heights = self._prunable(txn, height_max, size_max, retention_bytes)
+        if heights:
+            with self._env.begin(write=True) as txn:
+                for height in heights:
+                    self._drop_block(txn, height)
+        return len(heights)
 
-    def _drop_batches(self, block_ids: list[bytes], *, pruned: int) -> int:
-        with self._env.begin(write=True) as txn:
-            gone = 0
-            for block_id in block_ids:
-                refs = decode_block(self._header(txn, block_id)).batches
-                gone += sum(txn.delete(ref.digest, db=self._batches) for ref in refs)
-            txn.put(b"pruned", _HEIGHT.pack(pruned), db=self._record)
-            return gone
+    def _prunable(
+        self, txn: lmdb.Transaction, height_max: Height, size_max: int, retention_bytes: int
+    ) -> list[int]:
+        """The oldest blocks that may go. The log after each is as long as that before the next."""
+        last = self._number(txn, b"height")
+        if not last:
+            return []
+        bytes_total = self._commit_row(txn, last)[1]
+        heights: list[int] = []
+        with txn.cursor(db=self._commits) as cursor:
+            oldest = islice(cursor.iternext(), PRUNE_BLOCKS_MAX + 1)
+            for (key, row), (_, following) in pairwise(oldest):
+                (height,) = _HEIGHT.unpack(key)
+                bytes_after = bytes_total - _COMMIT.unpack_from(row)[1]
+                size_after = _COMMIT.unpack_from(following)[0]
+                if height > height_max or size_after > size_max or bytes_after <= retention_bytes:
+                    break
+                heights.append(height)
+        return heights
+
+    def _drop_block(self, txn: lmdb.Transaction, height: int) -> None:
+        _, _, block_id = self._commit_row(txn, height)
+        for ref in decode_block(self._header(txn, block_id)).batches:
+            txn.delete(ref.digest, db=self._batches)
+            txn.delete(_NUMBER.pack(*ref.id), db=self._numbers)
+        txn.delete(block_id, db=self._blocks)
+        txn.delete(_HEIGHT.pack(height), db=self._commits)
 
     def _commit_row(self, txn: lmdb.Transaction, height: int) -> tuple[int, int, bytes]:
         """First index, bytes of all batches up to here, block id."""
@@ -233,6 +279,12 @@ class LmdbStore:
         assert row is not None, f"height {height} is below the last commit and has no row"
         first_index, bytes_total, block_id = _COMMIT.unpack_from(row)
         return first_index, bytes_total, block_id
+
+    def _bytes_before(self, txn: lmdb.Transaction, height: int) -> int:
+        """Bytes of all that was stored below this height; there may be a gap below it."""
+        with txn.cursor(db=self._commits) as cursor:
+            is_below = cursor.prev() if cursor.set_range(_HEIGHT.pack(height)) else cursor.last()
+            return _COMMIT.unpack_from(cursor.value())[1] if is_below else 0
 
     def _number(self, txn: lmdb.Transaction, key: bytes) -> int:
         held = txn.get(key, db=self._record)
@@ -250,8 +302,10 @@ class LmdbStore:
     def _put_commit(self, txn: lmdb.Transaction, commit: CommittedBlock) -> None:
         block = commit.block
         proof = b"" if commit.proof is None else encode_proof(commit.proof)
-        before = self._commit_row(txn, block.height - 1)[1] if block.height > 1 else 0
-        bytes_total = before + sum(ref.size_bytes for ref in block.batches)
+        stored_bytes = len(block.encoded) + len(proof)
+        if not commit.is_jump:
+            stored_bytes += sum(ref.size_bytes for ref in block.batches)
+        bytes_total = self._bytes_before(txn, block.height) + stored_bytes
         row = _COMMIT.pack(commit.first_index, bytes_total, block.id) + proof
         txn.put(_HEIGHT.pack(block.height), row, db=self._commits)
         txn.put(block.id, block.encoded, db=self._blocks)
@@ -259,7 +313,43 @@ class LmdbStore:
         for ref, first_index in commit.placed():
             place = _PLACE.pack(block.height, first_index, ref.digest)
             txn.put(_NUMBER.pack(*ref.id), place, db=self._numbers)
+        self._put_subtrees(txn, commit)
         txn.put(b"height", _HEIGHT.pack(block.height), db=self._record)
+
+    # What leads from one size of the log to another.
+
+    def _put_subtrees(self, txn: lmdb.Transaction, commit: CommittedBlock) -> None:
+        """Keep what became whole with this block, and let the oldest rows go beyond the bound."""
+        if not commit.grown:
+            return
+        row = _HEIGHT.pack(commit.grown_from) + b"".join(commit.grown)
+        txn.put(_HEIGHT.pack(commit.block.head.size), row, db=self._subtrees)
+        pages = txn.stat(self._subtrees)
+        count = pages["leaf_pages"] + pages["branch_pages"] + pages["overflow_pages"]
+        if count * pages["psize"] > self._subtrees_bytes_max:
+            with txn.cursor(db=self._subtrees) as cursor:
+                for _ in range(_SUBTREES_DROPPED):
+                    if cursor.first():
+                        cursor.delete()
+
+    def _cover(
+        self, txn: lmdb.Transaction, size_from: int, size_to: int
+    ) -> tuple[bytes, ...] | None:
+        """The cover between two boundaries; None if a part of it is not here."""
+        if size_from > size_to:
+            return None
+        with txn.cursor(db=self._subtrees) as cursor:
+            hashes = [self._subtree(cursor, subtree) for subtree in cover(size_from, size_to)]
+        given = tuple(value for value in hashes if value is not None)
+        return given if len(given) == len(hashes) else None
+
+    def _subtree(self, cursor: lmdb.Cursor, subtree: Subtree) -> bytes | None:
+        """A subtree's hash, out of the row of the block with which it became whole."""
+        if not cursor.set_range(_HEIGHT.pack(subtree.end)):
+            return None
+        (end,), row = _HEIGHT.unpack(cursor.key()), bytes(cursor.value())
+        (start,) = _HEIGHT.unpack_from(row)
+        return found(subtree, start=start, end=end, hashes=split_hashes(row[_HEIGHT.size :]))
 
 
 def _own(folder: Path) -> BinaryIO:

@@ -41,9 +41,17 @@ FRAMES_QUEUED_MAX: Final = 1_024
 class ValidatorDoor:
     """Serves `SubmitBatches`, and passes on what the driver tells of batches."""
 
-    def __init__(self, *, store: LmdbStore, offer: Callable[[Event], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        store: LmdbStore,
+        offer: Callable[[Event], bool],
+        last_committed: Callable[[ValidatorNumber], BatchId | None],
+    ) -> None:
+        """`last_committed` is the last batch of a validator that is final, by the chain's state."""
         self._store = store
         self._offer = offer
+        self._last_committed = last_committed
         self._streams: dict[int, set[asyncio.Queue[bytes]]] = defaultdict(set)
 
     @property
@@ -112,16 +120,19 @@ class ValidatorDoor:
         _put(queue, RefusedFrame(header.incarnation, header.sequence, "overloaded"))
 
     def _standing(self, validator: ValidatorNumber) -> StandingFrame:
-        last = self._store.last_place(validator)
+        last = self._last_committed(validator)
         if last is None:
             return StandingFrame(known=False, incarnation=0, sequence=0)
         return StandingFrame(known=True, incarnation=last.incarnation, sequence=last.sequence)
 
     def _repeat(self, batch_id: BatchId) -> None:
-        """Tell again where a batch stands that was committed before."""
+        """Tell again where a batch stands that was committed before.
+
+        Where that is not known here any more, or never was, because the block was pruned or jumped
+        over, nothing is said: it is committed, and others can tell where.
+        """
         place = self._store.place(batch_id)
         if place is None:
-            self._tell(batch_id.validator, RefusedFrame(*batch_id[1:], "incarnation_stale"))
             return
         block = self._store.stored_block(place.height)
         assert block is not None, f"height {place.height} has a batch and no block"

@@ -39,7 +39,7 @@ from heptad.consensus.objects import (
     Vote,
 )
 from heptad.consensus.pool import BatchReader
-from heptad.consensus.ports import Restored, StoredCommit
+from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
 from heptad.consensus.ready import Persist
 from heptad.consensus.state import ChainState
 from heptad.consensus.tree import Node
@@ -48,6 +48,7 @@ from heptad.consensus.verified import VerifiedBlock
 from heptad.model.batch import Batch, batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.ids import BlockId, Epoch, Height, MemberIndex, Round, ValidatorNumber
 from heptad.model.problems import Problem
+from heptad.transparency.subtrees import cover, found
 
 ORIGIN = "cell.example/log"
 START_MS = 1_800_000_000_000
@@ -96,6 +97,8 @@ class MemoryStore:
         self.uncommitted: set[bytes] = set()
         self.batches: dict[bytes, bytes] = {}
         self.heights: dict[int, StoredCommit] = {}
+        self.height = 0
+        self.grown: list = []
         self.writes: list[Persist] = []
         self.fails = False
 
@@ -118,9 +121,16 @@ class MemoryStore:
             self.headers[block.id] = block.encoded
             self.uncommitted.add(block.id)
         for commit in persist.commits:
-            assert commit.block.id in self.headers
-            assert all(ref.digest in self.batches for ref in commit.block.batches)
-            assert commit.block.height == len(self.heights) + 1
+            if commit.is_jump:
+                assert commit.block.height > self.height
+                self.headers[commit.block.id] = commit.block.encoded
+            else:
+                assert commit.block.id in self.headers
+                assert all(ref.digest in self.batches for ref in commit.block.batches)
+                assert commit.block.height == self.height + 1
+            self.height = commit.block.height
+            if commit.grown:
+                self.grown.append((commit.grown_from, commit.block.head.size, commit.grown))
             proof = encode_proof(commit.proof) if commit.proof is not None else b""
             self.heights[commit.block.height] = StoredCommit(commit.block.encoded, proof)
             self.uncommitted.discard(commit.block.id)
@@ -138,6 +148,29 @@ class MemoryStore:
 
     def committed(self, height: Height) -> StoredCommit | None:
         return self.heights.get(height)
+
+    def snapshot(self, size: int) -> StoredSnapshot | None:
+        last = self.heights.get(self.height)
+        if last is None or self.state is None:
+            return None
+        hashes = [
+            self._hash(subtree) for subtree in cover(size, decode_block(last.block).head.size)
+        ]
+        if None in hashes:
+            return None
+        return StoredSnapshot(self.state, last.proof, tuple(hashes))
+
+    def prune(self, keep: int) -> None:
+        for height in [each for each in self.heights if each <= self.height - keep]:
+            block = decode_block(self.heights.pop(height).block)
+            del self.headers[block.id]
+            for ref in block.batches:
+                self.batches.pop(ref.digest, None)
+
+    def _hash(self, subtree):
+        rows = (row for row in self.grown if row[1] >= subtree.end)
+        start, end, hashes = next(rows, (0, 0, ()))
+        return found(subtree, start=start, end=end, hashes=hashes)
 
 
 @dataclass

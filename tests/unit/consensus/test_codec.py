@@ -28,6 +28,7 @@ from heptad.consensus.messages import (
     FetchBlocks,
     FetchChain,
     Proposal,
+    SnapshotReply,
     decode_message,
     encode_message,
 )
@@ -69,8 +70,9 @@ def all_messages(idle):
         BlocksReply((five, two, one)),
         FetchBatches((batch.digest,)),
         BatchesReply((b"one", b"two")),
-        FetchChain(Height(9)),
+        FetchChain(Height(9), 4),
         ChainReply((one, two), proof),
+        SnapshotReply(b"state", proof, (bytes(32), b"h" * 32)),
     ]
 
 

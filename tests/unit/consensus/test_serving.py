@@ -29,7 +29,7 @@ def store(make_world):
 
 
 def block_at(store, height):
-    return answer(FetchChain(Height(height)), store=store, limits=LIMITS).blocks[0]
+    return answer(FetchChain(Height(height), 0), store=store, limits=LIMITS).blocks[0]
 
 
 def test_a_block_comes_with_its_ancestors_newest_first(store):
@@ -49,7 +49,7 @@ def test_an_answer_about_blocks_is_closed_at_its_limit(store):
 
 
 def test_the_chain_is_given_in_order_up_to_a_block_with_a_proof(store):
-    reply = answer(FetchChain(Height(3)), store=store, limits=LIMITS)
+    reply = answer(FetchChain(Height(3), 0), store=store, limits=LIMITS)
     assert [block.height for block in reply.blocks] == [3, 4, 5, 6]
     assert reply.proof.block_id == reply.blocks[-1].id
 
@@ -62,18 +62,18 @@ def test_a_chunk_of_the_chain_grows_until_a_proof_stands(store):
             stored = store.committed(height)
             return stored if height in (13, 30) else replace(stored, proof=b"")
 
-    reply = answer(FetchChain(Height(3)), store=Sparse(), limits=LIMITS)
+    reply = answer(FetchChain(Height(3), 0), store=Sparse(), limits=LIMITS)
     assert [block.height for block in reply.blocks] == list(range(3, 14))
 
 
 def test_a_chunk_is_closed_early_if_its_batches_are_many(store):
     small = replace(LIMITS, reply_chain_batch_bytes_max=1)
-    assert len(answer(FetchChain(Height(3)), store=store, limits=small).blocks) <= 2
+    assert len(answer(FetchChain(Height(3), 0), store=store, limits=small).blocks) <= 2
 
 
 def test_nothing_is_answered_about_what_is_not_here(store):
     for request in (
-        FetchChain(Height(10_000)),
+        FetchChain(Height(10_000), 0),
         FetchBlocks(b"x" * 32, Height(0)),
         FetchBatches((b"x" * 32,)),
         FetchBatches(()),
@@ -90,5 +90,5 @@ def test_batches_are_given_until_the_limit_but_always_one(store):
 
 
 def test_an_answer_fits_into_a_message(store):
-    reply = answer(FetchChain(Height(1)), store=store, limits=Limits())
+    reply = answer(FetchChain(Height(1), 0), store=store, limits=Limits())
     assert len(encode_message(reply)) < 1 << 20

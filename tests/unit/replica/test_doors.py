@@ -1,6 +1,7 @@
 """The replica's doors: what validators and ledgers are told, and what a slow or rude one costs."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,7 @@ class Served:
 
     def __init__(self, door, caller) -> None:
         self.stream = Stream()
+        self.door = door
         self.task = asyncio.ensure_future(door.serve(self.stream, caller))
 
     def send(self, body: bytes) -> None:
@@ -67,7 +69,7 @@ def follow(height: int, *, batches: bool) -> bytes:
     return streams.encode_from_ledger(streams.FollowFrame(height, batches))
 
 
-def validator_door(store, offered=None, *, takes=True) -> ValidatorDoor:
+def validator_door(store, offered=None, *, takes=True, last=None) -> ValidatorDoor:
     events = [] if offered is None else offered
 
     def offer(event) -> bool:
@@ -75,7 +77,7 @@ def validator_door(store, offered=None, *, takes=True) -> ValidatorDoor:
             events.append(event)
         return takes
 
-    return ValidatorDoor(store=store, offer=offer)
+    return ValidatorDoor(store=store, offer=offer, last_committed=(last or {}).get)
 
 
 # Validators.
@@ -87,8 +89,7 @@ def test_a_validator_is_first_told_where_it_stands(store, chain):
         fresh = Served(door, VALIDATOR)
         assert await fresh.told(streams.decode_to_validator) == streams.StandingFrame(False, 0, 0)
         await fresh.end()
-        store.write(chain.grow(3))
-        known = Served(door, VALIDATOR)
+        known = Served(validator_door(store, last={1: BatchId(1, 1, 2)}), VALIDATOR)
         assert await known.told(streams.decode_to_validator) == streams.StandingFrame(True, 1, 2)
         await known.end()
 
@@ -201,15 +202,20 @@ def test_a_batch_that_could_not_be_read_is_refused_without_a_number(store):
     run(story())
 
 
-def test_a_skipped_number_of_an_old_incarnation_is_refused_as_stale(store, chain):
+def test_a_committed_batch_whose_place_is_gone_is_never_called_stale(store, chain):
+    """A validator that f + 1 replicas call stale gives up its name: it would end for nothing."""
+
     async def story():
-        store.write(chain.grow(1))
-        door = validator_door(store)
-        served = Served(door, VALIDATOR)
+        store.write(chain.grow(3))
+        store.prune(height_max=1, size_max=99, retention_bytes=0)
+        served = Served(validator_door(store), VALIDATOR)
         await served.told(streams.decode_to_validator)
-        door.answered([BatchOutcome(1, BatchId(1, 0, 5), BatchVerdict.COMMITTED, "")])
-        refused = await served.told(streams.decode_to_validator)
-        assert refused.code == "incarnation_stale"
+        door_told = served.stream.outbox
+        served.door.answered([BatchOutcome(1, BatchId(1, 1, 0), BatchVerdict.COMMITTED, "")])
+        assert door_told.empty()
+        served.door.answered([BatchOutcome(1, BatchId(1, 1, 1), BatchVerdict.COMMITTED, "")])
+        row = (await served.told(streams.decode_to_validator)).batches[0]
+        assert row.sequence == 1
         await served.end()
 
     run(story())
@@ -275,6 +281,41 @@ def test_a_ledger_that_asks_for_pruned_batches_is_refused_and_not_served_half(st
         store.prune(height_max=1, size_max=99, retention_bytes=0)
         served = Served(door, LEDGER)
         served.send(follow(1, batches=True))
+        with pytest.raises(Problem) as refusal:
+            await served.task
+        assert refusal.value.code == "not_found"
+
+    run(story())
+
+
+def test_a_ledger_that_wants_headers_only_goes_on_behind_what_is_gone(store, chain):
+    """Its stream stays open for the cosignatures, wherever this replica was before."""
+
+    async def story():
+        door = FollowerDoor(store=store, applied=lambda _: None)
+        store.write(chain.grow(2))
+        store.prune(height_max=1, size_max=99, retention_bytes=0)
+        skipped = [chain.block() for _ in range(4)]
+        jump = replace(chain.commit(skipped[-1]), is_jump=True)
+        store.write(Persist(commits=(jump,)))
+        served = Served(door, LEDGER)
+        served.send(follow(1, batches=False))
+        heights = [(await served.told(streams.decode_to_ledger)).height for _ in range(2)]
+        assert heights == [2, 6]
+        await served.end()
+
+    run(story())
+
+
+def test_a_ledger_that_wants_batches_a_replica_has_jumped_over_is_refused(store, chain):
+    async def story():
+        door = FollowerDoor(store=store, applied=lambda _: None)
+        store.write(chain.grow(2))
+        skipped = [chain.block() for _ in range(4)]
+        store.write(Persist(commits=(replace(chain.commit(skipped[-1]), is_jump=True),)))
+        served = Served(door, LEDGER)
+        served.send(follow(2, batches=True))
+        assert (await served.told(streams.decode_to_ledger)).height == 2
         with pytest.raises(Problem) as refusal:
             await served.task
         assert refusal.value.code == "not_found"

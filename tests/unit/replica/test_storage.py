@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -122,16 +123,6 @@ def test_a_batch_is_found_by_its_number_with_its_place(store, chain):
     assert store.place(BatchId(ValidatorNumber(1), 1, 3)) is None
 
 
-def test_the_last_place_is_that_of_this_validator_alone(store, chain):
-    assert store.last_place(1) is None
-    refs = [chain.batch(1, validator=1), chain.batch(1, validator=3)]
-    block = chain.block(*(ref for ref, _ in refs))
-    store.write(Persist(record=b"r", blocks=(block,), commits=(chain.commit(block),)))
-    assert store.last_place(1) == (1, 1, 0)
-    assert store.last_place(2) is None
-    assert store.last_place(3) == (3, 1, 1)
-
-
 def test_bug_02_every_write_is_synced_and_so_is_the_folder_that_names_the_file(
     tmp_path, monkeypatch
 ):
@@ -165,19 +156,38 @@ def test_a_full_disk_fails_the_whole_wave_and_keeps_the_last(tmp_path, chain):
     store.close()
 
 
-def test_only_published_batches_beyond_the_retention_are_pruned(store, chain):
+def test_only_published_blocks_beyond_the_retention_are_pruned(store, chain):
     wave = chain.grow(10)
     store.write(wave)
-    bytes_each = wave.commits[0].block.batches[0].size_bytes
 
     assert store.prune(height_max=10, size_max=15, retention_bytes=0) == 5
     assert store.prune(height_max=10, size_max=15, retention_bytes=0) == 0
-    assert store.prune(height_max=10, size_max=30, retention_bytes=bytes_each * 3) == 1
+    kept_bytes = sum(size_of(commit) for commit in wave.commits[6:])
+    assert store.prune(height_max=10, size_max=30, retention_bytes=kept_bytes - 1) == 1
+    assert store.prune(height_max=10, size_max=30, retention_bytes=kept_bytes - 1) == 0
 
     kept = [store.batch(digest) is not None for digest, _ in wave.batches]
     assert kept == [False] * 6 + [True] * 4
-    assert store.committed(1).block == wave.commits[0].block.encoded
-    assert store.place(BatchId(ValidatorNumber(1), 1, 0)) is not None
+    assert store.next_height(1) == 7
+
+
+def size_of(commit) -> int:
+    batches = sum(ref.size_bytes for ref in commit.block.batches)
+    return len(commit.block.encoded) + len(encode_proof(commit.proof)) + batches
+
+
+def test_a_pruned_block_leaves_nothing_behind(store, chain):
+    wave = chain.grow(3)
+    store.write(wave)
+    store.prune(height_max=2, size_max=99, retention_bytes=0)
+    for commit in wave.commits[:2]:
+        (ref,) = commit.block.batches
+        assert store.committed(commit.block.height) is None
+        assert store.block(commit.block.id) is None
+        assert store.batch(ref.digest) is None
+        assert store.place(ref.id) is None
+    assert store.committed(3).block == wave.commits[2].block.encoded
+    assert store.height() == 3
 
 
 def test_nothing_above_what_the_ledger_has_applied_is_pruned(store, chain):
@@ -192,6 +202,43 @@ def test_the_last_commit_keeps_its_batches_whatever_is_acknowledged(store, chain
     store.write(wave)
     store.prune(height_max=99, size_max=99, retention_bytes=0)
     assert store.batch(wave.batches[1][0]) is not None
+
+
+def test_batches_that_blocks_above_the_last_commit_refer_to_are_never_pruned(store, chain):
+    store.write(chain.grow(3))
+    open_refs = [chain.batch(2) for _ in range(3)]
+    blocks = tuple(chain.block(ref) for ref, _ in open_refs)
+    batches = tuple((ref.digest, encoded) for ref, encoded in open_refs)
+    store.write(Persist(blocks=blocks, batches=batches))
+    store.prune(height_max=99, size_max=1 << 40, retention_bytes=0)
+    restored = store.load()
+    assert set(restored.blocks) == {block.encoded for block in blocks}
+    assert set(restored.batches) == {encoded for _, encoded in open_refs}
+
+
+def test_blocks_on_both_sides_of_a_jump_are_pruned_by_one_rule(store, chain):
+    store.write(chain.grow(2))
+    skipped = [chain.block() for _ in range(4)]
+    store.write(Persist(commits=(replace(chain.commit(skipped[-1]), is_jump=True),)))
+    store.write(chain.grow(3))
+    assert store.height() == 9
+    assert store.prune(height_max=7, size_max=99, retention_bytes=0) == 4
+    assert store.next_height(1) == 8
+
+
+def test_what_leads_from_one_size_to_another_is_bounded(tmp_path, chain):
+    store = LmdbStore(tmp_path / "small", map_bytes=1 << 26, subtrees_bytes_max=1 << 16)
+    for _ in range(40):
+        wave = chain.grow(50, count=1)
+        commits = tuple(
+            replace(commit, grown_from=commit.first_index, grown=(bytes(32),) * 3)
+            for commit in wave.commits
+        )
+        store.write(replace(wave, commits=commits))
+    pages = store._env.begin().stat(store._subtrees)
+    assert pages["leaf_pages"] * pages["psize"] < 1 << 17
+    assert pages["entries"] > 100
+    store.close()
 
 
 def test_the_process_killed_at_any_moment_leaves_whole_waves(tmp_path):

@@ -69,7 +69,7 @@ def test_every_trick_copes_with_every_kind_of_message(villain_of, scene, trick):
     block = scene.forge.block(scene.forge.genesis)
     for message in (
         scene.forge.proposal(block), scene.forge.vote(block, 0), timeout_of(villain, scene),
-        Certificates(scene.forge.qc(block), tc_of(scene)), FetchChain(Height(1)),
+        Certificates(scene.forge.qc(block), tc_of(scene)), FetchChain(Height(1), 0),
         BatchesReply((b"x",)),
     ):  # fmt: skip
         for sending in sent(villain, message):

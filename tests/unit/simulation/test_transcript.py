@@ -51,7 +51,7 @@ def test_each_kind_of_message_is_told_with_its_numbers(scene, block, timeout):
         (BlocksReply((block,)), "1 blocks from height 1"),
         (FetchBatches((block.batches[0].digest,)), "asks for 1 batches"),
         (BatchesReply((b"x",)), "1 batches"),
-        (FetchChain(Height(9)), "from height 9"),
+        (FetchChain(Height(9), 0), "from height 9"),
         (ChainReply((block,), proof), "up to height 1"),
     ):
         assert wanted in told(message)
@@ -77,6 +77,6 @@ def test_rules_know_the_round_of_each_message(scene, block, timeout):
         for message in (
             scene.forge.proposal(block), scene.forge.vote(block, 1), timeout,
             Certificates(scene.forge.qc(block), None), BlocksReply((block,)),
-            ChainReply((block,), proof), FetchChain(Height(1)), BlocksReply(()),
+            ChainReply((block,), proof), FetchChain(Height(1), 0), BlocksReply(()),
         )
     ] == [1, 1, 4, 1, 1, 1, 0, 0]  # fmt: skip

@@ -37,13 +37,13 @@ from heptad.consensus.messages import (
     decode_message,
 )
 from heptad.consensus.messages import Certificates as CertificatesMessage
-from heptad.consensus.objects import Timeout, Vote
+from heptad.consensus.objects import BatchId, Timeout, Vote
 from heptad.consensus.ports import Restored, SignatureVerifier, Signer
 from heptad.consensus.ready import Lookup, Ready
 from heptad.consensus.results import Results
 from heptad.consensus.status import Status
 from heptad.model.canonical import MalformedError
-from heptad.model.ids import MemberIndex
+from heptad.model.ids import MemberIndex, ValidatorNumber
 
 
 class Core:
@@ -129,6 +129,11 @@ class Core:
             rounds_certified=rounds.certified_count,
             is_catching_up=parts.sync.is_active,
         )
+
+    def last_committed(self, validator: ValidatorNumber) -> BatchId | None:
+        """The last batch of this validator that is final; None if none is."""
+        position = self._parts.chain.tree.root.state.positions.get(validator)
+        return None if position is None else BatchId(validator, *position)
 
     def _begin(self, now_ms: int) -> None:
         self._parts.now_ms = max(now_ms, self._parts.now_ms)
