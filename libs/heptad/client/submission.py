@@ -21,6 +21,9 @@ from heptad.model.routing import ranked
 
 Spawn: TypeAlias = Callable[[str, Coroutine[object, object, None]], "asyncio.Task[None]"]
 
+SILENCE_S: Final = 7.0
+"""Two more than a validator may take over an answer."""
+
 _SWEEP_S: Final = 0.25
 _RETRY_AFTER_S: Final = 1
 
@@ -35,9 +38,12 @@ class Submitter:
         coalesce_s: float,
         deadline_s: float,
         in_flight_max: int,
+        silence_s: float = SILENCE_S,
         spawn: Spawn | None = None,
     ) -> None:
         """`channels` by validator number; `deadline_s` counts from the submission.
+
+        A validator that owes answers and says nothing for `silence_s` counts as gone.
 
         `spawn(name, work)` starts a task, so that a service may watch over it.
         """
@@ -55,6 +61,7 @@ class Submitter:
         }
         self._numbers = tuple(sorted(channels))
         self._deadline_s = deadline_s
+        self._silence_s = silence_s
         self._in_flight_max = in_flight_max
         self._ids = count(1)
         self._open: dict[int, Ticket] = {}
@@ -153,6 +160,7 @@ class Submitter:
         while ticket.ranking:
             stream = self._streams[ticket.ranking.pop()]
             if stream.connected:
+                ticket.placed_s = asyncio.get_running_loop().time()
                 stream.submit(ticket)
                 return
         ticket.settle(
@@ -179,7 +187,12 @@ class Submitter:
             self.expire(loop.time())
 
     def expire(self, now_s: float) -> None:
-        """Answer every request whose deadline is not after `now_s` (the event loop's time)."""
+        """Answer every request whose deadline is not after `now_s` (the event loop's time).
+
+        And give up streams that have fallen silent: what they carry may go elsewhere.
+        """
+        for stream in self._streams.values():
+            stream.cut_if_silent(now_s, silence_s=self._silence_s)
         overdue = [ticket for ticket in self._open.values() if ticket.deadline_s <= now_s]
         for ticket in overdue:
             for stream in self._streams.values():

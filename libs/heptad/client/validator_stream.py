@@ -6,13 +6,17 @@ at once. The stream is opened again after every failure. What it carried when it
 validator refuses because it is about to stop, goes back to whoever submitted it (`lost`), once, and
 only then may be sent elsewhere: so no two validators hold one request because of us, as long as the
 first of them answers.
+
+A validator answers each request within five seconds, if only with PENDING. One that says nothing at
+all for longer, though it has something to answer, is hung (stopped, or cut off behind a connection
+that still looks alive), and its stream counts as failed.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import grpc
 
@@ -37,8 +41,8 @@ class Ticket:
     """One request under way.
 
     `ranking` are the validators that have not been tried yet, the best one last. `answer` gets the
-    outcome, also if it is a refusal; it never gets an exception. `deadline_s` is in the event
-    loop's time.
+    outcome, also if it is a refusal; it never gets an exception. `deadline_s`, and `placed_s` (when
+    it was put on its stream), are in the event loop's time.
     """
 
     id: int
@@ -47,6 +51,7 @@ class Ticket:
     ranking: list[int]
     answer: "asyncio.Future[Recorded | Problem]"
     deadline_s: float
+    placed_s: float = 0.0
 
     def settle(self, outcome: Recorded | Problem) -> None:
         """Give the answer, unless whoever asked has gone away."""
@@ -80,6 +85,9 @@ class ValidatorStream:
         self._carried: dict[int, Ticket] = {}
         self._unsent: dict[int, Ticket] = {}
         self._wake = asyncio.Event()
+        self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
+        self._is_cut = False
+        self._heard_s = 0.0
         self.connected = False
         self.trouble: Problem | None = None
         """Why it is not connected, once that is known."""
@@ -101,6 +109,19 @@ class ValidatorStream:
         self._carried.pop(ticket.id, None)
         self._unsent.pop(ticket.id, None)
 
+    def cut_if_silent(self, now_s: float, *, silence_s: float) -> None:
+        """Give the stream up if it has owed an answer for so long and has brought none.
+
+        Anything that came meanwhile counts: whoever is slow under load must not be made to work
+        on the same requests twice. `now_s` is the event loop's time.
+        """
+        oldest = next(iter(self._carried.values()), None)
+        if oldest is None or self._call is None:
+            return
+        if max(oldest.placed_s, self._heard_s) + silence_s <= now_s:
+            self._is_cut = True
+            self._call.cancel()
+
     async def run(self) -> None:
         """Keep the stream open until cancelled; back off from 0.1 to 2 s while it fails."""
         delay_s = _RETRY_S_MIN
@@ -113,6 +134,13 @@ class ValidatorStream:
                 self.trouble = problem_of(error, unavailable="validator_unavailable")
             except Problem as problem:
                 self.trouble = problem
+            except asyncio.CancelledError:
+                if (
+                    not self._is_cut
+                    or cast("asyncio.Task[None]", asyncio.current_task()).cancelling()
+                ):
+                    raise
+                self.trouble = Problem("validator_unavailable", "the validator has fallen silent")
             finally:
                 was_connected = self.connected
                 self._drop()
@@ -125,12 +153,14 @@ class ValidatorStream:
         writer: asyncio.Task[None] | None = None
         try:
             await call.wait_for_connection()
+            self._call = call
             self.connected, self.trouble = True, None
             self._opened()
             writer = asyncio.create_task(self._write(call))
             while isinstance(message := await call.read(), bytes):
                 self._receive(message)
         finally:
+            self._call = None
             call.cancel()
             if writer is not None:
                 writer.cancel()
@@ -167,6 +197,7 @@ class ValidatorStream:
         return taken
 
     def _receive(self, message: bytes) -> None:
+        self._heard_s = asyncio.get_running_loop().time()
         for outcome in decode_outcomes(message):
             # An answer to a ticket that is no longer known came after its deadline.
             ticket = self._carried.pop(outcome.id, None)
@@ -181,7 +212,7 @@ class ValidatorStream:
 
     def _drop(self) -> None:
         """The stream is gone: hand back what it carried, sent or not."""
-        self.connected = False
+        self.connected = self._is_cut = False
         lost = list(self._carried.values())
         self._carried.clear()
         self._unsent.clear()

@@ -218,7 +218,7 @@ def test_a_request_is_given_up_at_its_deadline_and_its_late_answer_is_dropped(
     fake_cell, recorded, eventually
 ):
     async def story():
-        async with fake_cell(1) as cell, submitter(cell) as sent:
+        async with fake_cell(1) as cell, submitter(cell, silence_s=100.0) as sent:
             held = []
             cell.validators[1].answer = held.append
             await all_connected(sent)
@@ -233,6 +233,44 @@ def test_a_request_is_given_up_at_its_deadline_and_its_late_answer_is_dropped(
             # When the same stream answers another request, nothing of the old one is left.
             cell.validators[1].answer = lambda item: recorded(item.id)
             assert (await sent.submit(b"y", iss=ISS)).state is RequestState.COMMITTED
+
+    asyncio.run(story())
+
+
+def test_a_validator_that_falls_silent_hands_its_requests_to_the_next(fake_cell, eventually):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell) as sent:
+            first, second = first_of(ISS, cell), second_of(ISS, cell)
+            first.answer = lambda _: None
+            await all_connected(sent)
+            answer = sent.submit(b"x", iss=ISS)
+            await eventually(lambda: first.items)
+            now_s = asyncio.get_running_loop().time()
+            sent.expire(now_s + 6.9)
+            assert not second.items
+            sent.expire(now_s + 7.1)
+            assert (await answer).state is RequestState.COMMITTED
+            assert [item.jws for item in second.items] == [b"x"]
+
+    asyncio.run(story())
+
+
+def test_a_slow_validator_that_still_answers_is_not_given_up(fake_cell, eventually):
+    """Its requests would be worked on twice, just when there is too much to do."""
+
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell) as sent:
+            first, second = first_of(ISS, cell), second_of(ISS, cell)
+            first.answer = lambda item: None if item.jws == b"slow" else recorded_by(item)
+            recorded_by = second.answer
+            await all_connected(sent)
+            slow = sent.submit(b"slow", iss=ISS)
+            [ticket] = sent._open.values()
+            ticket.placed_s -= 60
+            await sent.submit(b"quick", iss=ISS)
+            sent.expire(asyncio.get_running_loop().time() + 6.0)
+            assert not slow.done()
+            assert not second.items
 
     asyncio.run(story())
 
