@@ -15,6 +15,7 @@ from heptad.consensus.codec import BLOCK_BYTES_MAX, decode_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.genesis import genesis_block
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.consensus.objects import QC, BatchId, BatchRef, Block, CommitProof, CommittedBlock
 from heptad.consensus.offers import Offers
@@ -61,7 +62,8 @@ class Chain:
         root: Node,
     ) -> None:
         self._certificates = certificates
-        self.validity = Validity(cell, cell.membership_hash())
+        self.schedule = Schedule(cell.committee, limits.term_rounds)
+        self.validity = Validity(cell, cell.membership_hash(), self.schedule)
         self.tree = BlockTree(root, blocks_max=limits.tree_blocks_max)
         self.pool = BatchPool(limits)
         self.parked = ParkedBlocks(count_max=limits.parked_blocks_max)

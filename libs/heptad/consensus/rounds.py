@@ -8,7 +8,7 @@ from typing import Protocol
 
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.committee import Committee
-from heptad.consensus.leaders import leader_after_qc, leader_after_tc
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Certificates as CertificatesMessage
 from heptad.consensus.objects import SafetyRecord
@@ -45,8 +45,7 @@ class Rounds:
         certificates: Certificates,
     ) -> None:
         """Enter the round that follows the kernel's record. Raises: RefusedError."""
-        self._committee = committee
-        self._term_rounds = limits.term_rounds
+        self._schedule = Schedule(committee, limits.term_rounds)
         self._learner = learner
         self.high_qc = certificates.qc(record.high_qc)
         self.highest_tc = (
@@ -82,11 +81,11 @@ class Rounds:
     def leader(self, tree: BlockTree) -> MemberIndex | None:
         """Who leads this round; None if the block that decides it is not in `tree` yet."""
         if not self.entered_by_qc:
-            return leader_after_tc(self.round, n=self._committee.n)
+            return self._schedule.after_tc(self.round)
         certified = tree.get(self.high_qc.qc.block_id)
         if certified is None:
             return None
-        return leader_after_qc(certified.block, n=self._committee.n, term_rounds=self._term_rounds)
+        return self._schedule.after_qc(certified.block, certified.state.leader_record)
 
     def adopt_qc(self, verified: VerifiedQC, now_ms: int) -> bool:
         """Learn a certificate; True if it is higher than any before. May enter a new round."""

@@ -1,8 +1,8 @@
-"""The state that a block binds: the log's right edge and each validator's last batch.
+"""The state that a block binds: the log's right edge, each validator's last batch, failed leaders.
 
-It is derived from the parent's state and the block's batches, never from local commit state, so
-two replicas that hold the same block hold the same state. It stays flat: O(log n) hashes and one
-position a validator, however long the log grows.
+It is derived from the parent's state and the block alone, never from local commit state, so two
+replicas that hold the same block hold the same state. It stays flat: O(log n) hashes, one position
+a validator and one row a member, however long the log grows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.leader_record import NOBODY_FAILED, LeaderRecord
 from heptad.consensus.objects import BatchRef, LogHead
 from heptad.model.canonical import DIGEST_BYTES, Reader, Writer
 from heptad.model.ids import Epoch, ValidatorNumber
 from heptad.transparency.merkle import CompactRange
 from heptad.transparency.subtrees import grown_by_leaves
-
-LEADER_RECORD_EMPTY = b""
-"""Which leaders failed lately, for excluding them at the ends of terms: not recorded yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class ChainState:
     """What stands after a block.
 
     `edge` is the log's compact range. `positions` maps each validator that has committed anything
-    to (incarnation, sequence) of its last batch. `leader_record` is reserved, and empty.
+    to (incarnation, sequence) of its last batch. `leader_record` says which members failed to lead.
 
     `grown` is no part of the state: the hashes of the subtrees that became whole with this block
     alone, as `heptad.transparency.subtrees.completed` orders them, on their way to the store.
@@ -33,7 +31,7 @@ class ChainState:
 
     edge: CompactRange
     positions: Mapping[ValidatorNumber, tuple[int, int]]
-    leader_record: bytes = LEADER_RECORD_EMPTY
+    leader_record: LeaderRecord = NOBODY_FAILED
     grown: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
@@ -53,30 +51,34 @@ class ChainState:
         """
         writer = Writer().u64(epoch).digest(membership_hash)
         self._write_positions(writer)
-        return sha256(writer.bytes16(self.leader_record).done()).digest()
+        return sha256(writer.bytes16(self.leader_record.encode()).done()).digest()
 
     def extended(
-        self, refs: Sequence[BatchRef], leaf_hashes: Sequence[Sequence[bytes]]
+        self,
+        refs: Sequence[BatchRef],
+        leaf_hashes: Sequence[Sequence[bytes]],
+        leader_record: LeaderRecord,
     ) -> "ChainState":
-        """The state after these batches; `leaf_hashes[i]` are those of `refs[i]`.
+        """The state after a block with these batches; `leaf_hashes[i]` are those of `refs[i]`.
 
         Raises: RefusedError if a batch does not go on where its validator stopped.
         """
         if not refs:
-            return replace(self, grown=())
+            return replace(self, leader_record=leader_record, grown=())
         positions = dict(self.positions)
         for ref in refs:
             require_next(positions.get(ref.validator), ref)
             positions[ref.validator] = (ref.incarnation, ref.sequence)
         leaves = [leaf for batch in leaf_hashes for leaf in batch]
         edge, grown = grown_by_leaves(self.edge, leaves)
-        return replace(self, edge=edge, positions=positions, grown=grown)
+        return ChainState(edge, positions, leader_record, grown)
 
     def encode(self) -> bytes:
         """For the store: u16 count ‖ count x (u32 validator ‖ u64 ‖ u64) ‖ bytes16 ‖ edge."""
         writer = Writer()
         self._write_positions(writer)
-        return writer.bytes16(self.leader_record).fixed(self.edge.encode()).done()
+        leaders = self.leader_record.encode()
+        return writer.bytes16(leaders).fixed(self.edge.encode()).done()
 
     @classmethod
     def decode(cls, reader: Reader) -> "ChainState":
@@ -85,7 +87,7 @@ class ChainState:
         for _ in range(reader.u16()):
             validator = ValidatorNumber(reader.u32())
             positions[validator] = (reader.u64(), reader.u64())
-        leader_record = reader.bytes16()
+        leader_record = LeaderRecord.decode(reader.bytes16())
         size = reader.u64()
         hashes = tuple(reader.fixed(DIGEST_BYTES) for _ in range(size.bit_count()))
         reader.end()

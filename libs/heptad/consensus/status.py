@@ -14,6 +14,8 @@ class Status:
     `committed_*` describe the last committed block; `head` is the log after it and `cosigned` the
     last head cosigned. `*_pending` count the pool. `timeouts` and `rounds_certified` (rounds
     entered by a QC) count since the start. `is_catching_up`: missed blocks are being fetched.
+    `leaders_failed`: who failed to lead and has not ended a term since, as the committed chain has
+    it; the last f of them are left out of the schedule for a while.
     """
 
     epoch: Epoch
@@ -32,3 +34,4 @@ class Status:
     timeouts: int
     rounds_certified: int
     is_catching_up: bool
+    leaders_failed: tuple[MemberIndex, ...]

@@ -13,6 +13,7 @@ from typing import Final
 from heptad.consensus.codec import new_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.objects import BatchRef, Block
 from heptad.consensus.pool import PooledBatch
 from heptad.consensus.state import ChainState
@@ -39,6 +40,7 @@ class Validity:
 
     cell: Cell
     membership_hash: bytes
+    schedule: Schedule
 
     def check(
         self, block: Block, entry: VerifiedEntry, *, parent: Node, batches: Sequence[PooledBatch]
@@ -49,7 +51,9 @@ class Validity:
         """
         self._require_follows(block, parent.block)
         require_batches(block.batches, batches)
-        state = parent.state.extended(block.batches, [batch.leaves for batch in batches])
+        state = self._state_after(
+            parent, round_=block.round, proposer=block.proposer, batches=batches, refs=block.batches
+        )
         if state.head() != block.head:
             raise RefusedError(
                 f"round {block.round}: head {block.head.size} {block.head.root.hex()}, "
@@ -72,7 +76,9 @@ class Validity:
     ) -> VerifiedBlock:
         """Make the block that extends `parent` by `batches`."""
         refs = tuple(batch.ref for batch in batches)
-        state = parent.state.extended(refs, [batch.leaves for batch in batches])
+        state = self._state_after(
+            parent, round_=round_, proposer=proposer, batches=batches, refs=refs
+        )
         block = new_block(
             epoch=self.cell.epoch,
             round_=round_,
@@ -103,6 +109,20 @@ class Validity:
         size = sum(ref.size_bytes for ref in block.batches)
         if size > BLOCK_BATCH_BYTES_MAX:
             raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
+
+    def _state_after(
+        self,
+        parent: Node,
+        *,
+        round_: Round,
+        proposer: MemberIndex,
+        batches: Sequence[PooledBatch],
+        refs: Sequence[BatchRef],
+    ) -> ChainState:
+        record = self.schedule.record_after(
+            parent.state.leader_record, parent=parent.block, round_=round_, proposer=proposer
+        )
+        return parent.state.extended(refs, [batch.leaves for batch in batches], record)
 
     def _state_hash(self, state: ChainState) -> bytes:
         return state.hash(epoch=self.cell.epoch, membership_hash=self.membership_hash)

@@ -27,6 +27,7 @@ from heptad.consensus.events import BatchReceived, Event, MessageReceived, Timer
 from heptad.consensus.genesis import genesis_block, genesis_qc
 from heptad.consensus.kernel.record import first_record
 from heptad.consensus.kernel.rules import Kernel
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Message, decode_message, encode_message
 from heptad.consensus.objects import (
@@ -369,7 +370,10 @@ class World:
         return Certificates(self.cell, self.verifier)
 
     def validity(self) -> Validity:
-        return Validity(self.cell, self.cell.membership_hash())
+        return Validity(self.cell, self.cell.membership_hash(), self.schedule())
+
+    def schedule(self) -> Schedule:
+        return Schedule(self.cell.committee, self.limits.term_rounds)
 
     def genesis(self) -> tuple[Block, QC, ChainState]:
         return genesis_block(self.cell), genesis_qc(self.cell), ChainState.genesis()

@@ -6,6 +6,7 @@ import pytest
 
 from heptad.consensus.codec import new_block
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.leader_record import Failure, LeaderRecord
 from heptad.consensus.objects import LogHead
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.state import ChainState, follows
@@ -14,6 +15,8 @@ from heptad.model.batch import encode_batch
 from heptad.model.canonical import Reader
 from heptad.model.ids import Height, Round
 from heptad.transparency.merkle import CompactRange, leaf_hash
+
+FAILED = LeaderRecord((Failure(3, 1, 9),))
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ def test_the_state_hash_binds_positions_members_and_epoch_and_the_head_binds_the
         two.state.hash(epoch=1, membership_hash=b"m" * 32),
         one.state.hash(epoch=2, membership_hash=b"m" * 32),
         one.state.hash(epoch=1, membership_hash=b"n" * 32),
-        replace(one.state, leader_record=b"x").hash(epoch=1, membership_hash=b"m" * 32),
+        replace(one.state, leader_record=FAILED).hash(epoch=1, membership_hash=b"m" * 32),
     }
     assert len(hashes) == 5
 
@@ -155,6 +158,8 @@ def test_the_state_survives_the_store(pair):
     _, two, _ = pair
     assert ChainState.decode(Reader(two.state.encode())) == two.state
     assert ChainState.decode(Reader(ChainState.genesis().encode())) == ChainState.genesis()
+    failed = replace(two.state, leader_record=FAILED)
+    assert ChainState.decode(Reader(failed.encode())) == failed
 
 
 def test_a_leaders_clock_behind_its_parents_does_not_make_an_invalid_block(idle):

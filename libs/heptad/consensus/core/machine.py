@@ -128,6 +128,7 @@ class Core:
             timeouts=self._giving_up.count,
             rounds_certified=rounds.certified_count,
             is_catching_up=parts.sync.is_active,
+            leaders_failed=tuple(each.member for each in root.state.leader_record.failures),
         )
 
     def last_committed(self, validator: ValidatorNumber) -> BatchId | None:
@@ -247,7 +248,7 @@ class Core:
         open_above = max(parts.rounds.high_qc.qc.round, record.round_timed_out)
         if record.vote is not None and record.vote.round > open_above:
             node = parts.chain.tree.get(record.vote.block_id)
-            if node is not None and self._voting.collector(node.block) == peer:
+            if node is not None and peer in self._voting.collectors(node):
                 parts.results.send((peer,), record.vote)
 
     def _ready(self, *, always: bool) -> Ready:

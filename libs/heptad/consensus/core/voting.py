@@ -12,7 +12,6 @@ from heptad.consensus.core.adopting import adopt_qc, adopt_tc, commit_by
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.leaders import leader_after_qc, leader_after_tc
 from heptad.consensus.messages import Proposal
 from heptad.consensus.objects import Block, Vote
 from heptad.consensus.parking import Parked
@@ -100,21 +99,22 @@ class Voting:
         """This replica has proposed a block: count its own vote if it collects them itself."""
         self._proposals[(node.block.round, self._parts.me)] = node.block
         self.qc_to_share = None
-        if self.collector(node.block) == self._parts.me:
-            self.count(vote, is_verified=True)
+        self.count(vote, is_verified=True)
 
-    def collector(self, block: Block) -> MemberIndex:
-        """Who gets the votes for `block`: the leader of the round that its certificate enters."""
-        parts = self._parts
-        return leader_after_qc(
-            block, n=parts.cell.committee.n, term_rounds=parts.limits.term_rounds
-        )
+    def collectors(self, node: Node) -> tuple[MemberIndex, ...]:
+        """Who gets the votes for a block: the leader of the round that its certificate enters.
+
+        At a term's end its proposer too: else a next leader that is dead takes the certificate with
+        it, and the chain records as failed the one that worked.
+        """
+        return tuple(dict.fromkeys((self._next_leader(node), node.block.proposer)))
 
     def front(self, tip: Node) -> Node:
         """The current round's proposal on top of `tip` if there is one in the tree, else `tip`."""
         for block in self._proposals.values():
             node = self._parts.chain.tree.get(block.id)
-            if node is not None and block.parent_id == tip.block.id:
+            is_on_tip = node is not None and block.parent_id == tip.block.id
+            if node is not None and is_on_tip and self._leader_of(block) == block.proposer:
                 return node
         return tip
 
@@ -165,25 +165,30 @@ class Voting:
             adopt_tc(self._parts, entry.tc)
 
     def _require_leader(self, block: Block) -> None:
-        """Refuse a block that is not by its round's leader, as far as that is known by now."""
-        parts = self._parts
-        parent = parts.chain.tree.get(block.parent_id)
-        if block.tc is not None:
-            leader = leader_after_tc(block.round, n=parts.cell.committee.n)
-        elif parent is not None:
-            leader = self.collector(parent.block)
-        else:
-            return
-        if block.proposer != leader:
+        """Refuse a block that is not by its round's leader, as far as that is known by now.
+
+        What its parent records decides that, so while the parent is missing here nobody knows; the
+        block is parked and asked again when it enters the tree, before it gets a vote.
+        """
+        leader = self._leader_of(block)
+        if leader is not None and block.proposer != leader:
             raise RefusedError(
                 f"round {block.round} is led by {leader}, not by member {block.proposer}"
             )
 
+    def _leader_of(self, block: Block) -> MemberIndex | None:
+        """Who leads the round of `block`, by what enters it; None while its parent is missing."""
+        parts = self._parts
+        if block.tc is not None:
+            return parts.chain.schedule.after_tc(block.round)
+        parent = parts.chain.tree.get(block.parent_id)
+        return self._next_leader(parent) if parent is not None else None
+
     def _vote(self, node: Node, proposers: Vote) -> None:
         """Vote for a block in the tree, unless a rule says no."""
         parts, block = self._parts, node.block
-        collector = self.collector(block)
-        if collector == parts.me:
+        collectors = self.collectors(node)
+        if parts.me in collectors:
             self.count(proposers, is_verified=True)
         if block.round != parts.rounds.round:
             return
@@ -198,10 +203,9 @@ class Voting:
             return
         parts.certificates.remember_vote(vote)
         parts.chain.persist(node, parts.results)
-        if collector == parts.me:
+        parts.results.send(tuple(each for each in collectors if each != parts.me), vote)
+        if parts.me in collectors:
             self.count(vote, is_verified=True)
-        else:
-            parts.results.send((collector,), vote)
 
     def _require_votable(self, block: Block) -> None:
         """What depends on the moment and on this replica, not on the block alone."""
@@ -231,6 +235,10 @@ class Voting:
             first=conflict.first.block_id,
             second=conflict.second.block_id,
         )
+
+    def _next_leader(self, certified: Node) -> MemberIndex:
+        record = certified.state.leader_record
+        return self._parts.chain.schedule.after_qc(certified.block, record)
 
     def _term(self, round_: Round) -> int:
         return round_ // self._parts.limits.term_rounds
