@@ -25,6 +25,7 @@ from heptad.consensus.codec import (
 )
 from heptad.consensus.committee import Cell
 from heptad.consensus.genesis import genesis_block
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.messages import (
     BatchesReply,
     BlocksReply,
@@ -37,7 +38,9 @@ from heptad.consensus.messages import (
 )
 from heptad.consensus.objects import QC, TC, Block, Timeout, Vote
 from heptad.consensus.ports import Signer
+from heptad.model.canonical import MalformedError
 from heptad.model.ids import BatchDigest, BlockId, Epoch, Height, MemberIndex, Round
+from heptad.simulation.hearsay import Hearsay
 from heptad.simulation.keys import forged_signature
 
 MEMORY_MAX: Final = 200
@@ -56,7 +59,14 @@ class Villain:
     """One Byzantine member. `tricks` are names out of `TRICKS` and `INITIATIVES`."""
 
     def __init__(
-        self, *, me: MemberIndex, cell: Cell, signer: Signer, rng: Random, tricks: Sequence[str]
+        self,
+        *,
+        me: MemberIndex,
+        cell: Cell,
+        schedule: Schedule,
+        signer: Signer,
+        rng: Random,
+        tricks: Sequence[str],
     ) -> None:
         self.me = me
         self.cell = cell
@@ -67,9 +77,11 @@ class Villain:
         self.memory: list[bytes] = []
         genesis = genesis_block(cell)
         self.blocks: dict[BlockId, Block] = {genesis.id: genesis}
+        self.hearsay = Hearsay(cell, schedule)
         self.high_qc: QC | None = None
         self._tricks = [TRICKS[name] for name in tricks if name in TRICKS]
         self._initiatives = [INITIATIVES[name] for name in tricks if name in INITIATIVES]
+        self._is_curious = not _NEED_THE_CHAIN.isdisjoint(tricks)
         assert len(self._tricks) + len(self._initiatives) == len(tricks), tricks
 
     def twist(self, targets: tuple[MemberIndex, ...], payload: bytes) -> list[Sending]:
@@ -78,6 +90,7 @@ class Villain:
         message = decode_message(payload)
         if isinstance(message, Proposal):
             self.blocks[message.block.id] = message.block
+            self.hearsay.hear(message.block)
             self.high_qc = message.block.justify
         elif isinstance(message, Certificates | Timeout):
             self.high_qc = message.high_qc
@@ -90,10 +103,21 @@ class Villain:
 
     def overhear(self, payload: bytes) -> None:
         """Remember a message that he has sent or received."""
+        if self._is_curious:
+            self._listen(payload)
         if len(self.memory) < MEMORY_MAX:
             self.memory.append(payload)
         else:
             self.memory[self.rng.randrange(MEMORY_MAX)] = payload
+
+    def _listen(self, payload: bytes) -> None:
+        """Others' proposals tell him the chain; what other villains say may be rubbish."""
+        try:
+            message = decode_message(payload)
+        except MalformedError:
+            return
+        if isinstance(message, Proposal):
+            self.hearsay.hear(message.block)
 
     def initiative(self) -> list[Sending]:
         """What he does of his own accord this time."""
@@ -113,6 +137,7 @@ class Villain:
     def proposal(self, block: Block) -> Proposal:
         """His genuine signature under a block that he made up."""
         self.blocks[block.id] = block
+        self.hearsay.hear(block)
         return Proposal(block, self.vote(block.id, block.round).signature)
 
     def timeout(self, round_: Round, high_qc: QC, tc: TC | None) -> Timeout:
@@ -208,34 +233,31 @@ def stale(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
     """As a leader, extend an older block than the time-outs allow, to unmake the newest one."""
     if not isinstance(message, Proposal) or message.block.tc is None:
         return [plain]
-    parent = villain.blocks.get(message.block.parent_id)
-    grandparent = None if parent is None else villain.blocks.get(parent.parent_id)
+    parent = villain.hearsay.get(message.block.parent_id)
+    grandparent = None if parent is None else villain.hearsay.get(parent.parent_id)
     if parent is None or grandparent is None:
         return [plain]
-    block = rebuilt(
-        replace(
-            message.block,
-            justify=parent.justify,
-            height=parent.height,
-            batches=(),
-            head=grandparent.head,
-            state_hash=grandparent.state_hash,
-        )
-    )
-    return [Sending(plain.targets, encode_message(villain.proposal(block)))]
+    block = replace(message.block, justify=parent.justify, height=parent.height)
+    bare = _without_batches(villain, block, grandparent)
+    return [Sending(plain.targets, encode_message(villain.proposal(bare)))]
 
 
 def empty(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
     """As a leader, propose only empty blocks."""
     if not isinstance(message, Proposal) or not message.block.batches:
         return [plain]
-    parent = villain.blocks.get(message.block.parent_id)
+    parent = villain.hearsay.get(message.block.parent_id)
     if parent is None:
         return [plain]
-    block = rebuilt(
-        replace(message.block, batches=(), head=parent.head, state_hash=parent.state_hash)
-    )
+    block = _without_batches(villain, message.block, parent)
     return [Sending(plain.targets, encode_message(villain.proposal(block)))]
+
+
+def _without_batches(villain: Villain, block: Block, parent: Block) -> Block:
+    state_hash = villain.hearsay.state_hash_without_batches(
+        parent, round_=block.round, proposer=block.proposer
+    )
+    return rebuilt(replace(block, batches=(), head=parent.head, state_hash=state_hash))
 
 
 def invalid(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
@@ -378,3 +400,6 @@ INITIATIVES: Final[dict[str, Callable[[Villain], list[Sending]]]] = {
     "future": future,
     "garbage": garbage,
 }
+
+_NEED_THE_CHAIN: Final = frozenset({"stale", "empty"})
+"""Tricks that make up whole blocks, for which a villain has to have heard what others propose."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from heptad.consensus.committee import Cell, Committee, Member
 from heptad.consensus.committee import Validator as ValidatorKeys
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.model.ids import Epoch, MemberIndex, ValidatorNumber
 from heptad.simulation.byzantine import Villain
@@ -100,6 +101,7 @@ def _machine(
         villain = Villain(
             me=member,
             cell=setting.cell,
+            schedule=Schedule(setting.cell.committee, setting.limits.term_rounds),
             signer=signer,
             rng=stream(scenario.seed, f"villain {name}"),
             tricks=scenario.villains[name],

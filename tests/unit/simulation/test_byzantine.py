@@ -1,5 +1,6 @@
 """Villains do what their tricks are called, with their own keys only."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from heptad.consensus.certificates import Certificates as Judge
 from heptad.consensus.codec import new_tc
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.leader_record import Failure, LeaderRecord
+from heptad.consensus.leaders import Schedule
 from heptad.consensus.messages import (
     BatchesReply,
     Certificates,
@@ -16,11 +19,15 @@ from heptad.consensus.messages import (
     encode_message,
 )
 from heptad.consensus.objects import Timeout, TimeoutClaim, Vote
+from heptad.consensus.state import ChainState
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import Epoch, Height, MemberIndex, Round
 from heptad.simulation.byzantine import INITIATIVES, TRICKS, Sending, Villain
 
 OTHERS = (MemberIndex(1), MemberIndex(2), MemberIndex(3))
+
+FAILED_BEFORE_ROUND_5 = LeaderRecord((Failure(0, 1, 4), Failure(2, 1, 2), Failure(3, 1, 3)))
+"""Skipped after the genesis: its proposer by the QC rule, then members[2], [3] and [0]."""
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def villain_of(scene):
     def make(*tricks, seed=1):
         return Villain(
             me=MemberIndex(0), cell=scene.forge.cell, signer=scene.forge.keys.signer("vote", 0),
-            rng=Random(seed), tricks=tricks,
+            schedule=Schedule(scene.forge.cell.committee, 64), rng=Random(seed), tricks=tricks,
         )  # fmt: skip
 
     return make
@@ -137,6 +144,9 @@ def test_a_stale_leader_extends_the_grandparent(villain_of, scene):
 
     assert message.block.parent_id == scene.forge.genesis.id
     assert message.block.round == 5
+    state = replace(ChainState.genesis(), leader_record=FAILED_BEFORE_ROUND_5)
+    membership_hash = scene.forge.cell.membership_hash()
+    assert message.block.state_hash == state.hash(epoch=1, membership_hash=membership_hash)
 
 
 @pytest.mark.parametrize("seed", range(20))
