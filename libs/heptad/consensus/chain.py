@@ -162,14 +162,16 @@ class Chain:
         elif not self.add_waiting(batch, results):
             self._decline(digest)
 
-    def offer(self, ref: BatchRef, sender: MemberIndex) -> None:
-        """A peer holds a batch that has waited; it is fetched if it is not here and has room."""
+    def offer(self, ref: BatchRef, sender: MemberIndex) -> bool:
+        """A peer holds a batch that has waited; True if it is fetched: not here, and has room."""
         is_known = self.is_committed(ref.id) or self.pool.under(ref.id) is not None
         if is_known or ref.validator not in self._validators:
-            return
-        if self._offers.may_add(ref, sender) and self.has_room(ref.id, ref.size_bytes):
-            self._offers.add(ref, sender)
-            self._is_dirty = True
+            return False
+        if not (self._offers.may_add(ref, sender) and self.has_room(ref.id, ref.size_bytes)):
+            return False
+        self._offers.add(ref, sender)
+        self._is_dirty = True
+        return True
 
     def expire_offers(self) -> None:
         """Stop asking for what nobody has given in two rounds of asking: the offer was empty."""

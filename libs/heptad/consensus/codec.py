@@ -24,7 +24,6 @@ voter stands in it twice.
 """
 
 from hashlib import sha256
-from itertools import pairwise
 from struct import Struct
 from typing import Final
 
@@ -41,6 +40,7 @@ from heptad.consensus.objects import (
     Vote,
 )
 from heptad.model.canonical import (
+    DIGEST_BYTES,
     SIGNATURE_BYTES,
     MalformedError,
     Reader,
@@ -65,9 +65,15 @@ CONTROL_BYTES_MAX: Final = 1 << 14
 FAST_VOTE_BYTES_MAX: Final = 256
 
 _REF: Final = Struct(">IQQ32sII")
-_VOTE: Final = Struct(">B64s")
+_SIGNER: Final = Struct(">B64s")
 _QC_HEAD: Final = Struct(">QQ32sB")
+_TC_HEAD: Final = Struct(">QQB")
+_CLAIM_HEAD: Final = Struct(">BQH")
+_VOTE: Final = Struct(">QQ32sB64s")
+_TIMEOUT_HEAD: Final = Struct(">QQBH")
+_TIMEOUT_SIGNED: Final = Struct(">QQH")
 _BLOCK_HEAD: Final = Struct(">BQQQBQ")
+_BLOCK_TAIL: Final = Struct(">Q32s32s")
 
 
 def vote_signing_bytes(*, origin: str, epoch: Epoch, round_: Round, block_id: BlockId) -> bytes:
@@ -81,8 +87,7 @@ def timeout_signing_bytes(
 ) -> bytes:
     """What a member signs that gives up on a round."""
     prefix = consensus_prefix("timeout", origin=origin, epoch=epoch)
-    body = Writer().u64(round_).u64(high_qc_round).bytes16(fast_vote).done()
-    return prefix + body
+    return prefix + _TIMEOUT_SIGNED.pack(round_, high_qc_round, len(fast_vote)) + fast_vote
 
 
 def new_qc(
@@ -91,7 +96,7 @@ def new_qc(
     """A certificate of these votes; `votes` maps each voter to its signature."""
     ordered = tuple(sorted(votes.items()))
     head = _QC_HEAD.pack(epoch, round_, block_id, len(ordered))
-    encoded = head + b"".join(_VOTE.pack(*vote) for vote in ordered)
+    encoded = head + b"".join([_SIGNER.pack(*vote) for vote in ordered])
     return QC(epoch, round_, block_id, ordered, encoded)
 
 
@@ -100,7 +105,7 @@ def read_qc(reader: Reader) -> QC:
     start = reader.position()
     epoch, round_, block_id, count = _QC_HEAD.unpack(reader.fixed(_QC_HEAD.size))
     _limited(count, MEMBERS_MAX, "signers")
-    votes = tuple(_VOTE.iter_unpack(reader.fixed(count * _VOTE.size)))
+    votes = tuple(_SIGNER.iter_unpack(reader.fixed(count * _SIGNER.size)))
     _require_ascending([voter for voter, _ in votes], "QC")
     return QC(Epoch(epoch), Round(round_), BlockId(block_id), votes, reader.since(start))
 
@@ -116,23 +121,23 @@ def decode_qc(encoded: bytes) -> QC:
 def new_tc(*, epoch: Epoch, round_: Round, claims: list[TimeoutClaim], high_qc: QC) -> TC:
     """A time-out certificate of these claims and of the QC behind the greatest of them."""
     ordered = tuple(sorted(claims, key=lambda claim: claim.voter))
-    writer = Writer().u64(epoch).u64(round_).u8(len(ordered))
+    writer = Writer().fixed(_TC_HEAD.pack(epoch, round_, len(ordered)))
     for claim in ordered:
-        writer.u8(claim.voter).u64(claim.high_qc_round).bytes16(claim.fast_vote)
-        writer.fixed(claim.signature)
+        writer.fixed(_CLAIM_HEAD.pack(claim.voter, claim.high_qc_round, len(claim.fast_vote)))
+        writer.fixed(claim.fast_vote).fixed(claim.signature)
     return TC(epoch, round_, ordered, high_qc, writer.fixed(high_qc.encoded).done())
 
 
 def read_tc(reader: Reader) -> TC:
     """Take a TC off `reader`."""
     start = reader.position()
-    epoch, round_ = Epoch(reader.u64()), Round(reader.u64())
-    count = _limited(reader.u8(), MEMBERS_MAX, "signers")
+    epoch, round_, count = _TC_HEAD.unpack(reader.fixed(_TC_HEAD.size))
+    _limited(count, MEMBERS_MAX, "signers")
     if not count:
         raise MalformedError("a TC without claims")
-    claims = tuple(_read_claim(reader) for _ in range(count))
+    claims = tuple([_read_claim(reader) for _ in range(count)])
     _require_ascending([claim.voter for claim in claims], "TC")
-    return TC(epoch, round_, claims, read_qc(reader), reader.since(start))
+    return TC(Epoch(epoch), Round(round_), claims, read_qc(reader), reader.since(start))
 
 
 def decode_tc(encoded: bytes) -> TC:
@@ -145,19 +150,14 @@ def decode_tc(encoded: bytes) -> TC:
 
 def encode_vote(vote: Vote) -> bytes:
     """The vote's 113 bytes."""
-    writer = Writer().u64(vote.epoch).u64(vote.round).digest(vote.block_id)
-    return writer.u8(vote.voter).fixed(vote.signature).done()
+    assert len(vote.block_id) == DIGEST_BYTES, len(vote.block_id)
+    return _VOTE.pack(vote.epoch, vote.round, vote.block_id, vote.voter, vote.signature)
 
 
 def read_vote(reader: Reader) -> Vote:
     """Take a vote off `reader`."""
-    return Vote(
-        epoch=Epoch(reader.u64()),
-        round=Round(reader.u64()),
-        block_id=BlockId(reader.digest()),
-        voter=MemberIndex(reader.u8()),
-        signature=reader.fixed(SIGNATURE_BYTES),
-    )
+    epoch, round_, block_id, voter, signature = _VOTE.unpack(reader.fixed(_VOTE.size))
+    return Vote(Epoch(epoch), Round(round_), BlockId(block_id), MemberIndex(voter), signature)
 
 
 def new_timeout(
@@ -171,7 +171,8 @@ def new_timeout(
     signature: bytes,
 ) -> Timeout:
     """A time-out with its bytes."""
-    writer = Writer().u64(epoch).u64(round_).u8(voter).bytes16(fast_vote).fixed(signature)
+    writer = Writer().fixed(_TIMEOUT_HEAD.pack(epoch, round_, voter, len(fast_vote)))
+    writer.fixed(fast_vote).fixed(signature)
     write_certificates(writer, high_qc, tc)
     return Timeout(epoch, round_, high_qc, tc, fast_vote, voter, signature, writer.done())
 
@@ -179,12 +180,13 @@ def new_timeout(
 def read_timeout(reader: Reader) -> Timeout:
     """Take a time-out off `reader`."""
     start = reader.position()
-    epoch, round_ = Epoch(reader.u64()), Round(reader.u64())
-    voter = MemberIndex(reader.u8())
-    fast_vote, signature = _read_fast_vote(reader), reader.fixed(SIGNATURE_BYTES)
+    epoch, round_, voter, size = _TIMEOUT_HEAD.unpack(reader.fixed(_TIMEOUT_HEAD.size))
+    fast_vote, signature = _read_fast_vote(reader, size), reader.fixed(SIGNATURE_BYTES)
     high_qc, tc = read_certificates(reader)
     encoded = reader.since(start)
-    return Timeout(epoch, round_, high_qc, tc, fast_vote, voter, signature, encoded)
+    return Timeout(
+        Epoch(epoch), Round(round_), high_qc, tc, fast_vote, MemberIndex(voter), signature, encoded
+    )
 
 
 def decode_timeout(encoded: bytes) -> Timeout:
@@ -249,8 +251,7 @@ def decode_block(encoded: bytes) -> Block:
     batches = read_refs(reader, _limited(reader.u16(), REFS_MAX, "batches"))
     count = _limited(reader.u16(), CONTROL_MAX, "control entries")
     control = tuple(reader.bytes32(size_max=CONTROL_BYTES_MAX) for _ in range(count))
-    head = LogHead(reader.u64(), reader.digest())
-    state_hash = reader.digest()
+    size, root, state_hash = _BLOCK_TAIL.unpack(reader.fixed(_BLOCK_TAIL.size))
     reader.end()
     return Block(
         epoch=Epoch(epoch),
@@ -262,7 +263,7 @@ def decode_block(encoded: bytes) -> Block:
         tc=tc,
         batches=batches,
         control=control,
-        head=head,
+        head=LogHead(size, root),
         state_hash=state_hash,
         encoded=encoded,
         id=BlockId(sha256(encoded).digest()),
@@ -280,10 +281,17 @@ def read_refs(reader: Reader, count: int) -> tuple[BatchRef, ...]:
     """Take `count` batch references off `reader`."""
     rows = _REF.iter_unpack(reader.fixed(count * _REF.size))
     return tuple(
-        BatchRef(
-            ValidatorNumber(validator), incarnation, sequence, BatchDigest(digest), records, size
-        )
-        for validator, incarnation, sequence, digest, records, size in rows
+        [
+            BatchRef(
+                ValidatorNumber(validator),
+                incarnation,
+                sequence,
+                BatchDigest(digest),
+                records,
+                size,
+            )
+            for validator, incarnation, sequence, digest, records, size in rows
+        ]
     )
 
 
@@ -323,15 +331,13 @@ def write_certificates(writer: Writer, qc: QC, tc: TC | None) -> None:
 
 
 def _read_claim(reader: Reader) -> TimeoutClaim:
-    voter, high_qc_round = MemberIndex(reader.u8()), Round(reader.u64())
-    fast_vote = _read_fast_vote(reader)
-    return TimeoutClaim(voter, high_qc_round, fast_vote, reader.fixed(SIGNATURE_BYTES))
+    voter, high_qc_round, size = _CLAIM_HEAD.unpack(reader.fixed(_CLAIM_HEAD.size))
+    fast_vote, signature = _read_fast_vote(reader, size), reader.fixed(SIGNATURE_BYTES)
+    return TimeoutClaim(MemberIndex(voter), Round(high_qc_round), fast_vote, signature)
 
 
-def _read_fast_vote(reader: Reader) -> bytes:
-    fast_vote = reader.bytes16()
-    _limited(len(fast_vote), FAST_VOTE_BYTES_MAX, "bytes of fast_vote")
-    return fast_vote
+def _read_fast_vote(reader: Reader, size: int) -> bytes:
+    return reader.fixed(_limited(size, FAST_VOTE_BYTES_MAX, "bytes of fast_vote"))
 
 
 def _limited(count: int, count_max: int, what: str) -> int:
@@ -341,5 +347,5 @@ def _limited(count: int, count_max: int, what: str) -> int:
 
 
 def _require_ascending(voters: list[MemberIndex], what: str) -> None:
-    if any(left >= right for left, right in pairwise(voters)):
+    if voters != sorted(set(voters)):
         raise MalformedError(f"signers of a {what} do not ascend: {voters}")

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 from heptad.consensus.committee import Cell
 from heptad.consensus.core import Core
+from heptad.consensus.decoding import PLAIN, Decoding
 from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import Event
 from heptad.consensus.limits import Limits
@@ -63,6 +64,7 @@ class Driver:
         outbox: Outbox,
         sink: Sink,
         is_new: bool,
+        decoding: Decoding = PLAIN,
     ) -> None:
         """Load what the last process left; nothing is sent before `start`.
 
@@ -81,6 +83,7 @@ class Driver:
             cosigner=cosigner,
             verifier=verifier,
             restored=restored,
+            decoding=decoding,
         )
         self._limits = limits
         self._store = store

@@ -156,9 +156,9 @@ def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911  a table, 
         case Proposal(block, signature):
             return _writer(_PROPOSAL).bytes32(block.encoded).fixed(signature).done()
         case Vote():
-            return _writer(_VOTE).fixed(encode_vote(message)).done()
+            return _kind(_VOTE) + encode_vote(message)
         case Timeout(encoded=encoded):
-            return _writer(_TIMEOUT).fixed(encoded).done()
+            return _kind(_TIMEOUT) + encoded
         case Certificates(high_qc, highest_tc):
             writer = _writer(_CERTIFICATES)
             write_certificates(writer, high_qc, highest_tc)
@@ -261,8 +261,12 @@ _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
 }
 
 
+def _kind(kind: int) -> bytes:
+    return kind.to_bytes(1, "big")
+
+
 def _writer(kind: int) -> Writer:
-    return Writer().u8(kind)
+    return Writer().fixed(_kind(kind))
 
 
 def _many(kind: int, items: Sequence[bytes]) -> bytes:

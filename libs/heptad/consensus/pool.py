@@ -54,10 +54,16 @@ class PooledBatch:
 class BatchReader:
     """Turns bytes into a PooledBatch: decodes, checks the validator's signature, hashes leaves."""
 
-    def __init__(self, cell: Cell, verifier: SignatureVerifier) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        verifier: SignatureVerifier,
+        decode: Callable[[bytes], Batch] = decode_batch,
+    ) -> None:
         self._origin = cell.origin
         self._keys = {validator.number: validator.batch_key for validator in cell.validators}
         self._verifier = verifier
+        self._decode = decode
 
     def identify(self, encoded: bytes) -> BatchId:
         """Read only whose batch this is, and which. Raises: RefusedError."""
@@ -70,7 +76,7 @@ class BatchReader:
     def decode(self, encoded: bytes) -> Batch:
         """Read a batch of a validator of this cell. Raises: RefusedError."""
         try:
-            batch = decode_batch(encoded)
+            batch = self._decode(encoded)
         except MalformedError as broken:
             raise RefusedError(f"batch: {broken}") from broken
         if batch.header.validator not in self._keys:

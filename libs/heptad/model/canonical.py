@@ -6,12 +6,16 @@ is optional or reordered, and trailing bytes are refused, so that bytes and mean
 All integers are unsigned and big-endian.
 """
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 DIGEST_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 ORIGIN_BYTES_MAX: Final = 255
+
+_PREFIXES_MAX: Final = 64
+"""Prefixes remembered: a process signs and checks a few kinds for one cell, over and over."""
 
 _U16: Final = Struct(">H")
 _U32: Final = Struct(">I")
@@ -136,6 +140,7 @@ class Writer:
         return b"".join(self._parts)
 
 
+@lru_cache(maxsize=_PREFIXES_MAX)
 def signing_prefix(kind: str, *, origin: str) -> bytes:
     """The bytes that every signed thing of a cell begins with.
 
@@ -148,6 +153,7 @@ def signing_prefix(kind: str, *, origin: str) -> bytes:
     return b"heptad/v1/" + kind.encode("ascii") + b"\0" + _U16.pack(len(name)) + name
 
 
+@lru_cache(maxsize=_PREFIXES_MAX)
 def consensus_prefix(kind: str, *, origin: str, epoch: int) -> bytes:
     """`signing_prefix` for what a group signs in one of its epochs: with `u64be epoch` behind."""
     return signing_prefix(kind, origin=origin) + _U64.pack(epoch)

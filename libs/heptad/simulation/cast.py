@@ -21,6 +21,7 @@ from heptad.simulation.keys import FakeKeys, Keys, RealKeys
 from heptad.simulation.machine import Identity, Machine, Setting
 from heptad.simulation.network import VALIDATORS_AT, Network, NodeId
 from heptad.simulation.scenario import Scenario, Wipe
+from heptad.simulation.sharing import shared_decoding
 from heptad.simulation.transcript import Transcript
 from heptad.simulation.twins import twin_name
 from heptad.simulation.validators import Manner, Validator
@@ -69,6 +70,7 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
             for index, manner in enumerate(scenario.manners)
             if manner in _HONEST_BATCHES
         ),
+        decoding=shared_decoding(),
     )
     machines = {
         name: _machine(NodeId(place), name, setting=setting, keys=keys, scenario=scenario)

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Final
 
 from heptad.consensus.committee import Cell
+from heptad.consensus.decoding import Decoding
 from heptad.consensus.driver import Driver
 from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
@@ -90,6 +91,7 @@ class Setting:
     members: dict[NodeId, MemberIndex]
     reaction_us: int
     honest_validators: frozenset[ValidatorNumber]
+    decoding: Decoding
 
 
 class Machine:
@@ -178,7 +180,7 @@ class Machine:
                 cell=setting.cell, me=self.member, limits=setting.limits,
                 vote_signer=self.identity.vote_signer, cosigner=self.identity.cosigner,
                 verifier=setting.verifier, store=self, outbox=self._mouth, sink=self._mouth,
-                is_new=is_new,
+                is_new=is_new, decoding=setting.decoding,
             )  # fmt: skip
         except RecordMissingError:
             if self.disk.record is not None or is_new:

@@ -14,7 +14,6 @@ from heptad.consensus.messages import (
     BatchOffer,
     BlocksReply,
     FetchBatches,
-    decode_message,
     encode_message,
 )
 from heptad.consensus.objects import CommittedBlock, Cosignature
@@ -74,7 +73,8 @@ class Mouth:
                 self.spit(sending)
             return
         if payload[0] not in _NO_PROMISE:
-            self._setting.checkers.released(machine, decode_message(payload))
+            message = self._setting.decoding.message(payload)
+            self._setting.checkers.released(machine, message)
         self._note_message(targets, payload)
         for target in targets:
             self._leaving += [(node, payload) for node in self._copies[target]]

@@ -2,23 +2,24 @@
 
 import pytest
 
-from heptad.consensus import pool
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchesReply, BatchOffer
+from heptad.consensus.pool import BatchReader
 from heptad.consensus.ready import BatchVerdict
-from heptad.model.batch import decode_batch, encode_batch, signed
+from heptad.model.batch import encode_batch, signed
 
 
 @pytest.fixture
 def read(monkeypatch):
     """The encoded batches that replicas have read in full, in order."""
     seen = []
+    decode = BatchReader.decode
 
-    def reading(encoded):
+    def reading(self, encoded):
         seen.append(encoded)
-        return decode_batch(encoded)
+        return decode(self, encoded)
 
-    monkeypatch.setattr(pool, "decode_batch", reading)
+    monkeypatch.setattr(BatchReader, "decode", reading)
     return seen
 
 

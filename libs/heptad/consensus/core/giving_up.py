@@ -51,36 +51,38 @@ class GivingUp:
         self.wake_ms: int | None = None
         """When a waiting batch is to be offered, or a leader judged; None if none waits."""
 
-    def on_timeout(self, sender: MemberIndex, timeout: Timeout) -> None:
-        """A member gives up on a round. Raises: RefusedError."""
+    def on_timeout(self, sender: MemberIndex, timeout: Timeout) -> bool:
+        """A member gives up on a round; False if that is all. Raises: RefusedError."""
         parts = self._parts
         if sender != timeout.voter:
             raise RefusedError(f"time-out of member {timeout.voter} sent by {sender}")
         if timeout.round < parts.rounds.round and not self._is_news(timeout.high_qc, timeout.tc):
             self._answers.answer(sender)
-            return
+            return False
         is_current = timeout.round == parts.rounds.round
-        if is_current and parts.rounds.pacemaker.must_repeat(parts.now_ms):
+        has_news = is_current and parts.rounds.pacemaker.must_repeat(parts.now_ms)
+        if has_news:
             self._give_up()
         if timeout.high_qc.round < parts.rounds.high_qc.qc.round:
             # It may hold on to its round only because it was never shown what commits the last one.
             self._answers.answer(sender)
         if is_current and parts.rounds.timeouts.is_known(sender, timeout.high_qc.round):
-            return
+            return has_news
         verified = parts.certificates.timeout(timeout)
-        adopt_qc(parts, verified.high_qc)
+        has_news |= adopt_qc(parts, verified.high_qc)
         if verified.tc is not None:
-            adopt_tc(parts, verified.tc)
+            has_news |= adopt_tc(parts, verified.tc)
         if timeout.round < parts.rounds.round:
             self._answers.answer(sender)
-            return
+            return has_news
         parts.rounds.timeouts.add(verified)
-        self._count()
+        return self._count() or has_news
 
-    def on_certificates(self, sender: MemberIndex, message: CertificatesMessage) -> None:
-        """A member tells its highest certificates. Raises: RefusedError."""
+    def on_certificates(self, sender: MemberIndex, message: CertificatesMessage) -> bool:
+        """A member tells its highest certificates; True if they are news. Raises: RefusedError."""
         parts, tc = self._parts, message.highest_tc
-        if self._is_news(message.high_qc, tc):
+        is_news = self._is_news(message.high_qc, tc)
+        if is_news:
             adopt_qc(parts, parts.certificates.qc(message.high_qc))
             if tc is not None and tc.round > parts.rounds.highest_tc_round:
                 adopt_tc(parts, parts.certificates.tc(tc))
@@ -88,6 +90,7 @@ class GivingUp:
         is_behind = message.high_qc.round < parts.rounds.high_qc.qc.round
         if entered < parts.rounds.round or is_behind:
             self._answers.answer(sender)
+        return is_news
 
     def watch(self) -> None:
         """See whether there is work, and run the timer accordingly."""
@@ -120,15 +123,14 @@ class GivingUp:
             return True
         return tc is not None and tc.round >= rounds.round
 
-    def _count(self) -> None:
-        """Join f + 1 others; at a quorum, enter the next round."""
+    def _count(self) -> bool:
+        """Join f + 1 others; at a quorum, enter the next round. True if either was done."""
         parts = self._parts
         if parts.rounds.timeouts.must_join() and not parts.rounds.pacemaker.has_timed_out:
             self._give_up()
-            return
+            return True
         verified = parts.rounds.timeouts.certificate()
-        if verified is not None:
-            adopt_tc(parts, verified)
+        return verified is not None and adopt_tc(parts, verified)
 
     def _give_up(self) -> None:
         parts, rounds = self._parts, self._parts.rounds

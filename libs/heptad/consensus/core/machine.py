@@ -11,6 +11,7 @@ A bad message is refused with a fact and never raises out of `step`.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
@@ -21,6 +22,7 @@ from heptad.consensus.core.giving_up import GivingUp
 from heptad.consensus.core.leading import Leading
 from heptad.consensus.core.restoring import restore, stored_proposal
 from heptad.consensus.core.voting import Voting
+from heptad.consensus.decoding import PLAIN, Decoding
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
 from heptad.consensus.limits import Limits
@@ -34,16 +36,18 @@ from heptad.consensus.messages import (
     FetchChain,
     Message,
     Proposal,
-    decode_message,
 )
 from heptad.consensus.messages import Certificates as CertificatesMessage
 from heptad.consensus.objects import BatchId, Timeout, Vote
 from heptad.consensus.ports import Restored, SignatureVerifier, Signer
-from heptad.consensus.ready import Lookup, Ready
+from heptad.consensus.ready import BatchVerdict, Lookup, Ready
 from heptad.consensus.results import Results
 from heptad.consensus.status import Status
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import MemberIndex, ValidatorNumber
+
+_USELESS: Final = frozenset({BatchVerdict.COMMITTED, BatchVerdict.STALE, BatchVerdict.OVERLOADED})
+"""Batches that leave everything as it was."""
 
 
 class Core:
@@ -59,6 +63,7 @@ class Core:
         cosigner: Signer,
         verifier: SignatureVerifier,
         restored: Restored | None,
+        decoding: Decoding = PLAIN,
     ) -> None:
         """Begin at the genesis, or where `restored` left off. Raises: RecordDamagedError."""
         self._parts = restore(
@@ -69,12 +74,16 @@ class Core:
             cosigner=cosigner,
             verifier=verifier,
             restored=restored,
+            decoding=decoding,
         )
+        self._decode = decoding.message
         self._answers = Answers(self._parts)
         self._voting = Voting(self._parts, self._answers)
         self._leading = Leading(self._parts, self._voting)
         self._giving_up = GivingUp(self._parts, self._voting, self._answers)
         self._round_settled = self._parts.rounds.round
+        self._wake_ms: int | None = None
+        """What the last settling has asked for: nothing becomes possible by time alone before."""
 
     def start(self, now_ms: int) -> Ready:
         """Once, before any step: what a (re)started replica sends first.
@@ -99,13 +108,18 @@ class Core:
     def step_all(self, events: Sequence[Event], now_ms: int) -> Ready:
         """Take in several events in their order, then settle once: what waves are made of.
 
-        A leader so proposes all that arrived together, and settling costs once.
+        A leader so proposes all that arrived together, and settling costs once; and not at all
+        where no event has changed anything, as most votes, answers and repetitions do not.
         """
         self._begin(now_ms)
+        is_due = self._wake_ms is not None and self._wake_ms <= self._parts.now_ms
+        has_news = False
         for event in events:
-            self._take_in(event)
-        self._settle()
-        return self._ready(always=False)
+            has_news |= self._take_in(event)
+        if has_news or is_due:
+            self._settle()
+            return self._ready(always=False)
+        return self._parts.results.ready(record=None, timer_at_ms=self._wake_ms)
 
     def status(self) -> Status:
         """How the replica is."""
@@ -140,47 +154,56 @@ class Core:
         self._parts.now_ms = max(now_ms, self._parts.now_ms)
         self._parts.results = Results()
 
-    def _take_in(self, event: Event) -> None:
+    def _take_in(self, event: Event) -> bool:
+        """Take in one event. False only if it can have made nothing possible that was not before.
+
+        Whoever is not sure says True: settling in vain costs time, not settling can cost liveness.
+        """
         match event:
             case MessageReceived(sender, payload):
-                self._take_message(sender, payload)
+                return self._take_message(sender, payload)
             case PeerConnected(member):
                 if member in self._parts.others:
                     self._parts.results.send((member,), self._parts.rounds.message())
                     self._say_again(member)
+                return True
             case BatchReceived():
-                self._parts.results.outcomes.append(admit(self._parts, event))
+                outcome = admit(self._parts, event)
+                self._parts.results.outcomes.append(outcome)
+                return outcome.verdict not in _USELESS
             case TimerFired():
-                pass  # Settling looks at the clock whatever the event was.
+                return True  # Settling looks at the clock whatever the event was.
 
-    def _take_message(self, sender: MemberIndex, payload: bytes) -> None:
+    def _take_message(self, sender: MemberIndex, payload: bytes) -> bool:
         try:
             if sender not in self._parts.others:
                 raise RefusedError(f"member {sender} is not one of the others")
-            self._dispatch(sender, decode_message(payload))
+            return self._dispatch(sender, self._decode(payload))
         except (RefusedError, MalformedError) as error:
             self._parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
+            return True  # What was right in it may have been adopted before.
 
-    def _dispatch(self, sender: MemberIndex, message: Message) -> None:
+    def _dispatch(self, sender: MemberIndex, message: Message) -> bool:
         match message:
             case Proposal():
                 self._voting.on_proposal(sender, message)
             case Vote():
-                self._voting.on_vote(sender, message)
+                return self._voting.on_vote(sender, message)
             case Timeout():
-                self._giving_up.on_timeout(sender, message)
+                return self._giving_up.on_timeout(sender, message)
             case CertificatesMessage():
-                self._giving_up.on_certificates(sender, message)
+                return self._giving_up.on_certificates(sender, message)
+            case BatchOffer(refs):
+                taken = [self._parts.chain.offer(ref, sender) for ref in refs]
+                return any(taken)
             case _:
                 self._dispatch_fetching(sender, message)
+        return True
 
     def _dispatch_fetching(self, sender: MemberIndex, message: Message) -> None:
         parts = self._parts
         now_ms, results = parts.now_ms, parts.results
         match message:
-            case BatchOffer(refs):
-                for ref in refs:
-                    parts.chain.offer(ref, sender)
             case FetchBlocks():
                 parts.sync.serve_blocks(sender, message, results)
             case FetchBatches():
@@ -254,7 +277,8 @@ class Core:
     def _ready(self, *, always: bool) -> Ready:
         parts = self._parts
         record = parts.kernel.take_record(always=always or bool(parts.results.commits))
-        return parts.results.ready(record=record, timer_at_ms=self._timer_at_ms())
+        self._wake_ms = self._timer_at_ms()
+        return parts.results.ready(record=record, timer_at_ms=self._wake_ms)
 
     def _timer_at_ms(self) -> int | None:
         waits = (

@@ -9,6 +9,7 @@ from heptad.consensus.chain import Chain, decode_committed
 from heptad.consensus.codec import decode_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.core.parts import Parts
+from heptad.consensus.decoding import Decoding
 from heptad.consensus.errors import RecordDamagedError, RefusedError
 from heptad.consensus.genesis import genesis_qc
 from heptad.consensus.kernel.record import decode_record, first_record
@@ -35,13 +36,14 @@ def restore(
     cosigner: Signer,
     verifier: SignatureVerifier,
     restored: Restored | None,
+    decoding: Decoding,
 ) -> Parts:
     """All parts of one replica. Raises: RecordDamagedError."""
     certificates = Certificates(cell, verifier)
     record = _record(cell, me, restored)
     kernel = Kernel(cell=cell, me=me, vote_signer=vote_signer, cosigner=cosigner, record=record)
     others = cell.committee.others(me)
-    reader = BatchReader(cell, verifier)
+    reader = BatchReader(cell, verifier, decoding.batch)
     try:
         root = decode_committed(restored.state if restored is not None else None, cell)
         rounds = Rounds(

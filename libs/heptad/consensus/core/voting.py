@@ -56,8 +56,11 @@ class Voting:
             parked = Parked(block, entry, vote, False, sender, parts.now_ms)
             parts.chain.park_proposal(parked)
 
-    def on_vote(self, sender: MemberIndex, vote: Vote) -> None:
-        """A member votes and takes this replica for the next leader. Raises: RefusedError."""
+    def on_vote(self, sender: MemberIndex, vote: Vote) -> bool:
+        """A member votes and takes this replica for the next leader.
+
+        True if that made a certificate, or is at odds with its last vote. Raises: RefusedError.
+        """
         parts = self._parts
         if sender != vote.voter:
             raise RefusedError(f"vote of member {vote.voter} sent by {sender}")
@@ -67,10 +70,10 @@ class Voting:
         if vote.round <= high_qc_round:
             if vote.round + _LATE_ROUNDS < high_qc_round:
                 self._answers.answer(sender)
-            return
+            return False
         if vote.round > parts.rounds.round + parts.limits.round_window:
             raise RefusedError(f"vote for round {vote.round}, this is {parts.rounds.round}")
-        self.count(vote, is_verified=False)
+        return self.count(vote, is_verified=False)
 
     def arrived(self, arrival: Arrival) -> None:
         """A block has entered the tree: commit what that makes possible, and vote for it."""
@@ -81,19 +84,21 @@ class Voting:
         if parked.vote is not None and parts.chain.tree.get(node.block.id) is node:
             self._vote(node, parked.vote)
 
-    def count(self, vote: Vote, *, is_verified: bool) -> None:
-        """Count a vote; at a quorum of good ones there is a certificate."""
+    def count(self, vote: Vote, *, is_verified: bool) -> bool:
+        """Count a vote; at a quorum of good ones there is a certificate. See `on_vote`."""
         parts = self._parts
         if vote.round <= parts.rounds.high_qc.qc.round:
-            return
+            return False
         conflict = parts.rounds.votes.add(vote, is_verified=is_verified)
         if conflict is not None:
             self._report_two_votes(conflict)
         verified, refused = parts.rounds.votes.certificate(vote.round, vote.block_id)
         for reason in refused:
             parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=reason)
-        if verified is not None and adopt_qc(parts, verified):
-            self.qc_to_share = verified
+        if verified is None or not adopt_qc(parts, verified):
+            return conflict is not None
+        self.qc_to_share = verified
+        return True
 
     def proposed(self, node: Node, vote: Vote) -> None:
         """This replica has proposed a block: count its own vote if it collects them itself."""
