@@ -11,7 +11,7 @@ SOURCES := libs services tests
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -80,6 +80,14 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, with hashes and without hosts
 .PHONY: sim
 sim: $(VENV)/.run ## A million simulated rounds of consensus under faults
 	$(BIN)/heptad simulate --rounds 1000000
+
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Weaken each rule of consensus in turn and see that a test notices
+	@PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
+
+.PHONY: mutants-table
+mutants-table: $(VENV)/.dev ## Write docs/spec/mutants.md from the list, and run nothing
+	@PYTHONPATH=tests $(BIN)/python -m mutants --table
 
 .PHONY: bench
 bench: $(VENV)/.run ## Measure throughput, latency and cost, and compare with the last run

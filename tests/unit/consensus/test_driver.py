@@ -124,6 +124,21 @@ def test_a_failed_write_lets_nothing_out_and_the_driver_is_dead(idle, recorder):
     assert recorder.calls == ["write"]
 
 
+def test_a_failed_write_is_not_tried_again(idle, recorder):
+    """The store may have written it after all: only a restart knows what is durable."""
+    driver = make_driver(idle, recorder)
+    driver.start(idle.now_ms)
+    wave = driver.begin([batch_event(idle)], idle.now_ms)
+    idle.replicas[0].store.fails = True
+    with pytest.raises(OSError, match="disk failed"):
+        driver.write(wave)
+    idle.replicas[0].store.fails = False
+    with pytest.raises(AssertionError, match="must stop"):
+        driver.write(wave)
+    with pytest.raises(AssertionError, match="before it is durable"):
+        driver.release(wave)
+
+
 def test_a_member_without_its_record_does_not_start_unless_it_is_new(idle, recorder):
     with pytest.raises(RecordMissingError, match="member 0 has no safety record"):
         make_driver(idle, recorder, is_new=False)

@@ -1,6 +1,7 @@
 """Each rule of the safety kernel, with the case on either side of its boundary."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -10,10 +11,12 @@ from heptad.consensus.objects import LogHead
 from heptad.consensus.verified import (
     SEAL,
     VerifiedBlock,
+    VerifiedCommit,
     VerifiedEntry,
     VerifiedHead,
     VerifiedQC,
     VerifiedTC,
+    VerifiedTimeout,
 )
 from heptad.model.ids import MemberIndex, Round
 
@@ -156,11 +159,41 @@ def test_a_timeout_of_a_round_that_nothing_enters_is_refused(idle):
         idle.kernel().timeout(Round(2))
 
 
+@pytest.mark.parametrize("round_", [2, 3])
+def test_a_round_that_a_certificate_has_ended_is_not_given_up_on(idle, round_):
+    """Not even with the TC that once entered it: such a time-out could not be counted."""
+    _one, _two, three = idle.chain([1, 2, 3])
+    kernel, verifier = idle.kernel(), idle.certificates()
+    entered_by = idle.tc(round_ - 1, dict.fromkeys(range(5), 0), idle.genesis()[1])
+    kernel.learn_tc(verifier.tc(entered_by))
+    kernel.learn_qc(verifier.qc(idle.qc(3, three.block.id)))
+    with pytest.raises(RefusedError, match=f"round {round_} does not follow high_qc 3"):
+        kernel.timeout(Round(round_))
+
+
+@pytest.mark.parametrize("round_", [3, 5, 6])
+def test_a_timeout_of_a_round_that_its_tc_does_not_enter_is_refused(idle, round_):
+    kernel, verifier = idle.kernel(), idle.certificates()
+    kernel.learn_tc(verifier.tc(idle.tc(3, dict.fromkeys(range(5), 0), idle.genesis()[1])))
+    with pytest.raises(RefusedError, match=f"round {round_} follows neither high_qc 0 nor a TC"):
+        kernel.timeout(Round(round_))
+    assert kernel.timeout(Round(4)).tc.round == 3
+
+
 def test_a_timeout_shows_the_tc_unless_its_qc_enters_the_round(idle):
     kernel, verifier = idle.kernel(), idle.certificates()
     assert kernel.timeout(Round(1)).tc is None
     kernel.learn_tc(verifier.tc(idle.tc(1, dict.fromkeys(range(5), 0), idle.genesis()[1])))
     assert kernel.timeout(Round(2)).tc.round == 1
+
+
+def test_a_timeout_whose_qc_enters_its_round_shows_no_tc(idle):
+    """A TC of an older round is not what entered this one."""
+    _one, two = idle.chain([1, 2])
+    kernel, verifier = idle.kernel(), idle.certificates()
+    kernel.learn_tc(verifier.tc(idle.tc(1, dict.fromkeys(range(5), 0), idle.genesis()[1])))
+    kernel.learn_qc(verifier.qc(idle.qc(2, two.block.id)))
+    assert kernel.timeout(Round(3)).tc is None
 
 
 def test_a_round_is_proposed_in_once(idle):
@@ -185,6 +218,21 @@ def test_nobody_proposes_in_another_members_name(idle):
         idle.kernel().propose(idle.block(genesis, state, 1, proposer=3))
 
 
+def test_a_proposal_needs_all_that_a_vote_needs(idle):
+    """Its signature is a vote, so the rules of a vote hold for it too."""
+    one, _two, three = idle.chain([1, 2, 3])
+    kernel = idle.kernel()
+    kernel.timeout(Round(1))
+    with pytest.raises(RefusedError, match="round 1 <= round_timed_out 1"):
+        kernel.propose(one)
+    with pytest.raises(RefusedError, match="justify 2 does not enter round 4"):
+        kernel.propose(unchecked(three, round=Round(4)))
+    kernel = idle.kernel()
+    kernel.vote(three)
+    with pytest.raises(RefusedError, match="round 1 <= round_voted 3"):
+        kernel.propose(one)
+
+
 def test_the_highest_certificates_never_decrease(idle):
     one, two = idle.chain([1, 2])
     kernel, verifier = idle.kernel(), idle.certificates()
@@ -200,6 +248,17 @@ def test_the_highest_certificates_never_decrease(idle):
     assert kernel.record.high_qc.round == 2
 
 
+def test_a_higher_certificate_replaces_a_lower_one(idle):
+    one, two = idle.chain([1, 2])
+    kernel, verifier = idle.kernel(), idle.certificates()
+    low, high = (idle.qc(each.block.round, each.block.id) for each in (one, two))
+
+    kernel.learn_tc(verifier.tc(idle.tc(3, dict.fromkeys(range(5), 1), low)))
+    assert (kernel.record.highest_tc.round, kernel.record.high_qc.round) == (3, 1)
+    kernel.learn_tc(verifier.tc(idle.tc(5, dict.fromkeys(range(5), 2), high)))
+    assert (kernel.record.highest_tc.round, kernel.record.high_qc.round) == (5, 2)
+
+
 def test_a_vote_makes_the_certificates_it_depends_on_part_of_the_same_record(idle):
     _one, four = idle.chain([1, 4])
     kernel = idle.kernel()
@@ -210,6 +269,32 @@ def test_a_vote_makes_the_certificates_it_depends_on_part_of_the_same_record(idl
     assert record.round_voted == 4
     assert record.high_qc.round == 1
     assert record.highest_tc.round == 3
+
+
+def test_a_vote_makes_the_justify_it_depends_on_part_of_the_same_record(idle):
+    _one, two = idle.chain([1, 2])
+    kernel = idle.kernel()
+
+    kernel.vote(two)
+
+    record = decode_record(kernel.take_record(), origin=ORIGIN, member=MemberIndex(0))
+    assert (record.round_voted, record.high_qc.round) == (2, 1)
+
+
+@pytest.mark.parametrize("act", ["vote", "timeout", "propose", "cosign"])
+def test_everything_that_is_signed_asks_for_a_write(idle, act):
+    (one,) = idle.chain([1])
+    kernel = idle.kernel()
+    acts = {
+        "vote": lambda: kernel.vote(one),
+        "timeout": lambda: kernel.timeout(Round(1)),
+        "propose": lambda: kernel.propose(one),
+        "cosign": lambda: kernel.cosign(head(5), time_s=1),
+    }
+    acts[act]()
+    assert decode_record(kernel.take_record(), origin=ORIGIN, member=MemberIndex(0)) == (
+        kernel.record
+    )
 
 
 def test_learning_alone_asks_for_no_write(idle):
@@ -296,12 +381,32 @@ def test_a_damaged_record_is_refused_wherever_the_damage_is(idle):
             decode_record(encoded[:cut], origin=ORIGIN, member=MemberIndex(0))
 
 
+def test_a_record_of_another_version_is_refused(idle):
+    """Its checksum holds, and its fields may mean something else."""
+    encoded = encode_record(full_record(idle).record, origin=ORIGIN, member=MemberIndex(0))
+    body = bytes([encoded[0] + 1]) + encoded[1:-32]
+    with pytest.raises(RecordDamagedError, match="of version 2, not 1"):
+        decode_record(body + sha256(body).digest(), origin=ORIGIN, member=MemberIndex(0))
+
+
 def test_verified_values_cannot_be_made_without_the_seal(idle):
     _, genesis_qc, _ = idle.genesis()
-    with pytest.raises(AssertionError):
-        VerifiedQC(genesis_qc, object())
-    with pytest.raises(AssertionError):
-        VerifiedTC(None, VerifiedQC(genesis_qc, SEAL), None)
+    block = idle.genesis()[0]
+    qc = VerifiedQC(genesis_qc, SEAL)
+    entry = VerifiedEntry(block.id, qc, None, SEAL)
+    makers = (
+        lambda seal: VerifiedQC(genesis_qc, seal),
+        lambda seal: VerifiedTC(None, qc, seal),
+        lambda seal: VerifiedTimeout(None, qc, None, seal),
+        lambda seal: VerifiedEntry(block.id, qc, None, seal),
+        lambda seal: VerifiedBlock(block, entry, None, seal),
+        lambda seal: VerifiedCommit(None, qc, seal),
+        lambda seal: VerifiedHead(block.head, seal),
+    )
+    for make in makers:
+        make(SEAL)
+        with pytest.raises(AssertionError):
+            make(object())
 
 
 def test_a_verified_block_cannot_borrow_the_certificates_of_another(idle):

@@ -1,0 +1,51 @@
+"""What becomes of one mutant: the named tests first, then everything about consensus."""
+
+from dataclasses import dataclass
+
+from mutants.catalogue import ROOT, Mutant
+from mutants.workshop import FAST, SLOW, Outcome, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One mutant and its fate.
+
+    `word`: *caught* by a test that the list names; caught by a *time-out* in one of them; caught
+    only *elsewhere*, so that the list names the wrong tests; *survived*; or *broken*: pytest could
+    not even run, so nothing was shown.
+    """
+
+    mutant: Mutant
+    word: str
+    test: str
+
+    @property
+    def is_good(self) -> bool:
+        """True if the tests that the list names have noticed."""
+        return self.word in ("caught", "timeout")
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.word:9} {self.mutant.id}: {self.mutant.change} <- {self.test}"
+
+
+def judge(mutant: Mutant, tree: Tree, *, slow: bool) -> Verdict:
+    """Plant one mutant into the tree and see who notices."""
+    source = (ROOT / mutant.file).read_text()
+    stages = ((mutant.tests, True), (FAST, False), (SLOW if slow else (), False))
+    with tree.planted(mutant.file, mutant.planted(source)):
+        for tests, is_named in stages:
+            if not tests:
+                continue
+            outcome = tree.run(tests)
+            if outcome.trouble is not None:
+                return Verdict(mutant, "broken", outcome.trouble[-400:])
+            if outcome.failed is not None:
+                return Verdict(mutant, _word(outcome, is_named), outcome.failed)
+    return Verdict(mutant, "survived", "nothing noticed")
+
+
+def _word(outcome: Outcome, is_named: bool) -> str:
+    if not is_named:
+        return "elsewhere"
+    return "timeout" if outcome.is_timeout else "caught"
