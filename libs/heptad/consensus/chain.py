@@ -259,9 +259,7 @@ class Chain:
         index = before.state.edge.size
         for node in final:
             own_proof = proof if node is final[-1] else None
-            commit = CommittedBlock(
-                node.block, LogIndex(index), own_proof, grown_from=index, grown=node.state.grown
-            )
+            commit = CommittedBlock(node.block, LogIndex(index), own_proof, node.state.grown)
             results.commits.append(commit)
             index = node.state.edge.size
         results.state = encode_committed(self.tree.root)

@@ -19,6 +19,7 @@ from heptad.model.ids import (
     Round,
     ValidatorNumber,
 )
+from heptad.transparency.subtrees import Growth
 
 
 class BatchId(NamedTuple):
@@ -180,19 +181,17 @@ class CommittedBlock:
     """A block that will never be undone.
 
     `first_index` is the size of the log before it. `proof` stands at the last block of each wave
-    and proves the wave; the blocks before it have None. `grown` are the hashes of the subtrees that
-    became whole when the log grew from size `grown_from` to the block's head
-    (`heptad.transparency.subtrees.completed`).
+    and proves the wave; the blocks before it have None. `grown` is how the log grew since the block
+    before, as far as it did.
 
     `is_jump`: this replica jumped to it. The blocks between the last one and this, and this one's
-    batches, were never here, and `grown_from` is the size of the log before the jump.
+    batches, were never here; `grown` leads on from the log's size before the jump.
     """
 
     block: Block
     first_index: LogIndex
     proof: CommitProof | None
-    grown_from: int = 0
-    grown: tuple[bytes, ...] = ()
+    grown: tuple[Growth, ...] = ()
     is_jump: bool = False
 
     def placed(self) -> tuple[tuple[BatchRef, LogIndex], ...]:

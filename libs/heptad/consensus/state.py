@@ -15,7 +15,7 @@ from heptad.consensus.objects import BatchRef, LogHead
 from heptad.model.canonical import DIGEST_BYTES, Reader, Writer
 from heptad.model.ids import Epoch, ValidatorNumber
 from heptad.transparency.merkle import CompactRange
-from heptad.transparency.subtrees import grown_by_leaves
+from heptad.transparency.subtrees import Growth, grown_by_leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class ChainState:
     `edge` is the log's compact range. `positions` maps each validator that has committed anything
     to (incarnation, sequence) of its last batch. `leader_record` says which members failed to lead.
 
-    `grown` is no part of the state: the hashes of the subtrees that became whole with this block
-    alone, as `heptad.transparency.subtrees.completed` orders them, on their way to the store.
+    `grown` is no part of the state: how the log grew with this block alone, step by step without a
+    gap, on its way to the store.
     """
 
     edge: CompactRange
     positions: Mapping[ValidatorNumber, tuple[int, int]]
     leader_record: LeaderRecord = NOBODY_FAILED
-    grown: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
+    grown: tuple[Growth, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def genesis(cls) -> "ChainState":
@@ -70,8 +70,8 @@ class ChainState:
             require_next(positions.get(ref.validator), ref)
             positions[ref.validator] = (ref.incarnation, ref.sequence)
         leaves = [leaf for batch in leaf_hashes for leaf in batch]
-        edge, grown = grown_by_leaves(self.edge, leaves)
-        return ChainState(edge, positions, leader_record, grown)
+        edge, growth = grown_by_leaves(self.edge, leaves)
+        return ChainState(edge, positions, leader_record, (growth,))
 
     def encode(self) -> bytes:
         """For the store: u16 count ‖ count x (u32 validator ‖ u64 ‖ u64) ‖ bytes16 ‖ edge."""

@@ -20,7 +20,7 @@ from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.simulation.violations import Broken, ViolationError
-from heptad.transparency.subtrees import Subtree, cover, found
+from heptad.transparency.subtrees import Growth, Subtree, cover
 
 
 class DiskFaultError(Exception):
@@ -53,7 +53,7 @@ class Disk:
         self._uncommitted: dict[BlockId, Block] = {}
         self._blocks: dict[BlockId, Block] = {}
         self._batches: dict[BatchDigest, bytes] = {}
-        self._grown: list[tuple[int, int, tuple[bytes, ...]]] = []
+        self._grown: list[Growth] = []
         self.height = Height(0)
         self.chain: dict[Height, CommittedBlock] = {}
 
@@ -132,10 +132,9 @@ class Disk:
         )
 
     def _root_of(self, subtree: Subtree) -> bytes | None:
-        for start, end, hashes in self._grown:
-            if end >= subtree.end:
-                return found(subtree, start=start, end=end, hashes=hashes)
-        return None
+        growths = (each for each in self._grown if each.end >= subtree.end)
+        growth = next(growths, None)
+        return None if growth is None else growth.hash_of(subtree)
 
     def _apply(self, persist: Persist) -> None:
         for digest, encoded in persist.batches:
@@ -176,5 +175,4 @@ class Disk:
 
     def _keep_grown(self, commit: CommittedBlock) -> None:
         """What leads from one size of the log to the next; it outlives the blocks."""
-        if commit.grown:
-            self._grown.append((commit.grown_from, commit.block.head.size, commit.grown))
+        self._grown += commit.grown

@@ -37,6 +37,26 @@ class Subtree(NamedTuple):
         return (self.number + 1) << self.height
 
 
+class Growth(NamedTuple):
+    """The log grew from size `start` to `end`; `hashes` are those of `completed(start, end)`.
+
+    Growths that follow each other without a gap are as good as one: the finer, the more sizes there
+    are from which a cover can be given.
+    """
+
+    start: int
+    end: int
+    hashes: tuple[bytes, ...]
+
+    def hash_of(self, subtree: Subtree) -> bytes | None:
+        """The hash of a subtree that became whole here.
+
+        None if it is not known, because blocks that this replica never had lie in between.
+        """
+        subtrees = completed(self.start, self.end)
+        return self.hashes[subtrees.index(subtree)] if subtree in subtrees else None
+
+
 def cover(start: int, end: int) -> list[Subtree]:
     """The fewest perfect subtrees that make up leaves `start` <= i < `end`, left to right."""
     subtrees = []
@@ -65,19 +85,19 @@ def completed(start: int, end: int) -> list[Subtree]:
 
 def grown_by_leaves(
     before: CompactRange, leaf_hashes: Sequence[bytes]
-) -> tuple[CompactRange, tuple[bytes, ...]]:
-    """Extend an edge by leaves; also return the hashes of what became whole, as `completed`."""
+) -> tuple[CompactRange, Growth]:
+    """Extend an edge by leaves; also return what became whole by that."""
     after, created = grow(before, leaf_hashes)
     hashes = tuple(
         created[height][number - (before.size >> height)]
         for height, number in completed(before.size, after.size)
     )
-    return after, hashes
+    return after, Growth(before.size, after.size, hashes)
 
 
 def grown_by_cover(
     before: CompactRange, hashes: Sequence[bytes], *, size: int
-) -> tuple[CompactRange, tuple[bytes, ...]]:
+) -> tuple[CompactRange, Growth]:
     """Extend an edge to `size` by the cover of the leaves between, 32 bytes each.
 
     Whether they are the right ones shows in the root that comes out. Returns what
@@ -95,17 +115,7 @@ def grown_by_cover(
     for subtree, value in zip(subtrees, hashes, strict=True):
         _put(edge, subtree, value, whole)
     grown = tuple(whole[subtree] for subtree in completed(before.size, size))
-    return CompactRange(size, tuple(edge)), grown
-
-
-def found(subtree: Subtree, *, start: int, end: int, hashes: Sequence[bytes]) -> bytes | None:
-    """The hash of a subtree in the row of a block that grew the log from `start` to `end`.
-
-    `hashes` are what `grown_by_leaves` gave for it. None if it is not there, because blocks that
-    this replica never had lie in between.
-    """
-    subtrees = completed(start, end)
-    return hashes[subtrees.index(subtree)] if subtree in subtrees else None
+    return CompactRange(size, tuple(edge)), Growth(before.size, size, grown)
 
 
 def _put(edge: list[bytes], subtree: Subtree, value: bytes, whole: dict[Subtree, bytes]) -> None:

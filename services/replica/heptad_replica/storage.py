@@ -19,7 +19,7 @@ the other (known bug 31). What each database holds:
     batches     digest → encoded batch
     numbers     u32be validator ‖ u64be incarnation ‖ u64be sequence → u64be height ‖ u64be first
                 index ‖ digest                                       of committed batches
-    subtrees    u64be log size after a block ‖ → u64be log size before ‖ hashes of what became whole
+    subtrees    u64be log size after → u64be log size before ‖ hashes of what became whole
                 (`heptad.transparency.subtrees`)
 
 Committed blocks are pruned from the oldest up, each with its header, proof, batches and numbers at
@@ -47,7 +47,7 @@ from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.runtime.disk import sync_folder
 from heptad.transparency.merkle import split_hashes
-from heptad.transparency.subtrees import Subtree, cover, found
+from heptad.transparency.subtrees import Growth, Subtree, cover
 
 _HEIGHT: Final = Struct(">Q")
 _COMMIT: Final = Struct(">QQ32s")
@@ -319,11 +319,12 @@ class LmdbStore:
     # What leads from one size of the log to another.
 
     def _put_subtrees(self, txn: lmdb.Transaction, commit: CommittedBlock) -> None:
-        """Keep what became whole with this block, and let the oldest rows go beyond the bound."""
+        """Keep how the log grew, and let the oldest rows go beyond the bound."""
         if not commit.grown:
             return
-        row = _HEIGHT.pack(commit.grown_from) + b"".join(commit.grown)
-        txn.put(_HEIGHT.pack(commit.block.head.size), row, db=self._subtrees)
+        for start, end, hashes in commit.grown:
+            row = _HEIGHT.pack(start) + b"".join(hashes)
+            txn.put(_HEIGHT.pack(end), row, db=self._subtrees)
         pages = txn.stat(self._subtrees)
         count = pages["leaf_pages"] + pages["branch_pages"] + pages["overflow_pages"]
         if count * pages["psize"] > self._subtrees_bytes_max:
@@ -349,7 +350,7 @@ class LmdbStore:
             return None
         (end,), row = _HEIGHT.unpack(cursor.key()), bytes(cursor.value())
         (start,) = _HEIGHT.unpack_from(row)
-        return found(subtree, start=start, end=end, hashes=split_hashes(row[_HEIGHT.size :]))
+        return Growth(start, end, tuple(split_hashes(row[_HEIGHT.size :]))).hash_of(subtree)
 
 
 def _own(folder: Path) -> BinaryIO:

@@ -49,7 +49,7 @@ from heptad.consensus.verified import VerifiedBlock
 from heptad.model.batch import Batch, batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.ids import BlockId, Epoch, Height, MemberIndex, Round, ValidatorNumber
 from heptad.model.problems import Problem
-from heptad.transparency.subtrees import cover, found
+from heptad.transparency.subtrees import cover
 
 ORIGIN = "cell.example/log"
 START_MS = 1_800_000_000_000
@@ -130,8 +130,7 @@ class MemoryStore:
                 assert all(ref.digest in self.batches for ref in commit.block.batches)
                 assert commit.block.height == self.height + 1
             self.height = commit.block.height
-            if commit.grown:
-                self.grown.append((commit.grown_from, commit.block.head.size, commit.grown))
+            self.grown += commit.grown
             proof = encode_proof(commit.proof) if commit.proof is not None else b""
             self.heights[commit.block.height] = StoredCommit(commit.block.encoded, proof)
             self.uncommitted.discard(commit.block.id)
@@ -169,9 +168,8 @@ class MemoryStore:
                 self.batches.pop(ref.digest, None)
 
     def _hash(self, subtree):
-        rows = (row for row in self.grown if row[1] >= subtree.end)
-        start, end, hashes = next(rows, (0, 0, ()))
-        return found(subtree, start=start, end=end, hashes=hashes)
+        growths = [each for each in self.grown if each.end >= subtree.end]
+        return growths[0].hash_of(subtree) if growths else None
 
 
 @dataclass

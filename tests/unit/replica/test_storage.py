@@ -16,6 +16,7 @@ from heptad.consensus.codec import encode_proof
 from heptad.consensus.objects import BatchId
 from heptad.consensus.ready import Persist
 from heptad.model.ids import ValidatorNumber
+from heptad.transparency.subtrees import Growth
 from heptad_replica.storage import LmdbStore, StoreInUseError
 
 
@@ -226,12 +227,15 @@ def test_blocks_on_both_sides_of_a_jump_are_pruned_by_one_rule(store, chain):
     assert store.next_height(1) == 8
 
 
+HASHES = (bytes(32),) * 3
+
+
 def test_what_leads_from_one_size_to_another_is_bounded(tmp_path, chain):
     store = LmdbStore(tmp_path / "small", map_bytes=1 << 26, subtrees_bytes_max=1 << 16)
     for _ in range(40):
         wave = chain.grow(50, count=1)
         commits = tuple(
-            replace(commit, grown_from=commit.first_index, grown=(bytes(32),) * 3)
+            replace(commit, grown=(Growth(commit.first_index, commit.block.head.size, HASHES),))
             for commit in wave.commits
         )
         store.write(replace(wave, commits=commits))

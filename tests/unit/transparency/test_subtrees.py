@@ -12,7 +12,6 @@ from heptad.transparency.subtrees import (
     Subtree,
     completed,
     cover,
-    found,
     grown_by_cover,
     grown_by_leaves,
 )
@@ -60,8 +59,8 @@ def test_an_edge_grows_by_a_cover_as_it_does_by_leaves(edges):
 def test_what_became_whole_are_the_roots_of_these_subtrees(edges):
     for start in range(SIZE):
         for end in range(start, SIZE):
-            _, hashes = grown_by_leaves(edges[start], LEAVES[start:end])
-            assert hashes == tuple(map(root_of, completed(start, end)))
+            _, growth = grown_by_leaves(edges[start], LEAVES[start:end])
+            assert growth.hashes == tuple(map(root_of, completed(start, end)))
 
 
 def test_one_wrong_hash_leads_to_another_root(edges):
@@ -94,20 +93,18 @@ def test_rows_kept_with_blocks_give_the_cover_between_any_two_boundaries(seed):
         boundaries.append(boundaries[-1] + rng.choice((1, 1, 2, 7, 64, 500)))
     rows = []
     for start, end in pairwise(boundaries):
-        _, hashes = grown_by_leaves(edge_at(start), LEAVES[start:end])
-        rows.append((start, end, hashes))
+        rows.append(grown_by_leaves(edge_at(start), LEAVES[start:end])[1])
     for _ in range(60):
         size_from, size_to = sorted(rng.sample(boundaries[1:], 2))
-        given = []
-        for subtree in cover(size_from, size_to):
-            start, end, hashes = next(row for row in rows if row[1] >= subtree.end)
-            given.append(found(subtree, start=start, end=end, hashes=hashes))
+        given = [
+            next(row for row in rows if row.end >= subtree.end).hash_of(subtree)
+            for subtree in cover(size_from, size_to)
+        ]
         assert None not in given
         edge, _ = grown_by_cover(edge_at(size_from), given, size=size_to)
         assert edge == edge_at(size_to)
 
 
 def test_a_row_that_spans_blocks_never_seen_does_not_invent_what_lies_between():
-    _, hashes = grown_by_leaves(edge_at(100), LEAVES[100:400])
-    inner = cover(137, 400)[0]
-    assert found(inner, start=100, end=400, hashes=hashes) is None
+    _, growth = grown_by_leaves(edge_at(100), LEAVES[100:400])
+    assert growth.hash_of(cover(137, 400)[0]) is None
