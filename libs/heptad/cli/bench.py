@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 RESULTS_FOLDER: Final = Path(".heptad-bench")
 """Not in the home: a mesh that is started for a bench is gone after it."""
 
+_CRASHED: Final = "crashed"
+
 
 def command(
     *,
@@ -24,7 +26,11 @@ def command(
     ] = None,
     paths: Annotated[
         str,
-        typer.Option("--paths", help="What to measure, of consensus,grpc,http-batch,http."),
+        typer.Option(
+            "--paths",
+            help="What to measure, of consensus,grpc,http-batch,http; and crashed: consensus and "
+            "grpc with one and with two replicas killed, in cells of their own.",
+        ),
     ] = "consensus,grpc,http-batch,http",
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.5, max=60.0, help="Length of each load.")
@@ -46,12 +52,15 @@ def command(
     Starts a cell of its own in a temporary folder, unless `--home` names one that runs. Each path
     is driven to its capacity first, then with half of it in an open loop.
     """
-    ways = _ways(paths, as_json=as_json)
+    ways, with_crashed = _ways(paths, as_json=as_json)
     with told(as_json=as_json):
         from heptad.trials.bench import Plan, run_bench
+        from heptad.trials.crashed import CrashPlan
         from heptad.trials.errors import TrialFault
 
-        plan = Plan(home=home.absolute() if home else None, ways=ways, seconds=seconds)
+        crashed = CrashPlan(seconds=2 * seconds) if with_crashed else None
+        cell = home.absolute() if home else None
+        plan = Plan(home=cell, ways=ways, seconds=seconds, crashed=crashed)
         earlier = compare if compare is not None else _last(results)
         # Read before the measurement, which takes minutes: a file that cannot be used is said now.
         before = _read(earlier, as_json=as_json) if earlier is not None else None
@@ -66,15 +75,18 @@ def command(
         _print(figures, before, earlier, kept)
 
 
-def _ways(paths: str, *, as_json: bool) -> "tuple[Way, ...]":
+def _ways(paths: str, *, as_json: bool) -> "tuple[tuple[Way, ...], bool]":
+    """The paths named, in their own order, and whether to kill replicas."""
     from heptad.trials.orders import Way
 
+    words = {path.strip() for path in paths.split(",")}
+    with_crashed = _CRASHED in words
     try:
-        named = {Way(path.strip()) for path in paths.split(",")}
+        named = {Way(word) for word in words - {_CRASHED}}
     except ValueError:
-        known = ", ".join(way.value for way in Way)
+        known = ", ".join([*(way.value for way in Way), _CRASHED])
         fail(f"--paths knows {known}", status=EXIT_USAGE, as_json=as_json)
-    return tuple(way for way in Way if way in named)
+    return tuple(way for way in Way if way in named), with_crashed
 
 
 def _tell(what: str) -> None:

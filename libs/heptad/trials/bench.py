@@ -19,48 +19,30 @@ from pathlib import Path
 from typing import Final
 
 from heptad.client import connect
-from heptad.runtime.config import CellLimits
 from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.ports import PortPlan, free_base
 from heptad.runtime.process_usage import ProcessUsage, usage_of
+from heptad.trials.crashed import CrashPlan, measure_crashed
 from heptad.trials.disk_usage import disk_bytes
 from heptad.trials.figures import GENERATOR, Figures, MeshFigures, Run, WayFigures
 from heptad.trials.generator import BATCH, PROFILE
 from heptad.trials.generators import run_order
 from heptad.trials.load import Closed, Load, Open, Paced
 from heptad.trials.machine import this_machine
-from heptad.trials.meshes import RunningMesh, attach, replicas_only, running
-from heptad.trials.orders import Order, Report, Way
+from heptad.trials.meshes import RunningMesh, attach, new_home, replicas_only, running
+from heptad.trials.orders import IN_FLIGHT, PREPARED_PER_S, Order, Report, Way
 from heptad.trials.subjects import register_subjects, save_subjects
-
-SUBJECT_REQUESTS_PER_MINUTE: Final = 1_000_000
-"""In a home made for a bench: few subjects stand for many, who together have no such limit."""
 
 SETTLE_S: Final = 1.0
 """A pause before each measurement, in which what came before it comes to rest."""
-
-IN_FLIGHT: Final[Mapping[Way, int]] = {
-    Way.CONSENSUS: 32,
-    Way.GRPC: 2_000,
-    Way.HTTP_BATCH: 24,
-    Way.HTTP: 256,
-}
-"""Of a closed load: batches, requests, POSTs of a batch, POSTs of one."""
-
-PREPARED_PER_S: Final[Mapping[Way, int]] = {
-    Way.CONSENSUS: 200_000,
-    Way.GRPC: 15_000,
-    Way.HTTP_BATCH: 15_000,
-    Way.HTTP: 8_000,
-}
-"""Operations made beforehand for each second of a closed load; above what the ways can do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, and for how long.
 
-    `home` is None for a mesh of our own. `seconds` is the length of one load.
+    `home` is None for a mesh of our own. `seconds` is the length of one load. `crashed` is what to
+    do with replicas dead, None for nothing.
     """
 
     home: Path | None = None
@@ -70,11 +52,19 @@ class Plan:
     idle_requests: int = 200
     idle_pause_s: float = 0.03
     subjects: int = 200
+    crashed: CrashPlan | None = None
 
     def quick(self) -> "Plan":
         """The same in a tenth of the time: to see that it works, not to believe the figures."""
+        crashed = self.crashed and replace(self.crashed, seconds=2.0, times=1, subjects=16)
         return replace(
-            self, seconds=1.0, idle_s=1.0, idle_requests=20, idle_pause_s=0.02, subjects=16
+            self,
+            seconds=1.0,
+            idle_s=1.0,
+            idle_requests=20,
+            idle_pause_s=0.02,
+            subjects=16,
+            crashed=crashed,
         )
 
 
@@ -99,14 +89,8 @@ def run_bench(plan: Plan, *, tell: Tell) -> Figures:
                 bench = _MeshBench(plan, mesh, Path(scratch), tell)
                 mesh_figures = bench.measure_idle(genesis_s)
                 ways += [bench.measure(way) for way in rest]
-    return Figures(date, plan.seconds, this_machine(), mesh_figures, tuple(ways))
-
-
-def new_home(home: Path) -> None:
-    """A cell on free ports whose subjects may ask as often as they like."""
-    limits = CellLimits(subject_requests_per_minute_max=SUBJECT_REQUESTS_PER_MINUTE)
-    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
-    create_home(home, GenesisPlan(ports=ports, limits=limits), now=datetime.now(UTC))
+    crashed = measure_crashed(plan.crashed, tell=tell) if plan.crashed is not None else ()
+    return Figures(date, plan.seconds, this_machine(), mesh_figures, tuple(ways), crashed)
 
 
 @contextmanager

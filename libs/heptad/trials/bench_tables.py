@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.table import Table
 
-from heptad.trials.figures import GENERATOR, Figures, MeshFigures, Run, WayFigures
+from heptad.trials.figures import GENERATOR, CrashFigures, Figures, MeshFigures, Run, WayFigures
 
 CHANGED_FROM: Final = 0.10
 """Below this a change is noise, on a machine that others use too."""
@@ -18,6 +18,8 @@ def tables(figures: Figures) -> Iterable[Table]:
         yield _cost_table(figures.ways)
     if figures.mesh is not None:
         yield _mesh_table(figures.mesh)
+    if figures.crashed:
+        yield _crashed_table(figures.crashed)
 
 
 def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table | None:
@@ -117,4 +119,28 @@ def _mesh_table(mesh: MeshFigures) -> Table:
         f"{sum(mesh.rss_bytes.values()) / 1e6:.0f} MB",
         f"{cost_ms:.1f} ms",
     )
+    return table
+
+
+def _crashed_table(pairs: tuple[CrashFigures, ...]) -> Table:
+    table = Table(
+        title="With replicas killed, each beside the run with all of them",
+        caption="Operations a second at capacity; rounds given up on a minute; latency there.",
+    )
+    table.add_column("path")
+    table.add_column("killed", justify="right")
+    for heading in ("all", "without", "share", "time-outs", "without", "p99 ms", "without"):
+        table.add_column(heading, justify="right")
+    for pair in pairs:
+        table.add_row(
+            pair.way.value,
+            str(pair.crashed),
+            f"{pair.fault_free.achieved_per_s:,.0f}",
+            f"{pair.degraded.achieved_per_s:,.0f}",
+            f"{pair.share * 100:.0f} %",
+            f"{pair.timeouts_fault_free_per_minute:.1f}",
+            f"{pair.timeouts_per_minute:.1f}",
+            f"{pair.fault_free.latencies.p99_ms:,.0f}",
+            f"{pair.degraded.latencies.p99_ms:,.0f}",
+        )
     return table

@@ -77,10 +77,13 @@ class ConsensusTarget:
         self._rows: dict[CommittedBatch, int] = {}
         self._next_sequence = 0
 
-    async def open(self, home: Path, cell: Cell) -> None:
-        """Connect to every replica. Raises: grpc.aio.AioRpcError if one cannot be reached."""
+    async def open(self, home: Path, cell: Cell, *, down: Sequence[str] = ()) -> None:
+        """Connect to every replica but those that are down.
+
+        Raises: grpc.aio.AioRpcError if one cannot be reached.
+        """
         tls = load_member_tls(home=home, name=VALIDATOR)
-        for replica in cell.replicas:
+        for replica in (each for each in cell.replicas if each.id not in down):
             channel = open_channel(
                 address=replica.address,
                 peer_id=replica.id,

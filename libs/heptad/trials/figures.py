@@ -59,6 +59,26 @@ class MeshFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class CrashFigures:
+    """A way at its limit with all replicas, and right after it with the first `crashed` killed.
+
+    Time-outs are those of the replica that gave up on most rounds.
+    """
+
+    way: Way
+    crashed: int
+    fault_free: Measured
+    degraded: Measured
+    timeouts_fault_free_per_minute: float
+    timeouts_per_minute: float
+
+    @property
+    def share(self) -> float:
+        """What is left of the throughput; 1 is all of it."""
+        return self.degraded.achieved_per_s / max(self.fault_free.achieved_per_s, 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """All of one bench. `mesh` is None where only consensus was measured."""
 
@@ -67,6 +87,7 @@ class Figures:
     machine: Machine
     mesh: MeshFigures | None
     ways: tuple[WayFigures, ...]
+    crashed: tuple[CrashFigures, ...] = ()
 
     def encode(self) -> str:
         """The JSON document."""
@@ -84,6 +105,7 @@ def read_figures(text: bytes) -> Figures:
             machine=Machine(**members.pop("machine")),
             mesh=_mesh(mesh) if mesh is not None else None,
             ways=tuple(map(_way, members.pop("ways"))),
+            crashed=tuple(map(_crashed, members.pop("crashed", ()))),
             **members,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -93,6 +115,14 @@ def read_figures(text: bytes) -> Figures:
 def _way(members: dict[str, Any]) -> WayFigures:
     capacity, half = (_run(members[name]) for name in ("capacity", "half"))
     return WayFigures(Way(members["way"]), capacity, half)
+
+
+def _crashed(members: dict[str, Any]) -> CrashFigures:
+    fault_free, degraded = (
+        Measured.from_members(members.pop(name)) for name in ("fault_free", "degraded")
+    )
+    way = Way(members.pop("way"))
+    return CrashFigures(way=way, fault_free=fault_free, degraded=degraded, **members)
 
 
 def _run(members: dict[str, Any]) -> Run:

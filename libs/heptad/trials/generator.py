@@ -90,7 +90,7 @@ class _Session:
     async def _consensus(self) -> Report:
         batches = make_batches(self._home, self._order.operations // RECORDS)
         target = ConsensusTarget(self._cell)
-        await target.open(self._home, self._cell)
+        await target.open(self._home, self._cell, down=self._order.down)
         measured, cpu_us = await self._measure(batches, target, RECORDS)
         await target.close()
         return Report(measured, cpu_us, sum(map(len, batches[: measured.accepted // RECORDS])), 0)

@@ -10,19 +10,25 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
 from heptad.runtime import lifeline
 from heptad.runtime.channels import GRPC_ENVIRONMENT
-from heptad.runtime.config import Cell, load_cell
+from heptad.runtime.config import Cell, CellLimits, load_cell
 from heptad.runtime.control import ControlClient
+from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.mesh import MeshStatus
+from heptad.runtime.ports import PortPlan, free_base
 from heptad.trials.errors import TrialFault
 
 READY_S_MAX: Final = 90.0
 STOP_S_MAX: Final = 60.0
 OUTPUT_FILE: Final = "up.out"
+
+SUBJECT_REQUESTS_PER_MINUTE: Final = 1_000_000
+"""In a home made for a bench: few subjects stand for many, who together have no such limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,13 @@ class RunningMesh:
     def pids(self) -> dict[str, int]:
         """Process ids by member id, of those that run, and of the supervisor as `up`."""
         return pids_of(self.home)
+
+
+def new_home(home: Path) -> None:
+    """A cell on free ports whose subjects may ask as often as they like."""
+    limits = CellLimits(subject_requests_per_minute_max=SUBJECT_REQUESTS_PER_MINUTE)
+    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
+    create_home(home, GenesisPlan(ports=ports, limits=limits), now=datetime.now(UTC))
 
 
 def status_of(home: Path) -> MeshStatus:

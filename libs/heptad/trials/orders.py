@@ -1,6 +1,7 @@
 """What the bench tells a load generator, and what that tells back: one line of JSON each."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
@@ -21,6 +22,22 @@ class Way(StrEnum):
     """Signed requests, one in a POST."""
 
 
+IN_FLIGHT: Final[Mapping[Way, int]] = {
+    Way.CONSENSUS: 32,
+    Way.GRPC: 2_000,
+    Way.HTTP_BATCH: 24,
+    Way.HTTP: 256,
+}
+"""Of a closed load: batches, requests, POSTs of a batch, POSTs of one."""
+
+PREPARED_PER_S: Final[Mapping[Way, int]] = {
+    Way.CONSENSUS: 200_000,
+    Way.GRPC: 15_000,
+    Way.HTTP_BATCH: 15_000,
+    Way.HTTP: 8_000,
+}
+"""Operations made beforehand for each second of a closed load; above what the ways can do."""
+
 _LOADS: Final[dict[str, type[Closed] | type[Open] | type[Paced]]] = {
     "closed": Closed,
     "open": Open,
@@ -33,7 +50,8 @@ class Order:
     """What a generator is to do.
 
     `home` is the cell's, `subjects` a folder of `save_subjects` (empty for consensus alone).
-    `operations` are made before the load begins. `seed` decides what is made up.
+    `operations` are made before the load begins. `seed` decides what is made up. `down` are
+    replicas that are known to be dead: nobody waits for them.
     """
 
     way: Way
@@ -42,6 +60,7 @@ class Order:
     operations: int
     load: Load
     seed: int = 1
+    down: tuple[str, ...] = ()
 
     def encode(self) -> str:
         """One line."""
@@ -54,7 +73,8 @@ class Order:
         members = json.loads(line)
         load = members.pop("load")
         kind = _LOADS[load.pop("kind")]
-        return cls(way=Way(members.pop("way")), load=kind(**load), **members)
+        down = tuple(members.pop("down"))
+        return cls(way=Way(members.pop("way")), load=kind(**load), down=down, **members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,21 @@
 """A run's JSON is read back by the next run, and only what changed is shown."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from heptad.trials.bench_tables import comparison, tables
 from heptad.trials.errors import TrialFault
-from heptad.trials.figures import Figures, MeshFigures, Run, WayFigures, comparable, read_figures
+from heptad.trials.figures import (
+    CrashFigures,
+    Figures,
+    MeshFigures,
+    Run,
+    WayFigures,
+    comparable,
+    read_figures,
+)
 from heptad.trials.latencies import Latencies
 from heptad.trials.load import Closed, Measured, Open, Paced
 from heptad.trials.machine import this_machine
@@ -24,11 +33,18 @@ def figures(per_s=1_000.0) -> Figures:
         this_machine(),
         rest,
         (WayFigures(Way.HTTP, run, run),),
+        (CrashFigures(Way.GRPC, 2, measured, replace(measured, achieved_per_s=850.0), 0.0, 3.0),),
     )
 
 
 def test_figures_survive_their_json():
     assert read_figures(figures().encode().encode()) == figures()
+
+
+def test_what_is_left_without_the_killed_is_a_share_of_the_run_beside_it():
+    (pair,) = figures().crashed
+
+    assert pair.share == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +67,13 @@ def test_a_change_of_a_tenth_is_shown_and_a_smaller_one_is_not():
 def test_every_table_is_drawn():
     titles = [table.title for table in tables(figures())]
 
-    assert len(titles) == 3
+    assert len(titles) == 4
     assert json.loads(figures().encode())["format"] == "heptad-bench/v1"
 
 
 @pytest.mark.parametrize("load", [Closed(3, 1.0), Open(5.0, 2.0, 9), Paced(4, 0.1, 2)])
 def test_orders_and_reports_survive_their_line(load):
-    order = Order(Way.GRPC, "home", "subjects", 100, load, seed=4)
+    order = Order(Way.GRPC, "home", "subjects", 100, load, seed=4, down=("replica-3",))
     report = Report(figures().ways[0].capacity.measured, 5, 6, 7)
 
     assert Order.decode(order.encode()) == order
