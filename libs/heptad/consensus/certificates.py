@@ -17,6 +17,8 @@ Verified certificates are remembered by the hash of all their bytes, so that the
 time-outs costs one verification; a certificate made here from verified votes is remembered too. So
 are single votes, by all that was verified: the QC in a proposal nearly always holds this replica's
 own vote, and that of the proposer, which came with the proposal before.
+
+All votes that were verified, wherever they came from, are shown to the `witness`.
 """
 
 from collections import OrderedDict
@@ -36,6 +38,7 @@ from heptad.consensus.verified import (
     VerifiedTC,
     VerifiedTimeout,
 )
+from heptad.consensus.witness import Witness
 from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
 from heptad.model.problems import Problem
 
@@ -51,6 +54,7 @@ class Certificates:
         self._committee = cell.committee
         self._verifier = verifier
         self._genesis_qc = genesis_qc(cell)
+        self.witness = Witness(cell.epoch)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._votes: OrderedDict[tuple[MemberIndex, bytes], bytes] = OrderedDict()
 
@@ -70,6 +74,9 @@ class Certificates:
         """Need not check this vote again: it was checked, or this replica's kernel has made it."""
         message = self._vote_bytes(vote.round, vote.block_id)
         self._votes[(vote.voter, vote.signature)] = message
+        self.witness.saw(
+            vote.voter, round_=vote.round, block_id=vote.block_id, signature=vote.signature
+        )
         if len(self._votes) > _REMEMBERED_MAX:
             self._votes.popitem(last=False)
 
@@ -87,6 +94,9 @@ class Certificates:
             for voter, signature in qc.votes:
                 if self._votes.get((voter, signature)) != message:
                     self._signature(voter, message, signature)
+                    self.witness.saw(
+                        voter, round_=qc.round, block_id=qc.block_id, signature=signature
+                    )
             self._remember(key)
         return VerifiedQC(qc, SEAL)
 

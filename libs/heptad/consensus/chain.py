@@ -15,6 +15,7 @@ from heptad.consensus.codec import BLOCK_BYTES_MAX, decode_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.genesis import genesis_block
+from heptad.consensus.judging import Judge
 from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.consensus.objects import QC, BatchId, BatchRef, Block, CommitProof, CommittedBlock
@@ -58,12 +59,13 @@ class Chain:
         cell: Cell,
         limits: Limits,
         certificates: Certificates,
+        judge: Judge,
         others: tuple[MemberIndex, ...],
         root: Node,
     ) -> None:
         self._certificates = certificates
         self.schedule = Schedule(cell.committee, limits.term_rounds)
-        self.validity = Validity(cell, cell.membership_hash(), self.schedule)
+        self.validity = Validity(cell, cell.membership_hash(), self.schedule, judge)
         self.tree = BlockTree(root, blocks_max=limits.tree_blocks_max)
         self.pool = BatchPool(limits)
         self.parked = ParkedBlocks(count_max=limits.parked_blocks_max)
@@ -78,6 +80,7 @@ class Chain:
         self._fetch_after_ms = limits.fetch_after_ms
         self._offers = Offers()
         self._invalid: set[BlockId] = set()
+        self._rivals: list[tuple[bytes, bytes]] = []
         self._is_dirty = True
 
     def knows(self, block_id: BlockId) -> bool:
@@ -125,10 +128,27 @@ class Chain:
 
     def add_batch(self, batch: PooledBatch) -> None:
         """Take a verified batch into the pool."""
+        self.notice(batch)
         self.pool.add(batch)
         self.batches_wanted.done(batch.ref.digest)
         self._offers.remove(batch.ref.digest)
         self._is_dirty = True
+
+    def notice(self, batch: PooledBatch) -> None:
+        """See whether this verified batch contradicts the one that came first under its number."""
+        first = self.pool.under(batch.ref.id)
+        if first is not None and first.ref.digest != batch.ref.digest:
+            self._rivals.append((first.encoded, batch.encoded))
+
+    @property
+    def has_rivals(self) -> bool:
+        """True if `take_rivals` would give something."""
+        return bool(self._rivals)
+
+    def take_rivals(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of verified batches under one number that have met since the last call."""
+        rivals, self._rivals = self._rivals, []
+        return rivals
 
     def has_room(self, batch_id: BatchId, size_bytes: int) -> bool:
         """True if a batch of this number and size may come in, even if others give way to it."""

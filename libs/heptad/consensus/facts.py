@@ -9,10 +9,10 @@ VOTE_REFUSED: Final = "vote_refused"
 """This replica gave a proposal no vote. Fields: round, proposer, reason."""
 
 EVIDENCE: Final = "evidence"
-"""Two different proposals, votes or batches where one is allowed.
+"""A proof that somebody signed two things where one is allowed; once for each charge.
 
-Fields: kind (proposal, vote, batch), member or validator, round where there is one, first, second
-(the bytes of both).
+Fields: member (index) or validator (number), accused (its name), offence (blocks, heads, batches),
+proof (bytes, see `heptad.consensus.evidence`).
 """
 
 ROUND_TIMED_OUT: Final = "round_timed_out"

@@ -21,6 +21,7 @@ from heptad.consensus.codec import (
     read_vote,
     write_certificates,
 )
+from heptad.consensus.evidence import Evidence, decode_evidence
 from heptad.consensus.objects import QC, TC, BatchRef, Block, CommitProof, Timeout, Vote
 from heptad.model.batch import BATCH_BYTES_MAX
 from heptad.model.canonical import SIGNATURE_BYTES, MalformedError, Reader, Writer
@@ -113,6 +114,13 @@ class SnapshotReply:
     hashes: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Accusation:
+    """A proof of misbehaviour that the sender has seen and the log does not hold."""
+
+    evidence: Evidence
+
+
 Message: TypeAlias = (
     Proposal
     | Vote
@@ -126,6 +134,7 @@ Message: TypeAlias = (
     | FetchChain
     | ChainReply
     | SnapshotReply
+    | Accusation
 )
 
 
@@ -143,6 +152,7 @@ _BATCHES_REPLY: Final = 9
 _FETCH_CHAIN: Final = 10
 _CHAIN_REPLY: Final = 11
 _SNAPSHOT_REPLY: Final = 12
+_ACCUSATION: Final = 13
 
 _REPLY_ITEMS_MAX: Final = 1_024
 
@@ -150,7 +160,7 @@ STATE_BYTES_MAX: Final = 1 << 19
 """A header, a position for each validator, 64 hashes, the leader record."""
 
 
-def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911  a table, one line a kind
+def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911, PLR0912  a table, one line a kind
     """The message's bytes."""
     match message:
         case Proposal(block, signature):
@@ -181,6 +191,8 @@ def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911  a table, 
         case SnapshotReply(state, proof, hashes):
             writer = _writer(_SNAPSHOT_REPLY).bytes32(state).fixed(encode_proof(proof))
             return writer.u16(len(hashes)).fixed(b"".join(hashes)).done()
+        case Accusation(evidence):
+            return _writer(_ACCUSATION).fixed(evidence.encoded).done()
 
 
 def decode_message(payload: bytes) -> Message:
@@ -245,6 +257,10 @@ def _read_snapshot_reply(reader: Reader) -> Message:
     return SnapshotReply(state, proof, tuple(reader.digest() for _ in range(_count(reader))))
 
 
+def _read_accusation(reader: Reader) -> Message:
+    return Accusation(decode_evidence(reader.rest()))
+
+
 _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     _PROPOSAL: _read_proposal,
     _VOTE: read_vote,
@@ -258,6 +274,7 @@ _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     _FETCH_CHAIN: _read_fetch_chain,
     _CHAIN_REPLY: _read_chain_reply,
     _SNAPSHOT_REPLY: _read_snapshot_reply,
+    _ACCUSATION: _read_accusation,
 }
 
 

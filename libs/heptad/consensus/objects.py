@@ -135,8 +135,9 @@ class Block:
 
     `id` is SHA-256 of `encoded`. `justify` is the parent's certificate, `tc` the certificate of
     round - 1 where the round before failed. `height` is the parent's + 1. `head` and `state_hash`
-    stand *after* this block's batches. `time_ms` is Unix time by the proposer's clock and never
-    less than the parent's. `control` is reserved for membership and evidence, and empty.
+    stand *after* this block's batches and control entries. `time_ms` is Unix time by the proposer's
+    clock and never less than the parent's. `control` are proofs of misbehaviour (see `evidence`);
+    each becomes one entry of the log, behind those of the batches.
     """
 
     epoch: Epoch
@@ -157,6 +158,16 @@ class Block:
     def parent_id(self) -> BlockId:
         """The block that this one extends."""
         return self.justify.block_id
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the log does not grow by this block."""
+        return not (self.batches or self.control)
+
+    @property
+    def entry_count(self) -> int:
+        """By how many entries the log grows."""
+        return sum(ref.count for ref in self.batches) + len(self.control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +206,10 @@ class CommittedBlock:
     is_jump: bool = False
 
     def placed(self) -> tuple[tuple[BatchRef, LogIndex], ...]:
-        """Its batches in log order, each with the log index of its first entry."""
+        """Its batches in log order, each with the log index of its first entry.
+
+        Behind them come the block's control entries.
+        """
         index, places = int(self.first_index), []
         for ref in self.block.batches:
             places.append((ref, LogIndex(index)))

@@ -55,13 +55,15 @@ class Restored:
 
     `record` and `state` are the last ones written; `state` is None before the first commit.
     `blocks` are the headers that are neither committed nor dropped, in any order, and `batches`
-    the encoded batches that they refer to (more is harmless).
+    the encoded batches that they refer to (more is harmless). `evidence` is the last docket that
+    was written, empty if none was.
     """
 
     record: bytes
     state: bytes | None
     blocks: tuple[bytes, ...]
     batches: tuple[bytes, ...]
+    evidence: bytes = b""
 
 
 class Store(Protocol):

@@ -30,6 +30,8 @@ class Persist:
     - `state`: the committed state after the last of `commits`, replacing the last one; opaque.
     - `blocks_dropped`: ids of uncommitted blocks that can never be committed any more.
     - `batches_dropped`: digests of stored batches that can never be committed any more.
+    - `evidence`: the proofs of misbehaviour that wait for a block, replacing the last ones; None:
+      unchanged.
     """
 
     record: bytes | None = None
@@ -39,6 +41,7 @@ class Persist:
     state: bytes | None = None
     blocks_dropped: tuple[BlockId, ...] = ()
     batches_dropped: tuple[BatchDigest, ...] = ()
+    evidence: bytes | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -52,7 +52,9 @@ class Results:
         detail = "it gave way to one that is committed sooner"
         self.outcomes.append(BatchOutcome(ref.validator, ref.id, BatchVerdict.OVERLOADED, detail))
 
-    def ready(self, *, record: bytes | None, timer_at_ms: int | None) -> Ready:
+    def ready(
+        self, *, record: bytes | None, timer_at_ms: int | None, evidence: bytes | None = None
+    ) -> Ready:
         """The step's outcome."""
         persist = Persist(
             record=record,
@@ -62,6 +64,7 @@ class Results:
             state=self.state,
             blocks_dropped=tuple(self.blocks_dropped),
             batches_dropped=tuple(self.batches_dropped),
+            evidence=evidence,
         )
         return Ready(
             persist=persist,

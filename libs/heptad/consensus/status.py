@@ -16,6 +16,7 @@ class Status:
     entered by a QC) count since the start. `is_catching_up`: missed blocks are being fetched.
     `leaders_failed`: who failed to lead and has not ended a term since, as the committed chain has
     it; the last f of them are left out of the schedule for a while.
+    `charges_proven` counts the charges of misbehaviour of which the committed log holds a proof.
     """
 
     epoch: Epoch
@@ -35,3 +36,4 @@ class Status:
     rounds_certified: int
     is_catching_up: bool
     leaders_failed: tuple[MemberIndex, ...]
+    charges_proven: int

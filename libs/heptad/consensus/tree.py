@@ -21,7 +21,7 @@ class Node:
     `verified` is None for the root a replica starts with. `is_durable`: header and batches are on
     disk, or go there in this same step.
 
-    `is_unproven`: the chain up to this block, if the block is certified, carries batches that it
+    `is_unproven`: the chain up to this block, if the block is certified, carries entries that it
     does not itself commit, by two certified blocks of consecutive rounds. Then it needs a child:
     whoever has nothing but this chain cannot commit them, though others may have, by a certificate
     that only they were shown. All who know the chain agree on it, whatever they have committed.
@@ -72,7 +72,7 @@ class BlockTree:
             path |= {node.block.id for node in self.path(block.parent_id)}
             self._nodes = {each: node for each, node in self._nodes.items() if each in path}
         proves_parent = block.round == parent.block.round + 1
-        is_unproven = bool(block.batches) or (parent.is_unproven and not proves_parent)
+        is_unproven = not block.is_empty or (parent.is_unproven and not proves_parent)
         node = Node(block, verified.state, verified, is_unproven=is_unproven)
         self._nodes[block.id] = node
         return node
@@ -124,5 +124,5 @@ def cosignable(final: list[Node], before: Block, child: Block | None) -> list[No
         node
         for node, parent, after in zip(final, blocks, children, strict=False)
         if node.block.time_ms // 100 > parent.time_ms // 100
-        or (after is not None and not after.batches)
+        or (after is not None and after.is_empty)
     ]

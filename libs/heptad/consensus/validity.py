@@ -3,7 +3,8 @@
 All checks here are functions of the block's own ancestor chain, so every honest replica comes to
 the same answer about the same block; what depends on the moment (is it too far in the future, may
 I still vote) is not decided here. The log head and the state hash are recomputed from the leaves
-and must be equal: a replica that computes another head does not vote.
+and must be equal: a replica that computes another head does not vote. Control entries are proofs of
+misbehaviour; each is verified here as a whole, by everybody who votes for its block.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ from typing import Final
 
 from heptad.consensus.codec import new_block
 from heptad.consensus.committee import Cell
+from heptad.consensus.control import entries_of
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.evidence import Charge
+from heptad.consensus.judging import Judge
 from heptad.consensus.leaders import Schedule
 from heptad.consensus.objects import BatchRef, Block
 from heptad.consensus.pool import PooledBatch
@@ -27,11 +31,16 @@ from heptad.consensus.verified import (
     VerifiedTC,
 )
 from heptad.model.ids import Height, MemberIndex, Round
+from heptad.transparency.merkle import leaf_hashes
 
 BLOCK_BATCH_BYTES_MAX: Final = 32 << 20
 """Bytes of batches that any block may refer to. A leader's own limit is far lower; this one is the
 same in all replicas, whatever their configuration, because they must agree on it. A block with all
 its batches must fit one message to a ledger (64 MiB), or no ledger could ever go on behind it."""
+
+CONTROL_ENTRIES_MAX: Final = 4
+"""Proofs of misbehaviour that one block may carry; more of them wait for the next. Like the limit
+above a rule of the protocol: a header stays small, and what a voter has to verify does too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Validity:
     cell: Cell
     membership_hash: bytes
     schedule: Schedule
+    judge: Judge
 
     def check(
         self, block: Block, entry: VerifiedEntry, *, parent: Node, batches: Sequence[PooledBatch]
@@ -52,7 +62,12 @@ class Validity:
         self._require_follows(block, parent.block)
         require_batches(block.batches, batches)
         state = self._state_after(
-            parent, round_=block.round, proposer=block.proposer, batches=batches, refs=block.batches
+            parent,
+            round_=block.round,
+            proposer=block.proposer,
+            batches=batches,
+            refs=block.batches,
+            charges=self._charges(block.control, time_ms=block.time_ms),
         )
         if state.head() != block.head:
             raise RefusedError(
@@ -73,22 +88,29 @@ class Validity:
         justify: VerifiedQC,
         tc: VerifiedTC | None,
         batches: Sequence[PooledBatch],
+        control: tuple[bytes, ...] = (),
     ) -> VerifiedBlock:
-        """Make the block that extends `parent` by `batches`."""
+        """Make the block that extends `parent` by `batches` and `control`."""
         refs = tuple(batch.ref for batch in batches)
+        time_ms = max(time_ms, parent.block.time_ms)
         state = self._state_after(
-            parent, round_=round_, proposer=proposer, batches=batches, refs=refs
+            parent,
+            round_=round_,
+            proposer=proposer,
+            batches=batches,
+            refs=refs,
+            charges=self._charges(control, time_ms=time_ms),
         )
         block = new_block(
             epoch=self.cell.epoch,
             round_=round_,
             height=Height(parent.block.height + 1),
             proposer=proposer,
-            time_ms=max(time_ms, parent.block.time_ms),
+            time_ms=time_ms,
             justify=justify.qc,
             tc=tc.tc if tc is not None else None,
             batches=refs,
-            control=(),
+            control=control,
             head=state.head(),
             state_hash=self._state_hash(state),
         )
@@ -104,8 +126,10 @@ class Validity:
             raise RefusedError(f"height {block.height} on a parent of height {parent.height}")
         if block.time_ms < parent.time_ms:
             raise RefusedError(f"time {block.time_ms} before the parent's {parent.time_ms}")
-        if block.control:
-            raise RefusedError(f"{len(block.control)} control entries, none are known yet")
+        if len(block.control) > CONTROL_ENTRIES_MAX:
+            raise RefusedError(
+                f"{len(block.control)} control entries, at most {CONTROL_ENTRIES_MAX}"
+            )
         size = sum(ref.size_bytes for ref in block.batches)
         if size > BLOCK_BATCH_BYTES_MAX:
             raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
@@ -118,11 +142,22 @@ class Validity:
         proposer: MemberIndex,
         batches: Sequence[PooledBatch],
         refs: Sequence[BatchRef],
+        charges: Sequence[tuple[Charge, bytes]],
     ) -> ChainState:
         record = self.schedule.record_after(
             parent.state.leader_record, parent=parent.block, round_=round_, proposer=proposer
         )
-        return parent.state.extended(refs, [batch.leaves for batch in batches], record)
+        leaves = [batch.leaves for batch in batches]
+        return parent.state.extended(refs, leaves, record, charges)
+
+    def _charges(
+        self, control: tuple[bytes, ...], *, time_ms: int
+    ) -> Sequence[tuple[Charge, bytes]]:
+        """What control entries prove, each with its leaf. Raises: RefusedError if one fails."""
+        if not control:
+            return ()
+        charges = [self.judge.read(each).charge for each in control]
+        return list(zip(charges, leaf_hashes(entries_of(control, time_ms=time_ms)), strict=True))
 
     def _state_hash(self, state: ChainState) -> bytes:
         return state.hash(epoch=self.cell.epoch, membership_hash=self.membership_hash)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.objects import Vote
+from heptad.consensus.objects import QC, Vote
 from heptad.consensus.verified import VerifiedQC
 from heptad.model.ids import BlockId, MemberIndex, Round
 
@@ -68,6 +68,20 @@ class VoteCollector:
         else:
             ballot.waiting[vote.voter] = vote
         return conflict
+
+    def against(self, qc: QC) -> list[Vote]:
+        """Votes, not verified, that members of this certificate gave to other blocks of its round.
+
+        Look before `forget`: this is the last moment at which both are at hand.
+        """
+        ballots = self._rounds.get(qc.round, {})
+        return [
+            vote
+            for block_id, ballot in ballots.items()
+            if block_id != qc.block_id
+            for voter, _ in qc.votes
+            if (vote := ballot.waiting.get(voter)) is not None
+        ]
 
     def certificate(self, round_: Round, block_id: BlockId) -> tuple[VerifiedQC | None, list[str]]:
         """The certificate of this block if a quorum of good votes is here.

@@ -35,6 +35,7 @@ SEALED_RECORD_BYTES_MAX: Final = 17 << 10
 """A payload of 16 KiB, and room for its routing header, nonce, witness and tags."""
 
 _HEADER: Final = Struct(">BIQQIQ")
+HEADER_BYTES: Final = _HEADER.size
 _LENGTHS: Final = Struct(">III")
 _ENTRY_LENGTH: Final = Struct(">H")
 _PRUNED: Final = 0xFFFFFFFF
@@ -155,7 +156,12 @@ def split_sealed(sealed: bytes, count: int) -> list[bytes]:
 
 def batch_digest(header: bytes, leaves: bytes, sealed_hash: bytes) -> BatchDigest:
     """The 32-byte digest of a batch, from its first two sections and the third one's SHA-256."""
-    joined = sha256(header).digest() + sha256(leaves).digest() + sealed_hash
+    return digest_of_parts(header, leaves_hash=sha256(leaves).digest(), sealed_hash=sealed_hash)
+
+
+def digest_of_parts(header: bytes, *, leaves_hash: bytes, sealed_hash: bytes) -> BatchDigest:
+    """The same for whoever has only the header, and the SHA-256 of the two other sections."""
+    joined = sha256(header).digest() + leaves_hash + sealed_hash
     return BatchDigest(sha256(joined).digest())
 
 

@@ -138,7 +138,19 @@ MESSAGES_REFUSED_TOTAL: Final = _counter(
 )
 COSIGNATURES_TOTAL: Final = _counter("consensus_cosignatures_total", "Log heads cosigned.")
 EQUIVOCATIONS_TOTAL: Final = _counter(
-    "consensus_equivocations_total", "Proofs of a member's misbehaviour found.", "member"
+    "consensus_equivocations_total",
+    "Proofs of misbehaviour that this replica has seen, one for each charge.",
+    "accused",
+    "offence",
+)
+EVIDENCE_COMMITTED_TOTAL: Final = _counter(
+    "consensus_evidence_committed_total",
+    "Proofs of misbehaviour that became an entry of the log.",
+    "accused",
+    "offence",
+)
+CHARGES_PROVEN: Final = _gauge(
+    "consensus_charges_proven", "Charges of misbehaviour of which the log holds a proof."
 )
 
 # Ledger.

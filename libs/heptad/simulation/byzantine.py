@@ -244,7 +244,7 @@ def stale(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
 
 def empty(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
     """As a leader, propose only empty blocks."""
-    if not isinstance(message, Proposal) or not message.block.batches:
+    if not isinstance(message, Proposal) or message.block.is_empty:
         return [plain]
     parent = villain.hearsay.get(message.block.parent_id)
     if parent is None:
@@ -257,7 +257,8 @@ def _without_batches(villain: Villain, block: Block, parent: Block) -> Block:
     state_hash = villain.hearsay.state_hash_without_batches(
         parent, round_=block.round, proposer=block.proposer
     )
-    return rebuilt(replace(block, batches=(), head=parent.head, state_hash=state_hash))
+    bare = replace(block, batches=(), control=(), head=parent.head, state_hash=state_hash)
+    return rebuilt(bare)
 
 
 def invalid(villain: Villain, plain: Sending, message: Message) -> list[Sending]:

@@ -61,15 +61,16 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
         verifier=keys.verifier,
         timeline=timeline,
         network=Network(timeline, stream(scenario.seed, "network"), scenario.weather),
-        checkers=Checkers(cell=cell, verifier=keys.verifier, faulty=faulty),
+        checkers=Checkers(
+            cell=cell,
+            verifier=keys.verifier,
+            faulty=faulty,
+            equivocating=_of_manners(scenario, frozenset({Manner.EQUIVOCATING})),
+        ),
         transcript=transcript,
         members={NodeId(place): member for place, member in enumerate(nodes.values())},
         reaction_us=scenario.reaction_us,
-        honest_validators=frozenset(
-            ValidatorNumber(index + 1)
-            for index, manner in enumerate(scenario.manners)
-            if manner in _HONEST_BATCHES
-        ),
+        honest_validators=_of_manners(scenario, _HONEST_BATCHES),
         decoding=shared_decoding(),
     )
     machines = {
@@ -77,6 +78,14 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
         for place, name in enumerate(nodes)
     }
     return Cast(setting, machines, _validators(scenario, setting, keys), faulty)
+
+
+def _of_manners(scenario: Scenario, manners: frozenset[Manner]) -> frozenset[ValidatorNumber]:
+    return frozenset(
+        ValidatorNumber(index + 1)
+        for index, manner in enumerate(scenario.manners)
+        if manner in manners
+    )
 
 
 def _cell(scenario: Scenario, keys: Keys) -> Cell:

@@ -20,8 +20,9 @@ from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ports import SignatureVerifier
 from heptad.consensus.ready import Persist
 from heptad.model.batch import Batch
-from heptad.model.ids import MemberIndex
+from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.simulation.disk import Disk
+from heptad.simulation.evidence_checker import EvidenceChecker
 from heptad.simulation.log_checker import LogChecker
 from heptad.simulation.promise_checker import PromiseChecker
 
@@ -43,13 +44,28 @@ class Checkers:
     """All checks that are made at every step. Any method may raise ViolationError."""
 
     def __init__(
-        self, *, cell: Cell, verifier: SignatureVerifier, faulty: frozenset[MemberIndex]
+        self,
+        *,
+        cell: Cell,
+        verifier: SignatureVerifier,
+        faulty: frozenset[MemberIndex],
+        equivocating: frozenset[ValidatorNumber] = frozenset(),
     ) -> None:
-        """`faulty` members lie, have twins, or will lose their disks."""
+        """`faulty` members lie, have twins, or will lose their disks.
+
+        `equivocating` validators sign two batches under one number.
+        """
         self.is_tolerable = len(faulty) <= cell.committee.f
         self._honest = frozenset(cell.committee.indexes) - faulty
+        self.evidence = EvidenceChecker(
+            cell=cell, verifier=verifier, honest=self._honest, equivocating=equivocating
+        )
         self.log = LogChecker(
-            cell=cell, verifier=verifier, honest=self._honest, is_tolerable=self.is_tolerable
+            cell=cell,
+            verifier=verifier,
+            honest=self._honest,
+            is_tolerable=self.is_tolerable,
+            evidence=self.evidence,
         )
         self.promises = PromiseChecker(
             log=self.log, honest=self._honest, is_tolerable=self.is_tolerable
@@ -67,6 +83,10 @@ class Checkers:
     def submitted(self, batch: Batch) -> None:
         """A validator has made this batch, honestly or not."""
         self.log.submitted(batch)
+
+    def accused(self, who: Watched, proof: bytes) -> None:
+        """`who` makes known that it holds this proof of misbehaviour."""
+        self.evidence.reported(who.name, proof, by_honest=self.is_honest(who.member))
 
     def written(self, who: Watched, persist: Persist) -> None:
         """All of `persist` is on `who`'s disk now."""

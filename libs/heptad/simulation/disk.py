@@ -50,6 +50,7 @@ class Disk:
     def _erase(self) -> None:
         self.record: bytes | None = None
         self._state: bytes | None = None
+        self._evidence = b""
         self._uncommitted: dict[BlockId, Block] = {}
         self._blocks: dict[BlockId, Block] = {}
         self._batches: dict[BatchDigest, bytes] = {}
@@ -73,6 +74,7 @@ class Disk:
             state=self._state,
             blocks=tuple(header.encoded for header in headers),
             batches=tuple(self._batches[digest] for digest in digests if digest in self._batches),
+            evidence=self._evidence,
         )
 
     def write(self, persist: Persist) -> None:
@@ -150,6 +152,7 @@ class Disk:
             self._batches.pop(digest, None)
         self.record = self.record if persist.record is None else persist.record
         self._state = self._state if persist.state is None else persist.state
+        self._evidence = self._evidence if persist.evidence is None else persist.evidence
 
     def _commit(self, commits: Sequence[CommittedBlock]) -> None:
         for commit in commits:

@@ -5,10 +5,12 @@ another parent whose state hash is wrong is refused before any rule that it was 
 """
 
 from heptad.consensus.committee import Cell
+from heptad.consensus.evidence import Charge, decode_evidence
 from heptad.consensus.genesis import genesis_block
 from heptad.consensus.leaders import Schedule
 from heptad.consensus.objects import Block
 from heptad.consensus.state import ChainState
+from heptad.model.canonical import MalformedError
 from heptad.model.ids import BlockId, MemberIndex, Round
 from heptad.transparency.merkle import CompactRange
 
@@ -40,7 +42,8 @@ class Hearsay:
             state.leader_record, parent=parent, round_=block.round, proposer=block.proposer
         )
         self._blocks[block.id] = block
-        self._states[block.id] = ChainState(CompactRange.empty(), positions, record)
+        proven = state.proven | _charges(block)
+        self._states[block.id] = ChainState(CompactRange.empty(), positions, record, proven)
 
     def state_hash_without_batches(
         self, parent: Block, *, round_: Round, proposer: MemberIndex
@@ -50,5 +53,13 @@ class Hearsay:
         record = self._schedule.record_after(
             state.leader_record, parent=parent, round_=round_, proposer=proposer
         )
-        after = ChainState(state.edge, state.positions, record)
+        after = ChainState(state.edge, state.positions, record, state.proven)
         return after.hash(epoch=self._cell.epoch, membership_hash=self._membership_hash)
+
+
+def _charges(block: Block) -> frozenset[Charge]:
+    """What the block's control entries prove; a block of another villain may hold rubbish."""
+    try:
+        return frozenset(decode_evidence(each).charge for each in block.control)
+    except MalformedError:
+        return frozenset()

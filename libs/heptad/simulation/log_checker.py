@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from heptad.consensus.codec import vote_signing_bytes
 from heptad.consensus.committee import Cell
+from heptad.consensus.control import control_entries
 from heptad.consensus.objects import (
     QC,
     BatchRef,
@@ -23,6 +24,7 @@ from heptad.consensus.ports import SignatureVerifier
 from heptad.model.batch import Batch
 from heptad.model.ids import BatchDigest, Height, MemberIndex, ValidatorNumber
 from heptad.model.problems import Problem
+from heptad.simulation.evidence_checker import EvidenceChecker
 from heptad.simulation.violations import Broken, ViolationError
 from heptad.transparency.checkpoint import Checkpoint, cosigned_message
 from heptad.transparency.merkle import CompactRange, leaf_hashes
@@ -41,6 +43,7 @@ class LogChecker:
         verifier: SignatureVerifier,
         honest: frozenset[MemberIndex],
         is_tolerable: bool,
+        evidence: EvidenceChecker,
     ) -> None:
         self.chain: list[Block] = []
         self.records = 0
@@ -48,6 +51,7 @@ class LogChecker:
         self._verifier = verifier
         self._honest = honest
         self._is_tolerable = is_tolerable
+        self._evidence = evidence
         self._machines: list[Watched] = []
         self._heights_told: dict[int, Height] = {}
         self._made: dict[BatchDigest, Batch] = {}
@@ -100,7 +104,7 @@ class LogChecker:
                 self._compare(who, block)
             else:
                 self._extend(who, block)
-            if commit.first_index != block.head.size - sum(ref.count for ref in block.batches):
+            if commit.first_index != block.head.size - block.entry_count:
                 raise ViolationError(Broken.HEAD, f"{who.name}: first index {commit.first_index}")
             if commit.proof is not None:
                 self._verify_proof(who, block, commit.proof)
@@ -152,6 +156,9 @@ class LogChecker:
         self._require_held(block)
         for ref in block.batches:
             self._take(ref)
+        if block.control:
+            self._evidence.committed(block)
+            self._edge = self._edge.extended(leaf_hashes(control_entries(block)))
         if block.head != LogHead(self._edge.size, self._edge.root()):
             raise ViolationError(Broken.HEAD, f"the head of height {block.height} is wrong")
         self._roots[block.head.size] = block.head.root

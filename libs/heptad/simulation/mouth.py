@@ -130,7 +130,9 @@ class Mouth:
             self.facts[fact.name] = self.facts.get(fact.name, 0) + 1
             self._note_fact(fact)
             if fact.name == fact_names.EVIDENCE:
-                self._require_guilty(dict(fact.fields))
+                proof = dict(fact.fields)["proof"]
+                assert isinstance(proof, bytes), "a proof is bytes"
+                self._setting.checkers.accused(self._machine, proof)
             elif fact.name == fact_names.CERTIFIED_BLOCK_INVALID:
                 self._require_intolerable(fact)
 
@@ -145,12 +147,6 @@ class Mouth:
         last = tuple(sorted(self._reported.get(validator, {}).items()))
         report = Report(self._machine.member, last)
         self._leaving.append((NodeId(VALIDATORS_AT + validator), report))
-
-    def _require_guilty(self, fields: dict[str, int | str | bytes]) -> None:
-        checkers, member = self._setting.checkers, fields.get("member")
-        is_member_honest = member is not None and checkers.is_honest(member)
-        if is_member_honest or fields.get("validator") in self._setting.honest_validators:
-            raise ViolationError(Broken.ACCUSED, f"{self._machine.name} accuses: {fields}")
 
     def _require_intolerable(self, fact: Fact) -> None:
         if self._setting.checkers.is_tolerable:

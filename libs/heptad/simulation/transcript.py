@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from heptad.consensus.messages import (
+    Accusation,
     BatchesReply,
     BatchOffer,
     BlocksReply,
@@ -21,7 +22,7 @@ from heptad.consensus.messages import (
     SnapshotReply,
     decode_message,
 )
-from heptad.consensus.objects import TC, Timeout, Vote
+from heptad.consensus.objects import TC, Block, Timeout, Vote
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import MemberIndex
 from heptad.simulation.clock import US_PER_MS
@@ -60,7 +61,7 @@ def describe(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  a table,
             refs = " ".join(f"v{r.validator}.{r.incarnation}.{r.sequence}" for r in block.batches)
             return (
                 f"proposal round {block.round} height {block.height} {block.id.hex()[:8]} on QC "
-                f"{block.justify.round}{_tc(block.tc)} [{refs}]"
+                f"{block.justify.round}{_tc(block.tc)} [{refs}]{_proofs(block)}"
             )
         case Vote():
             return f"vote round {message.round} for {message.block_id.hex()[:8]}"
@@ -88,8 +89,14 @@ def describe(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  a table,
             return f"chain of {len(blocks)} blocks up to height {blocks[-1].height}"
         case SnapshotReply(_, proof, _):
             return f"snapshot of the block of round {proof.child.justify.round}"
+        case Accusation(evidence):
+            return f"accuses {evidence.charge.name} of two {evidence.charge.offence.name.lower()}"
         case _:
             assert_never(message)
+
+
+def _proofs(block: Block) -> str:
+    return f" and {len(block.control)} proofs" if block.control else ""
 
 
 def _tc(tc: TC | None) -> str:

@@ -2,7 +2,8 @@
 
 A history has three parts. While the *faults* last, anything goes, and only safety is judged. Then
 the world falls *calm*: cuts heal, machines that can start do, and all that honest validators were
-given must commit on every honest machine within a bound; villains and twins go on. At last
+given must commit on every honest machine within a bound, and so must a proof against whoever an
+honest machine has caught signing two things; villains and twins go on. At last
 everybody *rests*: with nothing left to order no replica may keep a timer or send a message, so the
 timeline itself has to run dry.
 """
@@ -159,13 +160,15 @@ class World:
 
     def _is_done(self) -> bool:
         height = len(self._checkers.log.chain)
-        return all(validator.is_satisfied for validator in self._owed_validators()) and all(
-            machine.disk.height == height for machine in self._honest_machines()
+        return (
+            all(validator.is_satisfied for validator in self._owed_validators())
+            and all(machine.disk.height == height for machine in self._honest_machines())
+            and not self._checkers.evidence.missing()
         )
 
     def _what_is_missing(self) -> str:
         waiting = [each.describe() for each in self._owed_validators() if not each.is_satisfied]
-        return "; ".join([*waiting, *self._conditions()])
+        return "; ".join([*waiting, *self._checkers.evidence.missing(), *self._conditions()])
 
     def _rounds(self) -> int:
         """Certificates of the last blocks may never have travelled, so both are looked at."""

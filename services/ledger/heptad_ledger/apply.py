@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from heptad.model.batch import Batch
+from heptad.model.batch import Batch, join_leaves
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Kind
 from heptad.model.problems import Problem
@@ -105,6 +105,10 @@ class _WaveDraft:
             if batch.header.count:
                 hashes += self._add_batch(batch, index)
                 index += batch.header.count
+        if block.control:
+            self._leaves.append((pack_index(index), join_leaves(block.control)))
+            hashes += leaf_hashes(block.control)
+            index += len(block.control)
         self._grow(hashes)
         root = self._edge.root()
         if (self._edge.size, root) != (block.head.size, block.head.root):

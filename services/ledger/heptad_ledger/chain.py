@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.codec import decode_block, decode_proof
 from heptad.consensus.committee import Cell
+from heptad.consensus.control import control_entries
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.objects import BatchRef, Block, LogHead
 from heptad.model.batch import Batch, batch_signing_bytes, decode_batch
@@ -53,7 +54,7 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class CheckedBlock:
-    """A committed block with its batches.
+    """A committed block with its batches and, behind them in the log, its control entries.
 
     What is not checked yet is `head`: that takes the hashing of every entry, and is the applier's.
     """
@@ -63,6 +64,7 @@ class CheckedBlock:
     time_ms: int
     head: LogHead
     batches: tuple[Batch, ...]
+    control: tuple[bytes, ...] = ()
 
     @property
     def tip(self) -> Tip:
@@ -105,7 +107,14 @@ class Chain:
             self._require_place(frame, block)
             batches = () if self._has_let_go else self._batches(frame, block)
             self._unproven.append(
-                CheckedBlock(block.height, block.id, block.time_ms, block.head, batches)
+                CheckedBlock(
+                    height=block.height,
+                    block_id=block.id,
+                    time_ms=block.time_ms,
+                    head=block.head,
+                    batches=batches,
+                    control=control_entries(block),
+                )
             )
             self._unproven_bytes += len(frame.block) + sum(map(len, frame.batches))
             if self._known_final.get(block.height) == block.id:
@@ -144,10 +153,10 @@ class Chain:
             )
         if frame.first_index != tip.size:
             raise FollowRefusedError(f"first index {frame.first_index}, the log has {tip.size}")
-        count = sum(ref.count for ref in block.batches)
-        if block.head.size != tip.size + count:
+        if block.head.size != tip.size + block.entry_count:
             raise FollowRefusedError(
-                f"head of size {block.head.size} after {count} records behind {tip.size}"
+                f"head of size {block.head.size} after {block.entry_count} entries "
+                f"behind {tip.size}"
             )
 
     def _batches(self, frame: BlockFrame, block: Block) -> tuple[Batch, ...]:

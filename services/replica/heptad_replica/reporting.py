@@ -1,7 +1,8 @@
 """Makes log lines and metrics of what the core reports; the core itself writes none.
 
-Digests are written in hexadecimal, bytes of evidence only as their length: the proof itself goes
-into the log of the cell with the issue on evidence.
+Digests are written in hexadecimal. Two events are for an alert, in every replica that has verified
+the proof: `misbehaviour_proven` when it is first seen, `misbehaviour_recorded` when it is an entry
+of the cell's log, with its index. The proof itself is that entry.
 """
 
 from collections import deque
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from heptad.consensus import facts
+from heptad.consensus.evidence import decode_evidence
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import Fact
 from heptad.consensus.status import Status
@@ -18,8 +20,14 @@ from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
 
 _WARNINGS: Final = frozenset(
-    {facts.EVIDENCE, facts.LEADER_REFUSED, facts.CERTIFIED_BLOCK_INVALID, facts.CATCHING_UP}
+    {facts.LEADER_REFUSED, facts.CERTIFIED_BLOCK_INVALID, facts.CATCHING_UP}
 )
+MISBEHAVIOUR_PROVEN: Final = "misbehaviour_proven"
+"""A log event at level error. Fields: accused, offence (blocks, heads, batches)."""
+
+MISBEHAVIOUR_RECORDED: Final = "misbehaviour_recorded"
+"""A log event at level error. Fields: accused, offence, height, index (of the log's entry)."""
+
 _RATE_ROUNDS: Final = 1_000
 _FIELD_BYTES_MAX: Final = 32
 
@@ -36,13 +44,17 @@ class Reporter:
         self._refused = metrics.counter(catalogue.MESSAGES_REFUSED_TOTAL)
         self._cosignatures = metrics.counter(catalogue.COSIGNATURES_TOTAL)
         self._equivocations = metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
+        self._recorded_total = metrics.counter(catalogue.EVIDENCE_COMMITTED_TOTAL)
         self._outcomes: deque[bool] = deque(maxlen=_RATE_ROUNDS)
         metrics.read(catalogue.CONSENSUS_SUCCESS_RATE, self._success_rate)
 
     def committed(self, commits: Sequence[CommittedBlock]) -> None:
         """Blocks are final."""
         self._blocks.add(len(commits))
-        self._entries.add(sum(ref.count for commit in commits for ref in commit.block.batches))
+        self._entries.add(sum(commit.block.entry_count for commit in commits))
+        for commit in commits:
+            if commit.block.control:
+                self._recorded(commit)
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
         """Heads were cosigned."""
@@ -61,12 +73,28 @@ class Reporter:
             elif fact.name == facts.MESSAGE_REFUSED:
                 self._refused.add(1, "invalid")
                 self._log.debug(fact.name, **_printable(fact))
+            elif fact.name == facts.EVIDENCE:
+                accused, offence = str(fields["accused"]), str(fields["offence"])
+                self._equivocations.add(1, accused, offence)
+                self._log.error(MISBEHAVIOUR_PROVEN, accused=accused, offence=offence)
             elif fact.name in _WARNINGS:
-                if fact.name == facts.EVIDENCE:
-                    self._equivocations.add(1, str(fields.get("member", "validator")))
                 self._log.warning(fact.name, **_printable(fact))
             else:
                 self._log.debug(fact.name, **_printable(fact))
+
+    def _recorded(self, commit: CommittedBlock) -> None:
+        block = commit.block
+        first_index = block.head.size - len(block.control)
+        for index, encoded in enumerate(block.control, start=first_index):
+            offence, _ = charge = decode_evidence(encoded).charge
+            self._recorded_total.add(1, charge.name, offence.name.lower())
+            self._log.error(
+                MISBEHAVIOUR_RECORDED,
+                accused=charge.name,
+                offence=offence.name.lower(),
+                height=block.height,
+                index=index,
+            )
 
     def _success_rate(self) -> dict[tuple[str, ...], float]:
         certified = sum(self._outcomes) / len(self._outcomes) if self._outcomes else 1.0
@@ -89,6 +117,7 @@ def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int) 
         catalogue.CONSENSUS_IS_LEADER: lambda: leader() == number,
         catalogue.BATCHES_PENDING: lambda: status().batches_pending,
         catalogue.BATCH_BYTES_PENDING: lambda: status().bytes_pending,
+        catalogue.CHARGES_PROVEN: lambda: status().charges_proven,
     }
     for metric, read in gauges.items():
         metrics.read(metric, partial(_single, read))

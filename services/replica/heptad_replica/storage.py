@@ -11,7 +11,8 @@ they remember, twice in one round: so the folder is locked, and the second one d
 Blocks and batches live in key spaces of their own, so that an answer to one can never be taken for
 the other (known bug 31). What each database holds:
 
-    record      "record" → safety record, "state" → committed state, "height" → last height
+    record      "record" → safety record, "state" → committed state, "height" → last height,
+                "evidence" → proofs of misbehaviour that wait for a block
     blocks      block id → header                                   committed or not
     open        block id → ""                                       headers not yet committed
     commits     u64be height → u64be first index ‖ u64be bytes of all that was stored up to here
@@ -141,11 +142,13 @@ class LmdbStore:
             digests = {ref.digest for header in headers for ref in decode_block(header).batches}
             found = (txn.get(digest, db=self._batches) for digest in sorted(digests))
             state = txn.get(b"state", db=self._record)
+            evidence = txn.get(b"evidence", db=self._record)
             return Restored(
                 record=bytes(record),
                 state=None if state is None else bytes(state),
                 blocks=tuple(headers),
                 batches=tuple(bytes(batch) for batch in found if batch is not None),
+                evidence=b"" if evidence is None else bytes(evidence),
             )
 
     def write(self, persist: Persist) -> None:
@@ -165,6 +168,8 @@ class LmdbStore:
                 txn.delete(digest, db=self._batches)
             if persist.state is not None:
                 txn.put(b"state", persist.state, db=self._record)
+            if persist.evidence is not None:
+                txn.put(b"evidence", persist.evidence, db=self._record)
             if persist.record is not None:
                 txn.put(b"record", persist.record, db=self._record)
 

@@ -25,6 +25,7 @@ from heptad.consensus.committee import Cell, Committee, Member, Validator
 from heptad.consensus.driver import Driver
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, TimerFired
 from heptad.consensus.genesis import genesis_block, genesis_qc
+from heptad.consensus.judging import Judge
 from heptad.consensus.kernel.record import first_record
 from heptad.consensus.kernel.rules import Kernel
 from heptad.consensus.leaders import Schedule
@@ -94,6 +95,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.record: bytes | None = None
         self.state: bytes | None = None
+        self.evidence = b""
         self.headers: dict[bytes, bytes] = {}
         self.uncommitted: set[bytes] = set()
         self.batches: dict[bytes, bytes] = {}
@@ -109,7 +111,7 @@ class MemoryStore:
         blocks = tuple(self.headers[each] for each in self.uncommitted)
         digests = {ref.digest for each in blocks for ref in decode_block(each).batches}
         batches = tuple(self.batches[each] for each in digests if each in self.batches)
-        return Restored(self.record, self.state, blocks, batches)
+        return Restored(self.record, self.state, blocks, batches, self.evidence)
 
     def write(self, persist: Persist) -> None:
         if self.fails:
@@ -117,6 +119,7 @@ class MemoryStore:
         self.writes.append(persist)
         self.record = persist.record or self.record
         self.state = persist.state or self.state
+        self.evidence = self.evidence if persist.evidence is None else persist.evidence
         self.batches.update(persist.batches)
         for block in persist.blocks:
             self.headers[block.id] = block.encoded
@@ -368,7 +371,8 @@ class World:
         return Certificates(self.cell, self.verifier)
 
     def validity(self) -> Validity:
-        return Validity(self.cell, self.cell.membership_hash(), self.schedule())
+        judge = Judge(self.cell, self.verifier)
+        return Validity(self.cell, self.cell.membership_hash(), self.schedule(), judge)
 
     def schedule(self) -> Schedule:
         return Schedule(self.cell.committee, self.limits.term_rounds)

@@ -3,6 +3,7 @@
 import pytest
 
 from heptad.consensus.events import BatchReceived
+from heptad.consensus.evidence import of_batches
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchesReply, BatchOffer, FetchBatches, Proposal
 from heptad.consensus.objects import Timeout, Vote
@@ -58,9 +59,9 @@ def test_a_second_batch_under_one_number_is_evidence_and_is_not_taken(world):
     first, second = world.batch(records=1), world.batch(records=2)
     world.submit(first, to=[3])
     world.submit(second, to=[3])
-    (evidence,) = world.replicas[3].named("evidence")
-    assert (evidence["kind"], evidence["validator"]) == ("batch", 1)
-    assert (evidence["first"], evidence["second"]) == (encode_batch(first), encode_batch(second))
+    (fact,) = world.replicas[3].named("evidence")
+    assert (fact["offence"], fact["validator"]) == ("batches", 1)
+    assert fact["proof"] == of_batches(first, second, origin=world.cell.origin).encoded
     assert verdicts(world.replicas[3]) == [BatchVerdict.ACCEPTED, BatchVerdict.INVALID]
 
 

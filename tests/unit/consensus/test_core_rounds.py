@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from heptad.consensus.codec import new_timeout
+from heptad.consensus.evidence import of_votes
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Certificates, Proposal, encode_message
 from heptad.consensus.objects import Timeout, Vote
@@ -254,9 +255,10 @@ def test_a_second_proposal_of_one_leader_in_one_round_is_evidence(world):
     second = world.block(genesis, state, 1, time_ms=7).block
     for block in (first, second):
         world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
-    (evidence,) = world.replicas[3].named("evidence")
-    assert (evidence["kind"], evidence["member"], evidence["round"]) == ("proposal", 0, 1)
-    assert (evidence["first"], evidence["second"]) == (first.encoded, second.encoded)
+    (fact,) = world.replicas[3].named("evidence")
+    assert (fact["offence"], fact["member"], fact["accused"]) == ("blocks", 0, "replica-1")
+    votes = (world.vote(0, 1, block.id) for block in (first, second))
+    assert fact["proof"] == of_votes(*votes, origin=world.cell.origin).encoded
     assert len(of_kind(world, Vote)) == 1
 
 
@@ -267,7 +269,7 @@ def test_a_second_vote_of_one_member_in_one_round_is_evidence_only_if_it_is_sign
     world.inject(4, 0, Vote(1, 1, b"b" * 32, 4, bytes(64)))
     assert world.replicas[0].named("evidence") == []
     world.inject(4, 0, forged)
-    assert [each["kind"] for each in world.replicas[0].named("evidence")] == ["vote"]
+    assert [each["member"] for each in world.replicas[0].named("evidence")] == [4]
 
 
 def test_messages_in_another_members_name_are_refused(world):

@@ -76,7 +76,8 @@ def test_the_head_is_the_merkle_root_of_all_entries_in_order(idle, pair):
         ({"state_hash": b"x" * 32}, "state hash"),
         ({"height": Height(3)}, "height 3 on a parent of height 1"),
         ({"time_ms": 5}, "before the parent's"),
-        ({"control": (b"entry",)}, "1 control entries"),
+        ({"control": (b"entry",)}, "evidence: evidence version 101"),
+        ({"control": (b"entry",) * 5}, "5 control entries, at most 4"),
     ],
 )
 def test_a_block_with_one_wrong_field_is_refused(idle, pair, changes, reason):

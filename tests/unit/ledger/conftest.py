@@ -13,6 +13,7 @@ import pytest
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.codec import encode_proof, new_block, new_qc, vote_signing_bytes
 from heptad.consensus.committee import Cell, Committee, Member, Validator
+from heptad.consensus.control import entries_of
 from heptad.consensus.genesis import genesis_block, genesis_qc
 from heptad.consensus.objects import BatchRef, CommitProof, LogHead
 from heptad.crypto import signatures
@@ -97,9 +98,11 @@ class Group:
         message = batch_signing_bytes(origin=self.origin, digest=batch.digest)
         return signed(batch, (key or self.batch_keys[validator]).sign(message))
 
-    def commit(self, *batches, time_ms=None, with_proof=True, root=None):
+    def commit(self, *batches, time_ms=None, with_proof=True, root=None, control=()):
         """Commit a block of these batches; its frame, which is also kept in `frames`."""
+        time_ms = NOW_MS + 10 * len(self.frames) if time_ms is None else time_ms
         first_index, entries = self._edge.size, [e for b in batches for e in b.entries()]
+        entries += entries_of(control, time_ms=time_ms)
         self.entries += entries
         self._edge = self._edge.extended(leaf_hashes(entries))
         encoded = [encode_batch(batch) for batch in batches]
@@ -108,7 +111,8 @@ class Group:
             qc=self._last_qc,
             refs=tuple(self._ref(b, e) for b, e in zip(batches, encoded, strict=True)),
             head=LogHead(self._edge.size, root or self._edge.root()),
-            time_ms=NOW_MS + 10 * len(self.frames) if time_ms is None else time_ms,
+            time_ms=time_ms,
+            control=control,
         )
         qc = self.certify(block)
         child = self._block(parent=block, qc=qc, refs=(), head=block.head, time_ms=block.time_ms)
@@ -143,7 +147,7 @@ class Group:
         signature = signer.sign(cosigned_message(body, time_s=time_s))
         return CosignatureFrame(head.size, head.root, time_s, signature)
 
-    def _block(self, *, parent, qc, refs, head, time_ms):
+    def _block(self, *, parent, qc, refs, head, time_ms, control=()):
         return new_block(
             epoch=0,
             round_=parent.round + 1,
@@ -153,7 +157,7 @@ class Group:
             justify=qc,
             tc=None,
             batches=refs,
-            control=(),
+            control=control,
             head=head,
             state_hash=bytes(32),
         )

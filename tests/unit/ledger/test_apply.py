@@ -7,7 +7,7 @@ from heptad.crypto.requests import parse_request
 from heptad.crypto.sealing import open_stored
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.transparency.merkle import CompactRange, leaf_hashes
-from heptad.wire.convert.entry import encode_entry
+from heptad.wire.convert.entry import decode_entry, encode_entry
 from heptad.wire.convert.entry_facts import encode_duplicate
 from heptad_ledger.apply import HeadContradictedError
 from heptad_ledger.store import Duplicate, TimeSpan
@@ -259,3 +259,24 @@ def test_a_fencing_batch_without_records_adds_no_leaf(ledger, group):
     applied = ledger.catch_up()
     assert (applied.state.height, applied.state.size) == (2, 1)
     assert applied.state.edge == CompactRange.empty().extended(leaf_hashes(group.entries))
+
+
+def test_a_blocks_control_entries_stand_behind_its_batches(ledger, group, office):
+    # given blocks whose control entries stand behind batches, alone, and before further batches
+    anna = office.register(1)
+    group.commit(group.batch([anna.registration]), control=(b"proof one", b"proof two"))
+    group.commit(control=(b"proof three",), time_ms=77)
+    group.commit(group.batch([office.request(anna)[0]]))
+    # when all is applied as one wave
+    applied = ledger.catch_up()
+    # then the head is the group's, and each is a public entry with its block's time
+    assert (applied.state.size, applied.state.edge.root()) == (5, group.head().root)
+    assert [head.size for head in applied.heads] == [3, 4, 5]
+    assert rows_of(ledger, anna) == [0, 4]
+    with ledger.store.snapshot() as snapshot:
+        assert [snapshot.entry(index) for index in range(5)] == group.entries
+        entry = decode_entry(snapshot.entry(3))
+        assert snapshot.sealed(3) is None
+    assert entry == Entry(
+        Kind.MISBEHAVIOUR_EVIDENCE, "", "", Outcome.NONE, 77, 0, b"", b"proof three"
+    )

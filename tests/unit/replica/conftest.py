@@ -42,12 +42,14 @@ class Chain:
         self.sequence += 1
         return ref, encoded
 
-    def block(self, *refs: BatchRef, round_: int | None = None) -> Block:
+    def block(
+        self, *refs: BatchRef, round_: int | None = None, control: tuple[bytes, ...] = ()
+    ) -> Block:
         """The child of the last block."""
         height = 1 if self.parent is None else self.parent.height + 1
         parent_id = bytes(32) if self.parent is None else self.parent.id
         number = Round(height if round_ is None else round_)
-        self.size += sum(ref.count for ref in refs)
+        self.size += sum(ref.count for ref in refs) + len(control)
         self.parent = new_block(
             epoch=Epoch(0),
             round_=number,
@@ -57,7 +59,7 @@ class Chain:
             justify=new_qc(epoch=Epoch(0), round_=Round(number - 1), block_id=parent_id, votes={}),
             tc=None,
             batches=refs,
-            control=(),
+            control=control,
             head=LogHead(self.size, ROOT),
             state_hash=ROOT,
         )
@@ -65,7 +67,7 @@ class Chain:
 
     def commit(self, block: Block, *, proven: bool = True) -> CommittedBlock:
         """The block as final, its proof being the next round's made-up certificate."""
-        first = block.head.size - sum(ref.count for ref in block.batches)
+        first = block.head.size - block.entry_count
         if not proven:
             return CommittedBlock(block, LogIndex(first), None)
         child = Chain(parent=block, size=block.head.size).block(round_=block.round + 1)

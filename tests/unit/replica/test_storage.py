@@ -279,3 +279,29 @@ def test_the_process_killed_at_any_moment_leaves_whole_waves(tmp_path):
         assert store.committed(number) is not None
     assert store.committed(height + 1) is None
     store.close()
+
+
+def test_the_proofs_that_wait_are_there_after_a_restart_until_others_replace_them(store, tmp_path):
+    store.write(Persist(record=b"record", evidence=b"two proofs"))
+    store.write(Persist(record=b"record 2"))
+    again = reopened(store, tmp_path)
+    assert again.load().evidence == b"two proofs"
+    again.write(Persist(evidence=b"one proof"))
+    assert again.load().evidence == b"one proof"
+    again.close()
+
+
+def test_a_batch_behind_a_block_with_a_proof_stands_one_further(store, chain):
+    first, second = chain.batch(3), chain.batch(2)
+    one = chain.block(first[0], control=(b"proof",))
+    two = chain.block(second[0])
+    store.write(
+        Persist(
+            record=b"record",
+            batches=tuple((ref.digest, encoded) for ref, encoded in (first, second)),
+            commits=(chain.commit(one, proven=False), chain.commit(two)),
+        )
+    )
+    assert store.place(first[0].id).first_index == 0
+    assert store.place(second[0].id).first_index == 4
+    assert store.stored_block(2).first_index == 4

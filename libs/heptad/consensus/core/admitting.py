@@ -1,11 +1,9 @@
 """Batches that validators send: what is taken into the pool, and what each sender is told."""
 
-from heptad.consensus import facts
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived
 from heptad.consensus.objects import BatchId
-from heptad.consensus.pool import PooledBatch
 from heptad.consensus.ready import BatchOutcome, BatchVerdict
 
 
@@ -49,20 +47,9 @@ def _take(parts: Parts, batch_id: BatchId, encoded: bytes) -> tuple[BatchVerdict
     if batch.digest in parts.chain.pool:
         return BatchVerdict.ACCEPTED, "it waits already"
     verified = parts.reader.verify(batch, encoded, now_ms=parts.now_ms)
-    rival = parts.chain.pool.under(batch_id)
-    if rival is not None:
-        _report_two_batches(parts, batch_id, rival, encoded)
+    if parts.chain.pool.under(batch_id) is not None:
+        parts.chain.notice(verified)
         raise RefusedError("another batch with the same number came before")
     is_taken = parts.chain.add_waiting(verified, parts.results)
     assert is_taken, "there was room a moment ago"
     return BatchVerdict.ACCEPTED, ""
-
-
-def _report_two_batches(parts: Parts, batch_id: BatchId, first: PooledBatch, second: bytes) -> None:
-    parts.results.fact(
-        facts.EVIDENCE,
-        kind="batch",
-        validator=batch_id.validator,
-        first=first.encoded,
-        second=second,
-    )

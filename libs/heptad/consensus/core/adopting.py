@@ -9,7 +9,7 @@ from heptad.consensus import facts
 from heptad.consensus.chain import Wave
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.objects import Block, CommitProof
+from heptad.consensus.objects import QC, Block, CommitProof
 from heptad.consensus.tree import Node, cosignable
 from heptad.consensus.validity import committed_head
 from heptad.consensus.verified import VerifiedQC, VerifiedTC
@@ -18,6 +18,7 @@ from heptad.consensus.verified import VerifiedQC, VerifiedTC
 def adopt_qc(parts: Parts, verified: VerifiedQC) -> bool:
     """Learn a quorum certificate; True if it is higher than any before."""
     round_before = parts.rounds.round
+    _look_for_two_votes(parts, verified.qc)
     if not parts.rounds.adopt_qc(verified, parts.now_ms):
         return False
     parts.chain.certify(verified.qc.block_id)
@@ -68,6 +69,15 @@ def cosign_again(parts: Parts) -> None:
     if parts.kernel.record.cosigned == head.head:
         time_s = parts.now_ms // 1000
         parts.results.cosignatures.append(parts.kernel.cosign(head, time_s=time_s))
+
+
+def _look_for_two_votes(parts: Parts, qc: QC) -> None:
+    """Verify what contradicts a certificate: with the vote in it, it proves its voter guilty."""
+    for vote in parts.rounds.votes.against(qc):
+        try:
+            parts.certificates.vote(vote)
+        except RefusedError as error:
+            parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=str(error))
 
 
 def _commit(parts: Parts, node: Node, proof: CommitProof) -> None:

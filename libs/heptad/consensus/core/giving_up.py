@@ -1,15 +1,16 @@
 """Time-outs: when this replica gives up on a round, and what it does with those of others.
 
-The timer runs while there is work: a proposal that waits for its parts, a block with batches that
-its chain does not commit yet, or a batch that was offered to everybody. f + 1 time-outs of the
-current round make a replica join; a quorum makes a certificate and a new round. A time-out is said
-again while there is work, because the first ones may be lost, and whoever has none left says it
-again to those that have.
+The timer runs while there is work: a proposal that waits for its parts, a block with entries that
+its chain does not commit yet, a batch that was offered to everybody, or a proof of misbehaviour
+that the log lacks. f + 1 time-outs of the current round make a replica join; a quorum makes a
+certificate and a new round. A time-out is said again while there is work, because the first ones
+may be lost, and whoever has none left says it again to those that have.
 """
 
 from dataclasses import dataclass
 
 from heptad.consensus import facts
+from heptad.consensus.core.accusing import tell_again
 from heptad.consensus.core.adopting import adopt_qc, adopt_tc
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.parts import Parts
@@ -101,7 +102,8 @@ class GivingUp:
         tip = parts.chain.tree.get(parts.rounds.high_qc.qc.block_id)
         if tip is not None:
             front = self._voting.front(tip)
-            has_work |= tip.is_unproven or bool(front.block.batches)
+            has_work |= tip.is_unproven or not front.block.is_empty
+            has_work |= parts.docket.has_open(front.state.proven)
             has_work |= self._watch_waiting(front)
         self._has_work = has_work
         parts.rounds.pacemaker.run(has_work=has_work, now_ms=parts.now_ms)
@@ -153,6 +155,7 @@ class GivingUp:
             )
         else:
             self._offer_again()
+            tell_again(parts, parts.others)
         parts.results.send(parts.others, timeout)
         rounds.timeouts.add(parts.certificates.timeout(timeout))
         self._count()

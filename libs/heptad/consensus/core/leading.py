@@ -3,6 +3,8 @@
 - Under load a proposal goes out every `pace_ms` with all that has arrived; from idle, at once.
 - Behind the last block with batches goes one empty block, at once, so that it commits; or more of
   them, until two certified blocks of consecutive rounds stand behind it on its own chain.
+- A proof of misbehaviour that the log does not hold goes into the next block, and is reason enough
+  to make one.
 - A certificate that was collected here is broadcast if nothing is proposed with it now, and others
   gain by it: it commits something, or there is nothing left to propose.
 """
@@ -34,7 +36,7 @@ class Leading:
         parts = self._parts
         positions = tip.state.positions
         if next(parts.chain.pool.proposable(positions), None) is None:
-            if not tip.is_unproven:
+            if not tip.is_unproven and not parts.docket.has_open(tip.state.proven):
                 return False
         elif self._paced_ms is not None:
             due_ms = self._paced_ms + parts.limits.pace_ms
@@ -48,7 +50,7 @@ class Leading:
         parts, verified = self._parts, self._voting.qc_to_share
         if verified is None:
             return
-        commits = any(commit.block.batches for commit in parts.results.commits)
+        commits = any(not commit.block.is_empty for commit in parts.results.commits)
         if commits or self.wake_ms is None:
             parts.results.send(parts.others, parts.rounds.message())
             self._voting.qc_to_share = None
@@ -75,6 +77,7 @@ class Leading:
                 justify=rounds.high_qc,
                 tc=rounds.entry_tc,
                 batches=batches,
+                control=parts.docket.proposable(tip.state.proven),
             )
             vote = parts.kernel.propose(verified)
             parts.certificates.remember_vote(vote)

@@ -15,6 +15,7 @@ from typing import Final
 
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
+from heptad.consensus.core.accusing import accuse, has_noticed, hear, tell_again
 from heptad.consensus.core.admitting import admit
 from heptad.consensus.core.adopting import commit_chunk, cosign_again
 from heptad.consensus.core.answering import Answers
@@ -27,6 +28,7 @@ from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
+    Accusation,
     BatchesReply,
     BatchOffer,
     BlocksReply,
@@ -97,6 +99,7 @@ class Core:
         self._resume()
         for peer in parts.others:
             self._say_again(peer)
+        tell_again(parts, parts.others)
         cosign_again(parts)
         self._settle()
         return self._ready(always=True)
@@ -113,10 +116,10 @@ class Core:
         """
         self._begin(now_ms)
         is_due = self._wake_ms is not None and self._wake_ms <= self._parts.now_ms
-        has_news = False
+        has_news, parts = False, self._parts
         for event in events:
             has_news |= self._take_in(event)
-        if has_news or is_due:
+        if has_news or is_due or has_noticed(parts):
             self._settle()
             return self._ready(always=False)
         return self._parts.results.ready(record=None, timer_at_ms=self._wake_ms)
@@ -143,6 +146,7 @@ class Core:
             rounds_certified=rounds.certified_count,
             is_catching_up=parts.sync.is_active,
             leaders_failed=tuple(each.member for each in root.state.leader_record.failures),
+            charges_proven=len(root.state.proven),
         )
 
     def last_committed(self, validator: ValidatorNumber) -> BatchId | None:
@@ -166,6 +170,7 @@ class Core:
                 if member in self._parts.others:
                     self._parts.results.send((member,), self._parts.rounds.message())
                     self._say_again(member)
+                    tell_again(self._parts, (member,))
                 return True
             case BatchReceived():
                 outcome = admit(self._parts, event)
@@ -216,6 +221,8 @@ class Core:
                 parts.sync.on_batches(sender, message, now_ms=now_ms, results=results)
             case ChainReply():
                 parts.sync.on_chain(sender, message)
+            case Accusation(evidence):
+                hear(parts, evidence)
 
     def _settle(self) -> None:
         """Do what has become possible, until nothing is."""
@@ -229,6 +236,7 @@ class Core:
                 progressed = True
             progressed |= commit_chunk(parts)
             self._forget()
+            accuse(parts)
             self._giving_up.watch()
             progressed |= self._leading.propose()
             progressed |= self._giving_up.give_up_if_due()
@@ -278,7 +286,9 @@ class Core:
         parts = self._parts
         record = parts.kernel.take_record(always=always or bool(parts.results.commits))
         self._wake_ms = self._timer_at_ms()
-        return parts.results.ready(record=record, timer_at_ms=self._wake_ms)
+        return parts.results.ready(
+            record=record, evidence=parts.docket.take_changed(), timer_at_ms=self._wake_ms
+        )
 
     def _timer_at_ms(self) -> int | None:
         waits = (

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.chain import Chain
 from heptad.consensus.committee import Cell
+from heptad.consensus.docket import Docket
 from heptad.consensus.kernel.rules import Kernel
 from heptad.consensus.limits import Limits
 from heptad.consensus.pool import BatchReader
@@ -28,5 +29,6 @@ class Parts:
     chain: Chain
     rounds: Rounds
     sync: Sync
+    docket: Docket
     results: Results = field(default_factory=Results)
     now_ms: int = 0

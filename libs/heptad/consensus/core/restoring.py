@@ -10,8 +10,10 @@ from heptad.consensus.codec import decode_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.decoding import Decoding
+from heptad.consensus.docket import Docket
 from heptad.consensus.errors import RecordDamagedError, RefusedError
 from heptad.consensus.genesis import genesis_qc
+from heptad.consensus.judging import Judge
 from heptad.consensus.kernel.record import decode_record, first_record
 from heptad.consensus.kernel.rules import Kernel
 from heptad.consensus.limits import Limits
@@ -44,7 +46,10 @@ def restore(
     kernel = Kernel(cell=cell, me=me, vote_signer=vote_signer, cosigner=cosigner, record=record)
     others = cell.committee.others(me)
     reader = BatchReader(cell, verifier, decoding.batch)
+    judge = Judge(cell, verifier)
+    docket = Docket(judge)
     try:
+        docket.restore(restored.evidence if restored is not None else b"")
         root = decode_committed(restored.state if restored is not None else None, cell)
         rounds = Rounds(
             committee=cell.committee,
@@ -55,7 +60,14 @@ def restore(
         )
     except (MalformedError, RefusedError) as error:
         raise RecordDamagedError(f"stored state: {error}") from error
-    chain = Chain(cell=cell, limits=limits, certificates=certificates, others=others, root=root)
+    chain = Chain(
+        cell=cell,
+        limits=limits,
+        certificates=certificates,
+        judge=judge,
+        others=others,
+        root=root,
+    )
     sync = Sync(limits=limits, chain=chain, certificates=certificates, reader=reader, others=others)
     parts = Parts(
         cell=cell,
@@ -68,6 +80,7 @@ def restore(
         chain=chain,
         rounds=rounds,
         sync=sync,
+        docket=docket,
     )
     if restored is not None:
         _restore_tree(parts, restored)

@@ -18,7 +18,7 @@ from heptad.consensus.parking import Parked
 from heptad.consensus.tree import Node
 from heptad.consensus.verified import VerifiedEntry, VerifiedQC
 from heptad.consensus.votes import TwoVotes
-from heptad.model.ids import MemberIndex, Round
+from heptad.model.ids import BlockId, MemberIndex, Round
 
 _LATE_ROUNDS = 2
 """Votes so many rounds late are ordinary stragglers; later ones come from somebody left behind."""
@@ -41,7 +41,7 @@ class Voting:
         if sender != block.proposer:
             raise RefusedError(f"proposal of member {block.proposer} sent by {sender}")
         if block.round < parts.rounds.round:
-            self._take_late(sender, block)
+            self._take_late(sender, block, proposal.signature)
             return
         known = self._proposals.get((block.round, sender))
         if known is not None:
@@ -70,6 +70,8 @@ class Voting:
         if vote.round <= high_qc_round:
             if vote.round + _LATE_ROUNDS < high_qc_round:
                 self._answers.answer(sender)
+            if self._contradicts(sender, vote.round, vote.block_id):
+                parts.certificates.vote(vote)
             return False
         if vote.round > parts.rounds.round + parts.limits.round_window:
             raise RefusedError(f"vote for round {vote.round}, this is {parts.rounds.round}")
@@ -138,27 +140,24 @@ class Voting:
             key: block for key, block in self._proposals.items() if block.round >= round_
         }
 
-    def _take_late(self, sender: MemberIndex, block: Block) -> None:
-        """A proposal of a round that is over: welcome if its block is missing here, else stale."""
+    def _take_late(self, sender: MemberIndex, block: Block, signature: bytes) -> None:
+        """A proposal of a round that is over: welcome if its block is missing here, else stale.
+
+        It is verified only if it proves something against its leader.
+        """
         chain = self._parts.chain
         if block.id in chain.blocks_wanted:
             chain.park_certified(block, source=sender)
         elif not chain.knows(block.id):
             self._answers.answer(sender)
+        if self._contradicts(sender, block.round, block.id):
+            self._parts.certificates.proposer(block, signature)
 
     def _take_again(self, known: Block, proposal: Proposal) -> None:
         """A second proposal of one leader in one round: sent again, or evidence."""
         parts, block = self._parts, proposal.block
         if known.id != block.id:
             parts.certificates.proposer(block, proposal.signature)
-            parts.results.fact(
-                facts.EVIDENCE,
-                kind="proposal",
-                member=block.proposer,
-                round=block.round,
-                first=known.encoded,
-                second=block.encoded,
-            )
             raise RefusedError(f"second proposal of member {block.proposer} in {block.round}")
         node = parts.chain.tree.get(block.id)
         if node is not None and node.verified is not None:
@@ -232,14 +231,10 @@ class Voting:
             parts.certificates.vote(conflict.second)
         except RefusedError:
             return
-        parts.results.fact(
-            facts.EVIDENCE,
-            kind="vote",
-            member=conflict.second.voter,
-            round=conflict.second.round,
-            first=conflict.first.block_id,
-            second=conflict.second.block_id,
-        )
+
+    def _contradicts(self, voter: MemberIndex, round_: Round, block_id: BlockId) -> bool:
+        witness = self._parts.certificates.witness
+        return witness.contradicts(voter, round_=round_, block_id=block_id)
 
     def _next_leader(self, certified: Node) -> MemberIndex:
         record = certified.state.leader_record

@@ -97,7 +97,7 @@ def _waves(blocks: Sequence[CheckedBlock]) -> Iterator[Sequence[CheckedBlock]]:
     """Cut blocks into waves; one block is never split."""
     start = entries = 0
     for end, block in enumerate(blocks, start=1):
-        entries += sum(batch.header.count for batch in block.batches)
+        entries += sum(batch.header.count for batch in block.batches) + len(block.control)
         if entries >= WAVE_ENTRIES_MAX or end == len(blocks):
             yield blocks[start:end]
             start, entries = end, 0

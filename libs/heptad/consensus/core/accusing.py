@@ -1,0 +1,69 @@
+"""Misbehaviour that can be proved: noticed, kept, told to all others, and brought into the log.
+
+Whoever first sees both signatures makes the proof, keeps it durably and tells everybody once;
+whoever is told verifies it and does the same. So every honest leader soon has it, proposes it in a
+block's control entries, and every voter verifies it once more. It is said again only with repeated
+time-outs and to those who reconnect, until a committed block holds a proof of the same charge.
+"""
+
+from heptad.consensus import facts
+from heptad.consensus.core.parts import Parts
+from heptad.consensus.errors import RefusedError
+from heptad.consensus.evidence import Evidence, of_batches, of_votes
+from heptad.consensus.messages import Accusation
+from heptad.model.batch import decode_batch
+from heptad.model.ids import MemberIndex
+
+
+def has_noticed(parts: Parts) -> bool:
+    """True if there is something to make a proof of."""
+    return parts.certificates.witness.has_found or parts.chain.has_rivals
+
+
+def accuse(parts: Parts) -> None:
+    """Make proofs of all that was noticed since the last call, and forget what is committed."""
+    origin = parts.cell.origin
+    for one, other in parts.certificates.witness.take():
+        _take(parts, of_votes(one, other, origin=origin))
+    for first, second in parts.chain.take_rivals():
+        _take(parts, of_batches(decode_batch(first), decode_batch(second), origin=origin))
+    parts.docket.forget(parts.chain.tree.root.state.proven)
+
+
+def hear(parts: Parts, evidence: Evidence) -> None:
+    """Somebody tells of a proof. One of a charge that is known is not even verified.
+
+    Raises: RefusedError if it does not hold.
+    """
+    is_committed = evidence.charge in parts.chain.tree.root.state.proven
+    if is_committed or evidence.charge in parts.docket:
+        return
+    parts.docket.add(evidence)
+    _publish(parts, evidence)
+
+
+def tell_again(parts: Parts, targets: tuple[MemberIndex, ...]) -> None:
+    """Send what is not committed yet to whoever may have missed it."""
+    for evidence in parts.docket.pending():
+        parts.results.send(targets, Accusation(evidence))
+
+
+def _take(parts: Parts, evidence: Evidence) -> None:
+    try:
+        hear(parts, evidence)
+    except RefusedError as error:
+        # Both sides were verified when they came, so this is a disk's doing, or a bug: no charge.
+        parts.results.fact(facts.MESSAGE_REFUSED, sender=parts.me, reason=str(error))
+
+
+def _publish(parts: Parts, evidence: Evidence) -> None:
+    offence, accused = evidence.charge
+    whose = "member" if evidence.charge.is_of_member else "validator"
+    parts.results.fact(
+        facts.EVIDENCE,
+        **{whose: accused},
+        accused=evidence.charge.name,
+        offence=offence.name.lower(),
+        proof=evidence.encoded,
+    )
+    parts.results.send(parts.others, Accusation(evidence))
