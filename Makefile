@@ -89,6 +89,10 @@ mutants: $(VENV)/.dev ## Weaken each rule of consensus in turn and see that a te
 mutants-table: $(VENV)/.dev ## Write docs/spec/mutants.md from the list, and run nothing
 	@PYTHONPATH=tests $(BIN)/python -m mutants --table
 
+.PHONY: faults
+faults: $(VENV)/.run ## Break processes, disks, networks and clocks of a running mesh, and check its history
+	$(BIN)/heptad faults
+
 .PHONY: bench
 bench: $(VENV)/.run ## Measure throughput, latency and cost, and compare with the last run
 	$(BIN)/heptad bench

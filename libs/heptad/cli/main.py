@@ -40,6 +40,7 @@ COMMANDS: Final = (
     Row("receipt", "Fetch the receipt of a request."),
     Row("verify", "Check a receipt, off line."),
     Row("simulate", "Run consensus in a simulated, hostile world."),
+    Row("faults", "Break things on a running cell, under load, and check its history."),
     Row("bench", "Measure the running cell."),
     Row("explain", "Explain an error code, or list them all."),
 )

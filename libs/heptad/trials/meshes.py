@@ -3,15 +3,17 @@
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 from heptad.runtime import lifeline
@@ -81,10 +83,13 @@ def attach(home: Path) -> RunningMesh:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[RunningMesh]:
+def running(
+    home: Path, *, under: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Iterator[RunningMesh]:
     """A mesh of our own in `home`, on free ports; stopped in order at the end.
 
-    The home is made if there is none. Raises: TrialFault.
+    The home is made if there is none. `under` has the words of a command under which a member is
+    run, by its id. Raises: TrialFault.
     """
     home = home.absolute()
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +100,7 @@ def running(home: Path) -> Iterator[RunningMesh]:
             [
                 *(sys.executable, "-m", "heptad.cli.main", "up", "--home", str(home)),
                 *("--port-base", "0", "--json"),
+                *(f"--run-under={name}={shlex.join(words)}" for name, words in under.items()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

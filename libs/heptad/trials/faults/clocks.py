@@ -1,0 +1,65 @@
+"""Faults of clocks: the wall clock of one replica's machine is an hour off."""
+
+from typing import Final
+
+from heptad.trials.faults.trial import Fault, Trial
+
+HOUR_S: Final = 3_600
+
+
+async def jump_ahead(trial: Trial) -> str:
+    """The clock jumps while the replica runs, which looks at it once in its life."""
+    (name,) = trial.replicas(1)
+    trial.begins()
+    try:
+        trial.machinery.shims[name].move_clock(HOUR_S)
+        await trial.hold()
+    finally:
+        trial.machinery.shims[name].move_clock(0)
+        trial.ends()
+    return f"{name}'s clock was an hour ahead for {trial.pace.hold_s:g} s"
+
+
+async def _start_with(trial: Trial, seconds: int) -> str:
+    """The clock is wrong when the replica starts, and that is what it goes by from then on."""
+    (name,) = trial.replicas(1)
+    shim = trial.machinery.shims[name]
+    trial.begins()
+    try:
+        shim.move_clock(seconds)
+        await trial.order("restart", name)
+        await trial.hold()
+    finally:
+        shim.move_clock(0)
+        trial.ends()
+        await trial.order("restart", name)
+    return f"{name} started with a clock {abs(seconds)} s {'ahead' if seconds > 0 else 'behind'}"
+
+
+async def start_ahead(trial: Trial) -> str:
+    """A replica starts an hour ahead."""
+    return await _start_with(trial, HOUR_S)
+
+
+async def start_behind(trial: Trial) -> str:
+    """A replica starts an hour behind."""
+    return await _start_with(trial, -HOUR_S)
+
+
+FAULTS: Final = (
+    Fault("clock-ahead", "a replica's clock jumps an hour ahead", "go on", True, jump_ahead),
+    Fault(
+        "clock-start-ahead",
+        "a replica starts with a clock an hour ahead",
+        "its proposals are refused; the others go on",
+        True,
+        start_ahead,
+    ),
+    Fault(
+        "clock-start-behind",
+        "a replica starts with a clock an hour behind",
+        "it votes for nothing; the others go on",
+        True,
+        start_behind,
+    ),
+)

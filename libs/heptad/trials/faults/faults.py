@@ -1,0 +1,35 @@
+"""The faults by name, on the grounds that they need."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from heptad.trials.faults import clocks, disks, partitions, processes
+from heptad.trials.faults.trial import Fault
+
+PLAIN: Final = "plain"
+SHIMS: Final = "shims"
+NETWORK: Final = "network"
+DISKS: Final = "disks"
+
+FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
+    PLAIN: processes.FAULTS,
+    SHIMS: (*disks.SHIM_FAULTS, *clocks.FAULTS),
+    NETWORK: partitions.FAULTS,
+    DISKS: disks.DISK_FAULTS,
+}
+"""By ground: a cell as it is; with libraries loaded into it; in a network and on disks of its own.
+
+Faults of one ground follow one another on one cell, so the history that is judged grows with each.
+"""
+
+SHORT: Final = ("sigkill", "sigstop", "restart", "corrupted-page", "clock-ahead")
+"""What `make test` runs: no special rights, a minute at most."""
+
+
+def find(name: str) -> tuple[str, Fault]:
+    """The ground and the fault of this name. Raises: KeyError."""
+    for ground, faults in FAULTS.items():
+        for fault in faults:
+            if fault.name == name:
+                return ground, fault
+    raise KeyError(name)
