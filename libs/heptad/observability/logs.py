@@ -119,8 +119,9 @@ def guarded(name: str, value: object) -> Field:
 def describe(error: BaseException) -> dict[str, Field]:
     """An exception as fields: its type, where it was raised, and its text if that is harmless.
 
-    The house's own errors promise that their text holds numbers and no data, and a few built-in
-    ones speak of the program only; all others may repeat what they were given.
+    The house's own errors promise that their text holds numbers and no data, a few built-in ones
+    speak of the program only, and LMDB's of the machine, with a path that is left out; all others
+    may repeat what they were given.
     """
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
@@ -132,6 +133,10 @@ def describe(error: BaseException) -> dict[str, Field]:
         fields["reason"] = str(error)
     elif isinstance(error, OSError):
         fields["reason"] = str(error.strerror)
+    elif kind.__module__ == "lmdb":
+        # `mdb_txn_commit: No space left on device`, or `<folder>: MDB_INVALID: …` when it opens.
+        text = str(error)
+        fields["reason"] = text.partition(": ")[2] if text.startswith("/") else text
     return fields
 
 

@@ -19,7 +19,9 @@ CA_DAYS: Final = 3_650
 CERTIFICATE_DAYS: Final = 397
 """The longest life that public CAs may give; a forgotten certificate is noticed within it."""
 
-_BACKDATE: Final = timedelta(minutes=5)
+_BACKDATE: Final = timedelta(days=1)
+"""A member whose clock is an hour behind must not find everybody's new certificate in the future:
+TLS would cut it off, and nobody would see why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import lmdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,6 +137,15 @@ def test_a_failure_of_the_machine_keeps_its_reason_but_not_its_path(lines: Lines
     lines.log().failure("disk", OSError(28, "No space left on device", "/srv/jane/x"))
     assert lines.only()["reason"] == "No space left on device"
     assert "jane" not in lines[0]
+
+
+def test_a_failure_of_a_store_says_why_without_its_path(lines: Lines, tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(b"rubbish" * 1_024)
+    with pytest.raises(lmdb.Error) as caught:
+        lmdb.open(str(tmp_path))
+    lines.log().failure("store", caught.value)
+    assert lines.only()["reason"] == "MDB_INVALID: File is not an LMDB file"
+    assert str(tmp_path) not in lines[0]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ the root of each of its beginnings is known, and whatever any replica ever showe
 one of them. What is checked, for everything since the cell began:
 
 - every acknowledged request stands at its index, as a request, and no two share one; there are
-  exactly as many requests in the log as were acknowledged, less what the ledger calls a copy;
+  exactly as many requests in the log as were acknowledged, besides what the ledger calls a copy;
 - every head that a replica showed is a beginning of the log, and none ever showed a shorter one;
 - every cosignature holds, is of a beginning of the log, and no member's sizes ever decrease;
 - no client got an answer that it may not get.

@@ -2,38 +2,39 @@
 
 from typing import Final
 
+from heptad.trials.faults.machinery import SUFFERERS
 from heptad.trials.faults.trial import Fault, Trial
 
 HOUR_S: Final = 3_600
+VICTIM: Final = SUFFERERS[0]
 
 
 async def jump_ahead(trial: Trial) -> str:
     """The clock jumps while the replica runs, which looks at it once in its life."""
-    (name,) = trial.replicas(1)
+    shim = trial.machinery.shims[VICTIM]
     trial.begins()
     try:
-        trial.machinery.shims[name].move_clock(HOUR_S)
-        await trial.hold()
-    finally:
-        trial.machinery.shims[name].move_clock(0)
-        trial.ends()
-    return f"{name}'s clock was an hour ahead for {trial.pace.hold_s:g} s"
-
-
-async def _start_with(trial: Trial, seconds: int) -> str:
-    """The clock is wrong when the replica starts, and that is what it goes by from then on."""
-    (name,) = trial.replicas(1)
-    shim = trial.machinery.shims[name]
-    trial.begins()
-    try:
-        shim.move_clock(seconds)
-        await trial.order("restart", name)
+        shim.move_clock(HOUR_S)
         await trial.hold()
     finally:
         shim.move_clock(0)
         trial.ends()
-        await trial.order("restart", name)
-    return f"{name} started with a clock {abs(seconds)} s {'ahead' if seconds > 0 else 'behind'}"
+    return f"{VICTIM}'s clock was an hour ahead for {trial.pace.hold_s:g} s"
+
+
+async def _start_with(trial: Trial, seconds: int) -> str:
+    """The clock is wrong when the replica starts, and that is what it goes by from then on."""
+    shim = trial.machinery.shims[VICTIM]
+    trial.begins()
+    try:
+        shim.move_clock(seconds)
+        await trial.order("restart", VICTIM)
+        await trial.hold()
+    finally:
+        shim.move_clock(0)
+        trial.ends()
+        await trial.order("restart", VICTIM)
+    return f"{VICTIM} started with a clock {abs(seconds)} s {'ahead' if seconds > 0 else 'behind'}"
 
 
 async def start_ahead(trial: Trial) -> str:

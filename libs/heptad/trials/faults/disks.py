@@ -3,10 +3,12 @@
 import errno
 from typing import Final
 
+from heptad.trials.faults.machinery import SUFFERERS
 from heptad.trials.faults.trial import Fault, Trial
 from heptad.trials.tour.steps import require
 
 _READY_S_MAX: Final = 90.0
+_REPLICA, _LEDGER = SUFFERERS
 
 
 async def _fill(trial: Trial, name: str, *events: str) -> str:
@@ -21,7 +23,7 @@ async def _fill(trial: Trial, name: str, *events: str) -> str:
         disk.make_room()
         trial.ends()
     await _comes_back(trial, name)
-    return f"{name} said {line['event']}: {line.get('error', '')}"
+    return f"{name} said {line['event']}: {line.get('reason', '')}"
 
 
 async def _comes_back(trial: Trial, name: str) -> None:
@@ -32,12 +34,12 @@ async def _comes_back(trial: Trial, name: str) -> None:
 
 async def fill_replica(trial: Trial) -> str:
     """The replica that cannot write must stop, and start by itself once it can."""
-    return await _fill(trial, "replica-3", "task_failed", "service_broke")
+    return await _fill(trial, _REPLICA, "task_failed", "service_broke")
 
 
 async def fill_ledger(trial: Trial) -> str:
     """The ledger waits for room; writing goes on for subjects whose key is lent."""
-    return await _fill(trial, "ledger-1", "store_full", "task_failed", "service_broke")
+    return await _fill(trial, _LEDGER, "store_full", "task_failed", "service_broke")
 
 
 async def _fail_syncs(trial: Trial, name: str) -> str:
@@ -52,17 +54,17 @@ async def _fail_syncs(trial: Trial, name: str) -> str:
         shim.fail_syncs(0)
         trial.ends()
     await _comes_back(trial, name)
-    return f"{name} said {line['event']}: {line.get('error', '')}"
+    return f"{name} said {line['event']}: {line.get('reason', '')}"
 
 
 async def fail_syncs_of_replica(trial: Trial) -> str:
     """Once a sync has failed nobody knows what is on the disk: the replica must stop."""
-    return await _fail_syncs(trial, "replica-3")
+    return await _fail_syncs(trial, _REPLICA)
 
 
 async def fail_syncs_of_ledger(trial: Trial) -> str:
     """The same for the ledger."""
-    return await _fail_syncs(trial, "ledger-1")
+    return await _fail_syncs(trial, _LEDGER)
 
 
 DISK_FAULTS: Final = (

@@ -10,7 +10,7 @@ from heptad.runtime.ports import DEFAULT_PORT_BASE, PortPlan
 from heptad.runtime.preparation import prepare
 from heptad.runtime.readdress import readdress
 from heptad.trials.faults.faults import DISKS, NETWORK, PLAIN, SHIMS
-from heptad.trials.faults.machinery import Machinery, require_program, run_tool
+from heptad.trials.faults.machinery import SUFFERERS, Machinery, require_program, run_tool
 from heptad.trials.faults.network import host_of, network
 from heptad.trials.faults.shim import Shim, build_shim
 from heptad.trials.faults.small_disk import small_disk
@@ -20,7 +20,6 @@ _UNSHARED: Final = {
     NETWORK: ("unshare", "--net", "--"),
     DISKS: ("unshare", "--mount", "--propagation", "private", "--"),
 }
-_ON_SMALL_DISKS: Final = ("replica-3", "ledger-1")
 
 
 def wrapper_of(ground: str) -> tuple[str, ...]:
@@ -53,7 +52,7 @@ def open_ground(ground: str, folder: Path) -> Iterator[tuple[RunningMesh, Machin
         elif ground == DISKS:
             machinery = _on_small_disks(stack, home, folder)
         elif ground == SHIMS:
-            machinery, under = _with_shims(folder, cell)
+            machinery, under = _with_shims(folder)
         mesh = stack.enter_context(running(home, under=under))
         yield mesh, machinery
 
@@ -72,13 +71,12 @@ def _on_a_network(
 def _on_small_disks(stack: ExitStack, home: Path, folder: Path) -> Machinery:
     disks = {
         name: stack.enter_context(small_disk(home / name / "data", image=folder / f"{name}.img"))
-        for name in _ON_SMALL_DISKS
+        for name in SUFFERERS
     }
     return Machinery(disks=disks)
 
 
-def _with_shims(folder: Path, cell: Cell) -> tuple[Machinery, dict[str, list[str]]]:
+def _with_shims(folder: Path) -> tuple[Machinery, dict[str, list[str]]]:
     library = build_shim(folder)
-    names = [*(replica.id for replica in cell.replicas), cell.ledger.id]
-    shims = {name: Shim(library, folder / f"{name}.shim") for name in names}
+    shims = {name: Shim(library, folder / f"{name}.shim") for name in SUFFERERS}
     return Machinery(shims=shims), {name: shim.command() for name, shim in shims.items()}

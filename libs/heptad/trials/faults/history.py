@@ -54,8 +54,8 @@ def back_at_s(
     `end_s` is until when was looked; None if throughput did not come back by then.
     """
     wanted = before_per_s * SHARE_BACK
-    steps = int(max(0.0, end_s - WINDOW_S - mark_s) / _STEP_S)
-    for step in range(steps + 1):
+    steps = int((end_s - WINDOW_S - mark_s) / _STEP_S + 1)
+    for step in range(steps):
         at_s = mark_s + step * _STEP_S
         if rate_per_s(times_s, start_s=at_s, end_s=at_s + WINDOW_S) >= wanted:
             return at_s

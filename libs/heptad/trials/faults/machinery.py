@@ -8,12 +8,17 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from heptad.trials.faults.network import Network
     from heptad.trials.faults.shim import Shim
     from heptad.trials.faults.small_disk import SmallDisk
+
+
+SUFFERERS: Final = ("replica-3", "ledger-1")
+"""Who has the small disks and the shims: one replica stands for all, for terms are short and each
+of them leads within seconds."""
 
 
 class NotPossibleHere(Exception):  # noqa: N818  neither a fault of ours nor an error: a fact

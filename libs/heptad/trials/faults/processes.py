@@ -109,7 +109,7 @@ async def corrupt_page(trial: Trial) -> str:
         await asyncio.to_thread(path.write_bytes, good)
         trial.ends()
         await trial.order("restart", name)
-    return f"{name} refused to start: {line.get('error', line)}"
+    return f"{name} refused to start: {line.get('reason') or line}"
 
 
 def _spoil(path: Path) -> bytes:

@@ -65,15 +65,19 @@ async def set_stage(mesh: RunningMesh, machinery: Machinery) -> AsyncIterator[St
 
 
 async def play(
-    stage: Stage, faults: Sequence[Fault], pace: Pace, told: Callable[[Finding], None]
-) -> bool:
-    """Faults one after the other, until one fails; whether none did."""
-    for fault in faults:
-        finding = await put_to_the_test(stage, fault, pace)
-        told(finding)
-        if finding.outcome == FAILED:
-            return False
-    return True
+    mesh: RunningMesh,
+    machinery: Machinery,
+    faults: Sequence[Fault],
+    pace: Pace,
+    told: Callable[[Finding], None],
+) -> None:
+    """Faults one after the other on one cell, until one fails: after that it may not be whole."""
+    async with set_stage(mesh, machinery) as stage:
+        for fault in faults:
+            finding = await put_to_the_test(stage, fault, pace)
+            told(finding)
+            if finding.outcome == FAILED:
+                return
 
 
 def run_ground(
@@ -90,23 +94,12 @@ def run_ground(
         with tempfile.TemporaryDirectory(prefix="heptad-faults-") as folder:
             try:
                 with open_ground(ground, Path(folder)) as (mesh, machinery):
-                    uvloop.run(_play_all(mesh, machinery, left, pace, tell))
+                    uvloop.run(play(mesh, machinery, list(left), pace, tell))
             except NotPossibleHere as reason:
                 for fault in list(left):
                     tell(Finding(fault.name, NOT_POSSIBLE, fault.goes_on, detail=str(reason)))
             except TrialFault as fault:
                 tell(Finding(left[0].name, FAILED, left[0].goes_on, broken=(str(fault),)))
-
-
-async def _play_all(
-    mesh: RunningMesh,
-    machinery: Machinery,
-    faults: Sequence[Fault],
-    pace: Pace,
-    told: Callable[[Finding], None],
-) -> None:
-    async with set_stage(mesh, machinery) as stage:
-        await play(stage, list(faults), pace, told)
 
 
 def _print(finding: Finding) -> None:

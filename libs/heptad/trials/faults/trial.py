@@ -34,11 +34,15 @@ from heptad.trials.faults.load import Load
 from heptad.trials.faults.machinery import Machinery
 from heptad.trials.faults.watch import Watch
 from heptad.trials.meshes import RunningMesh
-from heptad.trials.tour import auditor
 from heptad.trials.tour.auditor import http_reader
 from heptad.trials.tour.scene import Scene
 from heptad.trials.tour.steps import Disproved, require
-from heptad.verification import VerificationError, verify_log
+from heptad.verification import (
+    ReceiptFile,
+    VerificationError,
+    verify_log,
+    verify_receipt_file,
+)
 
 BACK_S_MAX: Final = 60.0
 AGREE_S_MAX: Final = 60.0
@@ -122,8 +126,8 @@ class Stage:
     scene: Scene
     watch: Watch
     history: History = field(default_factory=History)
-    # Requests whose receipts have been proved.
-    proved: set[str] = field(default_factory=set)
+    # Requests whose receipts have been proved, and whether they name an earlier leaf.
+    proved: dict[str, bool] = field(default_factory=dict)
 
 
 class Trial:
@@ -310,24 +314,33 @@ async def judge_stage(stage: Stage) -> Verdict:
             verify_log(reader, policy=policy, now_s=now_s, note=note, visit=log.visit)
 
     await asyncio.to_thread(read)
-    receipts = await _prove_receipts(stage)
+    await _prove_receipts(stage, copies)
     cell, history = stage.mesh.cell, stage.history
     verdict = judge(history=history, seen=seen, log=log, copies=copies, cell=cell)
-    return Verdict(verdict.broken, {**verdict.checked, "receipts": receipts})
+    return Verdict(verdict.broken, {**verdict.checked, "receipts": len(stage.proved)})
 
 
-async def _prove_receipts(stage: Stage) -> int:
-    """Fetch and prove the receipt of every acknowledged request; how many are proved so far."""
+async def _prove_receipts(stage: Stage, copies: int) -> None:
+    """Fetch and prove the receipt of every acknowledged request that has not been proved yet.
+
+    A request that two validators have admitted has two leaves (docs/spec/mesh.md, "Replay"): the
+    ledger names the second a copy, and the receipt is that of the first. So an answer may name a
+    later index than the receipt does, as often as there are copies. Raises: Disproved.
+    """
     room = asyncio.Semaphore(_RECEIPTS_AT_ONCE)
+    policy, now_s = stage.scene.policy, int(time.time())
 
     async def prove(request_id: str, index: int) -> None:
         async with room:
-            await auditor.verify_receipt(stage.scene, request_id, index)
-        stage.proved.add(request_id)
+            file = ReceiptFile.parse(await stage.scene.receipt(request_id))
+        first = verify_receipt_file(file, policy=policy, now_s=now_s).leaf_index
+        require(first <= index, f"acknowledged at {index}, but the receipt says {first}")
+        stage.proved[request_id] = first < index
 
     due = [item for item in stage.history.acknowledged.items() if item[0] not in stage.proved]
     await asyncio.gather(*(prove(request_id, index) for request_id, index in due))
-    return len(stage.proved)
+    later = sum(stage.proved.values())
+    require(later <= copies, f"{later} answers name a copy, and there are {copies} copies")
 
 
 def _size(path: Path) -> int:

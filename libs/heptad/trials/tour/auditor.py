@@ -49,15 +49,14 @@ async def verify_receipts(scene: Scene) -> str:
     steps = 0
     some = list(scene.acknowledged.items())[:RECEIPTS_FIRST]
     for request_id, index in some:
-        steps = await verify_receipt(scene, request_id, index)
+        steps = await _verify_receipt(scene, request_id, index)
     return (
         f"{len(some)} receipts hold, {steps} steps of arithmetic in the last, "
         "by the policy in the home and without a network"
     )
 
 
-async def verify_receipt(scene: Scene, request_id: str, index: int) -> int:
-    """Fetch one receipt and prove that it says `index`; how many findings. Raises: Disproved."""
+async def _verify_receipt(scene: Scene, request_id: str, index: int) -> int:
     file = ReceiptFile.parse(await scene.receipt(request_id))
     report = verify_receipt_file(file, policy=scene.policy, now_s=int(time.time()))
     require(
@@ -120,7 +119,7 @@ async def account(scene: Scene) -> str:
 
     async def verify(request_id: str, index: int) -> None:
         async with room:
-            await verify_receipt(scene, request_id, index)
+            await _verify_receipt(scene, request_id, index)
 
     async with asyncio.TaskGroup() as group:
         for request_id, index in scene.acknowledged.items():
