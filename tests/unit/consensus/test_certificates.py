@@ -55,10 +55,11 @@ def test_a_qc_with_one_bad_signature_is_refused(idle, verifier):
         verifier.qc(rebuilt(qc, votes=votes))
 
 
-def test_a_qc_signed_by_someone_who_is_no_member_is_refused(idle, verifier):
+@pytest.mark.parametrize("stranger", [7, 40])
+def test_a_qc_signed_by_someone_who_is_no_member_is_refused(idle, verifier, stranger):
     qc = idle.qc(3, BLOCK)
-    votes = {**dict(qc.votes[:4]), MemberIndex(40): bytes(64)}
-    with pytest.raises(RefusedError, match="member 40 of a group of 7"):
+    votes = {**dict(qc.votes[:4]), MemberIndex(stranger): bytes(64)}
+    with pytest.raises(RefusedError, match=f"member {stranger} of a group of 7"):
         verifier.qc(rebuilt(qc, votes=votes))
 
 
@@ -86,6 +87,12 @@ def test_cells_that_differ_have_different_genesis_blocks(make_world):
     assert replace(cell, epoch=Epoch(2)).membership_hash() != cell.membership_hash()
 
 
+def test_the_genesis_names_the_membership_as_its_parent(idle):
+    """Keys are part of the membership, so no two groups share a block, even of one origin."""
+    genesis, _, _ = idle.genesis()
+    assert genesis.parent_id == idle.cell.membership_hash()
+
+
 def test_a_certificate_is_verified_once_by_all_of_its_bytes(idle, verifier):
     qc = idle.qc(3, BLOCK)
     verifier.qc(qc)
@@ -101,6 +108,40 @@ def test_a_certificate_is_verified_once_by_all_of_its_bytes(idle, verifier):
     votes = dict(qc.votes) | {MemberIndex(0): bytes(64)}
     with pytest.raises(RefusedError):
         verifier.qc(rebuilt(qc, votes=votes))
+
+
+def test_what_was_verified_as_a_qc_does_not_pass_as_a_tc(idle, verifier):
+    """Whoever finds bytes that read as both must not have one checked as the other."""
+    qc = idle.qc(3, BLOCK)
+    verifier.qc(qc)
+    tc = idle.tc(5, {0: 0, 1: 0}, idle.genesis()[1])
+    with pytest.raises(RefusedError, match="2 distinct of 2 signers"):
+        verifier.tc(replace(tc, encoded=qc.encoded))
+
+
+def test_a_certificate_that_was_refused_is_refused_again(idle, verifier):
+    few = idle.qc(3, BLOCK, voters=range(4))
+    claims = idle.tc(5, {0: 0, 1: 0}, idle.genesis()[1])
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="4 distinct of 4 signers"):
+            verifier.qc(few)
+        with pytest.raises(RefusedError, match="2 distinct of 2 signers"):
+            verifier.tc(claims)
+
+
+def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(idle, verifier, monkeypatch):
+    monkeypatch.setattr("heptad.consensus.certificates._REMEMBERED_MAX", 2)
+    votes = [idle.vote(0, round_, BLOCK) for round_ in (1, 2, 3)]
+    qcs = [idle.qc(round_, BLOCK) for round_ in (11, 12, 13)]
+    for check, values, price in ((verifier.vote, votes, 1), (verifier.qc, qcs, 5)):
+        for value in values:
+            check(value)
+        checked = idle.verifier.checked
+        for value in values[1:]:
+            check(value)
+        assert idle.verifier.checked == checked
+        check(values[0])
+        assert idle.verifier.checked == checked + price
 
 
 def test_a_vote_that_was_verified_before_costs_nothing_in_a_certificate(idle, verifier):
@@ -168,6 +209,13 @@ def test_a_tc_with_a_changed_claim_is_refused(idle, verifier):
         verifier.tc(changed)
 
 
+def test_a_tc_counts_only_if_its_qc_verifies(idle, verifier):
+    forged = rebuilt(idle.qc(2, BLOCK), votes={MemberIndex(i): bytes(64) for i in range(5)})
+    tc = idle.tc(5, dict.fromkeys(range(5), 2), forged)
+    with pytest.raises(RefusedError, match="signature of member 0"):
+        verifier.tc(tc)
+
+
 def test_fast_votes_are_reserved_and_empty(idle, verifier):
     high = idle.genesis()[1]
     tc = idle.tc(5, dict.fromkeys(range(5), 0), high)
@@ -223,6 +271,21 @@ def test_any_other_timeout_shows_the_tc_that_enters_its_round(idle, verifier):
             verifier.timeout(timeout(idle, 4, high, shown))
 
 
+@pytest.mark.parametrize("tc_round", [4, 5])
+def test_a_timeout_does_not_show_a_tc_of_its_own_round_or_a_later_one(idle, verifier, tc_round):
+    high = idle.qc(1, BLOCK)
+    late = idle.tc(tc_round, dict.fromkeys(range(5), 1), high)
+    with pytest.raises(RefusedError, match="does not show what entered it"):
+        verifier.timeout(timeout(idle, 4, high, late))
+
+
+def test_a_timeout_counts_only_if_its_tc_verifies(idle, verifier):
+    high = idle.qc(1, BLOCK)
+    few = idle.tc(3, dict.fromkeys(range(4), 1), high)
+    with pytest.raises(RefusedError, match="4 distinct of 4 signers"):
+        verifier.timeout(timeout(idle, 4, high, few))
+
+
 def test_a_timeout_with_a_qc_of_its_own_round_is_refused(idle, verifier):
     with pytest.raises(RefusedError, match="time-out of round 4 with a QC of round 4"):
         verifier.timeout(timeout(idle, 4, idle.qc(4, BLOCK)))
@@ -232,6 +295,16 @@ def test_a_timeout_counts_only_if_its_own_qc_verifies(idle, verifier):
     forged = rebuilt(idle.qc(3, BLOCK), votes={MemberIndex(i): bytes(64) for i in range(5)})
     with pytest.raises(RefusedError, match="signature of member 0"):
         verifier.timeout(timeout(idle, 4, forged))
+
+
+def test_a_timeout_signed_by_nobody_or_for_another_qc_is_refused(idle, verifier):
+    """What is signed is the round of the very QC that it brings."""
+    good = timeout(idle, 4, idle.qc(3, BLOCK))
+    assert verifier.timeout(good).timeout is good
+    other = idle.claim(0, 4, 2).signature
+    for signature in (bytes(64), other):
+        with pytest.raises(RefusedError, match="signature of member 0"):
+            verifier.timeout(replace(good, signature=signature))
 
 
 def test_a_block_enters_its_round_by_the_qc_of_the_round_before(idle, verifier):
@@ -258,6 +331,27 @@ def test_a_block_with_a_tc_must_extend_the_greatest_claim(idle, verifier):
         verifier.entry(low)
 
 
+@pytest.mark.parametrize("round_", [5, 6])
+def test_the_justify_of_a_block_is_of_an_earlier_round(idle, verifier, round_):
+    """A TC of the round before does not excuse a justify of this round or a later one."""
+    one, *_ = idle.chain([1])
+    tc = idle.tc(4, dict.fromkeys(range(5), 0), idle.genesis()[1])
+    late = replace(one.block, round=Round(5), justify=idle.qc(round_, BLOCK), tc=tc)
+    with pytest.raises(RefusedError, match=f"justify of round {round_} >= round 5"):
+        verifier.entry(late)
+
+
+def test_a_block_counts_only_if_its_certificates_verify(idle, verifier):
+    """Where both are there, both are checked: neither vouches for the other."""
+    one, four = idle.chain([1, 4])
+    forged = rebuilt(four.block.justify, votes={MemberIndex(i): bytes(64) for i in range(5)})
+    few = idle.tc(3, dict.fromkeys(range(4), 1), idle.qc(1, one.block.id))
+    with pytest.raises(RefusedError, match="signature of member 0"):
+        verifier.entry(replace(four.block, justify=forged))
+    with pytest.raises(RefusedError, match="4 distinct of 4 signers"):
+        verifier.entry(replace(four.block, tc=few))
+
+
 def test_a_commit_proof_is_two_certified_blocks_in_consecutive_rounds(idle, verifier):
     one, two, four = idle.chain([1, 2, 4])
     proof = CommitProof(two.block, idle.qc(2, two.block.id))
@@ -271,6 +365,26 @@ def test_a_commit_proof_is_two_certified_blocks_in_consecutive_rounds(idle, veri
         verifier.commit(CommitProof(two.block, idle.qc(3, two.block.id)))
     with pytest.raises(RefusedError, match="quorum"):
         verifier.commit(CommitProof(two.block, idle.qc(2, two.block.id, voters=range(4))))
+
+
+def test_a_commit_proof_needs_the_certificate_of_the_block_it_commits(idle, verifier):
+    """A quorum may certify a child whose justify nobody ever signed: that proves nothing."""
+    _one, two = idle.chain([1, 2])
+    forged = rebuilt(two.block.justify, votes={MemberIndex(i): bytes(64) for i in range(5)})
+    child = replace(two.block, justify=forged)
+    with pytest.raises(RefusedError, match="signature of member 0"):
+        verifier.commit(CommitProof(child, idle.qc(2, child.id)))
+
+
+def test_no_certificate_is_made_of_less_or_more_than_a_quorum(idle, verifier):
+    high = idle.qc(3, BLOCK)
+    for count in (4, 6):
+        votes = {MemberIndex(i): idle.vote(i, 3, BLOCK).signature for i in range(count)}
+        with pytest.raises(AssertionError):
+            verifier.qc_of_votes(round_=Round(3), block_id=BLOCK, votes=votes)
+        timeouts = [verifier.timeout(timeout(idle, 4, high, voter=i)) for i in range(count)]
+        with pytest.raises(AssertionError):
+            verifier.tc_of_timeouts(timeouts)
 
 
 def test_certificates_made_from_verified_parts_are_not_verified_again(idle, verifier):

@@ -105,6 +105,23 @@ def test_trailing_bytes_are_refused(idle):
             decode_message(encode_message(message) + b"\0")
 
 
+def test_an_object_ends_where_its_last_field_does(idle):
+    """Bytes behind it would be hashed and mean nothing: one block under many ids."""
+    *_, timeout = all_messages(idle)[:4]
+    _one, two = idle.chain([1, 2])
+    proof = CommitProof(two.block, idle.qc(2, two.block.id))
+    for decode, encoded in (
+        (decode_block, two.block.encoded),
+        (decode_qc, timeout.high_qc.encoded),
+        (decode_tc, timeout.tc.encoded),
+        (decode_timeout, timeout.encoded),
+        (decode_proof, encode_proof(proof)),
+    ):
+        assert decode(encoded)
+        with pytest.raises(MalformedError):
+            decode(encoded + b"\0")
+
+
 @pytest.fixture(scope="module")
 def messages(make_world):
     return all_messages(make_world())
@@ -184,6 +201,15 @@ def test_signers_must_ascend_so_a_set_of_votes_has_one_encoding(idle):
     for votes in (second + first, first + first):
         with pytest.raises(MalformedError, match="do not ascend"):
             decode_qc(head + votes + rest)
+
+
+def test_claims_must_ascend_so_a_set_of_time_outs_has_one_encoding(idle):
+    encoded = idle.tc(5, dict.fromkeys(range(5), 0), idle.genesis()[1]).encoded
+    head, first, second, rest = encoded[:17], encoded[17:92], encoded[92:167], encoded[167:]
+    assert decode_tc(head + first + second + rest)
+    for claims in (second + first, first + first):
+        with pytest.raises(MalformedError, match="signers of a TC do not ascend"):
+            decode_tc(head + claims + rest)
 
 
 def test_a_flag_other_than_0_or_1_is_refused(idle):

@@ -123,6 +123,29 @@ def test_bug_10_a_votes_signature_binds_its_round(idle, verifier):
         verifier.qc(relabelled)
 
 
+def test_bug_10_a_timeouts_signature_binds_its_round_its_claim_and_its_fast_vote():
+    signed = timeout_signing_bytes(
+        origin="o", epoch=Epoch(1), round_=Round(3), high_qc_round=Round(2), fast_vote=b"fast"
+    )
+    assert signed == b"heptad/v1/timeout\0" + (
+        b"\x00\x01o"
+        + (1).to_bytes(8, "big")
+        + (3).to_bytes(8, "big")
+        + (2).to_bytes(8, "big")
+        + b"\x00\x04fast"
+    )
+
+
+def test_bug_10_a_time_out_of_one_round_is_none_of_another(idle, verifier):
+    """Claims of round 5 re-labelled: else old time-outs would end rounds that nobody gave up on."""
+    old = idle.tc(5, dict.fromkeys(range(5), 0), idle.genesis()[1])
+    relabelled = new_tc(
+        epoch=Epoch(1), round_=Round(9), claims=list(old.claims), high_qc=old.high_qc
+    )
+    with pytest.raises(RefusedError, match="signature of member 0"):
+        verifier.tc(relabelled)
+
+
 def test_bug_10_a_qc_whose_round_is_not_its_blocks_round_certifies_no_commit(idle, verifier):
     one, _, four = idle.chain([1, 2, 4])
     lying = idle.qc(3, four.block.id)
@@ -155,10 +178,28 @@ def test_bug_11_a_vote_of_another_cell_or_epoch_does_not_count(idle, verifier, c
 def test_bug_11_what_says_it_is_of_another_epoch_is_refused_before_its_signature(idle, verifier):
     qc = replace(idle.qc(3, BLOCK), epoch=Epoch(2))
     vote = replace(idle.vote(1, 3, BLOCK), epoch=Epoch(2))
-    for check, value in ((verifier.qc, qc), (verifier.vote, vote)):
+    tc = idle.tc(3, dict.fromkeys(range(5), 0), idle.genesis()[1])
+    timeout = new_timeout(
+        epoch=Epoch(2),
+        round_=Round(1),
+        high_qc=idle.genesis()[1],
+        tc=None,
+        fast_vote=b"",
+        voter=MemberIndex(0),
+        signature=idle.claim(0, 1, 0).signature,
+    )
+    block = idle.chain([1])[0].block
+    checked = idle.verifier.checked
+    for check, value in (
+        (verifier.qc, qc),
+        (verifier.vote, vote),
+        (verifier.tc, replace(tc, epoch=Epoch(2))),
+        (verifier.timeout, timeout),
+        (verifier.entry, replace(block, epoch=Epoch(2))),
+    ):
         with pytest.raises(RefusedError, match="of epoch 2, this is epoch 1"):
             check(value)
-    assert idle.verifier.checked == 0
+    assert idle.verifier.checked == checked
 
 
 def test_bug_11_a_vote_is_never_a_timeout_whatever_its_fields(idle):
