@@ -93,6 +93,10 @@ mutants-table: $(VENV)/.dev ## Write docs/spec/mutants.md from the list, and run
 faults: $(VENV)/.run ## Break processes, disks, networks and clocks of a running mesh, and check its history
 	$(BIN)/heptad faults
 
+.PHONY: model
+model: $(VENV)/.run ## The protocol's rules exhausted, and each of them taken out: a table
+	$(BIN)/heptad model
+
 .PHONY: bench
 bench: $(VENV)/.run ## Measure throughput, latency and cost, and compare with the last run
 	$(BIN)/heptad bench

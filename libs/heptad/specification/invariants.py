@@ -1,0 +1,121 @@
+"""What must never be seen, as predicates over a state of `messages`, each with the reason for it.
+
+They are listed from the promise itself down to what its proof rests on: `agreement` is what users
+need; the others break earlier, and tell which link gave way.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+from heptad.specification.messages import (
+    Block,
+    Knowledge,
+    Member,
+    State,
+    committed_by,
+    round_max,
+)
+from heptad.specification.rules import Group, Rules
+
+Invariant: TypeAlias = Callable[[Rules, Group, State, Knowledge], str | None]
+"""Says what is wrong, or None."""
+
+
+def agreement(rules: Rules, _group: Group, _state: State, knowledge: Knowledge) -> str | None:
+    """No two committed blocks conflict: one extends the other."""
+    final = committed_by(rules, knowledge.certified)
+    for older, newer in _pairs(final):
+        if not newer.extends(older):
+            return f"{older.name()} and {newer.name()} are both committed"
+    return None
+
+
+def one_chain(rules: Rules, _group: Group, _state: State, knowledge: Knowledge) -> str | None:
+    """Every certified block of a committed block's round or later extends it."""
+    for final in committed_by(rules, knowledge.certified):
+        for block in knowledge.certified:
+            if block.round >= final.round and not block.extends(final):
+                return f"{block.name()} is certified and leaves out {final.name()}, committed"
+    return None
+
+
+def one_certificate(
+    _rules: Rules, _group: Group, _state: State, knowledge: Knowledge
+) -> str | None:
+    """At most one block of a round is certified."""
+    for first, second in _pairs(knowledge.certified):
+        if first.round == second.round:
+            return f"{first.name()} and {second.name()} are both certified"
+    return None
+
+
+def tc_seals(rules: Rules, _group: Group, state: State, knowledge: Knowledge) -> str | None:
+    """A TC of a later round than a committed block's claims at least that block's round."""
+    for final in committed_by(rules, knowledge.certified):
+        for round_ in range(final.round + 1, round_max(state) + 1):
+            for tc in knowledge.tcs(round_):
+                if tc.claim < final.round:
+                    return f"TC {tc.round} claims {tc.claim} only: {final.name()} is committed"
+    return None
+
+
+def tc_is_followable(
+    _rules: Rules, _group: Group, state: State, knowledge: Knowledge
+) -> str | None:
+    """Whoever holds a TC can propose: a certificate satisfies its claim and enters by it."""
+    for round_ in range(1, round_max(state) + 1):
+        for tc in knowledge.tcs(round_):
+            if not any(tc.claim <= certified <= round_ for certified in knowledge.rounds_certified):
+                return f"no block can follow TC {tc.round} with its claim {tc.claim}"
+    return None
+
+
+def votes_once(_rules: Rules, _group: Group, state: State, _knowledge: Knowledge) -> str | None:
+    """A member's votes are for ever later rounds."""
+    for member in state:
+        rounds = [said.round for said in member.said if said.kind == "vote"]
+        for before, after in pairwise(rounds):
+            if after <= before:
+                return f"a member votes in round {after} after round {before}"
+    return None
+
+
+def timeouts_seal(_rules: Rules, _group: Group, state: State, _knowledge: Knowledge) -> str | None:
+    """No member votes in a round that it has given up on, or in one before."""
+    return next((broken for member in state if (broken := _unsealed(member))), None)
+
+
+def _unsealed(member: Member) -> str | None:
+    given_up = 0
+    for said in member.said:
+        if said.kind == "time-out":
+            given_up = max(given_up, said.round)
+        elif said.round <= given_up:
+            return f"a member votes in round {said.round} after giving up on {given_up}"
+    return None
+
+
+INVARIANTS: Final[dict[str, Invariant]] = {
+    "agreement": agreement,
+    "one chain": one_chain,
+    "one certificate a round": one_certificate,
+    "TCs seal": tc_seals,
+    "TCs can be followed": tc_is_followable,
+    "votes once": votes_once,
+    "time-outs seal": timeouts_seal,
+}
+
+
+def broken(rules: Rules, group: Group, state: State, names: tuple[str, ...]) -> str | None:
+    """The first of the named invariants that this state violates, in words; None if none."""
+    knowledge = Knowledge(rules, group, state)
+    for name in names:
+        told = INVARIANTS[name](rules, group, state, knowledge)
+        if told is not None:
+            return f"{name}: {told}"
+    return None
+
+
+def _pairs(blocks: list[Block]) -> list[tuple[Block, Block]]:
+    return [(a, b) for place, a in enumerate(blocks) for b in blocks[place + 1 :]]
