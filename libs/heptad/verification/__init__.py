@@ -1,4 +1,4 @@
-"""Judging what a log says, off line: receipts, whole logs, and whether one log continues another.
+"""Judging what a log says, off line: receipts, evidence, whole logs, and one log against another.
 
 Nothing here trusts a server or speaks to one. Bytes come in (a file, or a `read(path)` port for
 tiles), a policy that the caller has from elsewhere says whom to believe, and out comes each step of
@@ -12,11 +12,13 @@ from heptad.verification.errors import (
     ReceiptUnreadableError,
     VerificationError,
 )
+from heptad.verification.evidence import EvidenceReport, examine_evidence, is_evidence
 from heptad.verification.logs import ReadPath, VerifiedLog, folder_reader, verify_log
 from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import ReceiptReport, examine_receipt_file, verify_receipt_file
 
 __all__ = [
+    "EvidenceReport",
     "LogInvalidError",
     "ReadPath",
     "ReceiptFile",
@@ -25,8 +27,10 @@ __all__ = [
     "ReceiptUnreadableError",
     "VerificationError",
     "VerifiedLog",
+    "examine_evidence",
     "examine_receipt_file",
     "folder_reader",
+    "is_evidence",
     "verify_continuation",
     "verify_continuation_by_tiles",
     "verify_log",

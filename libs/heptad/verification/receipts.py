@@ -113,6 +113,8 @@ def _in_words(entry: Entry) -> str:
         when = datetime.fromtimestamp(entry.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, OSError):
         when = f"{entry.time_ms} ms"
+    if entry.kind is Kind.MISBEHAVIOUR_EVIDENCE:
+        return f"{entry.kind.name}, in a block of {when}; who is proven guilty needs cell.toml"
     return (
         f"{entry.kind.name} of service {entry.service!r}, action {entry.action!r}, "
         f"outcome {entry.outcome.name}, admitted {when} by validator-{entry.validator}"
