@@ -29,8 +29,10 @@ class Offers:
 
     def may_add(self, ref: BatchRef, sender: MemberIndex) -> bool:
         """True if this is news, and its sender has not too many open."""
-        open_count = sum(1 for _, offerer in self._offers.values() if offerer == sender)
-        return ref.digest not in self._offers and open_count < _PER_PEER_MAX
+        if ref.digest in self._offers:
+            return False
+        open_count = sum([1 for _, offerer in self._offers.values() if offerer == sender])
+        return open_count < _PER_PEER_MAX
 
     def add(self, ref: BatchRef, sender: MemberIndex) -> None:
         """Note an offer."""

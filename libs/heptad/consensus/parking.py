@@ -67,9 +67,8 @@ class ParkedBlocks:
 
     def has_proposal(self, round_: Round) -> bool:
         """True if a proposal of this round waits."""
-        return any(
-            each.vote is not None and each.block.round == round_ for each in self._parked.values()
-        )
+        rounds = [each.block.round for each in self._parked.values() if each.vote is not None]
+        return round_ in rounds
 
     def forget(self, *, height: Height, round_: Round) -> list[Parked]:
         """Drop what can be of no use: not above `height`, or uncertified and before `round_`."""

@@ -227,12 +227,21 @@ class BatchPool:
             is_durable=batch.is_durable if is_durable is None else is_durable,
         )
 
+    def oldest(self, positions: Positions) -> PooledBatch | None:
+        """The first of `proposable`, which is asked for again and again."""
+        first: PooledBatch | None = None
+        for number in self._by_id if self._by_digest else ():
+            batch = next(self._walk(number, positions.get(number)), None)
+            if batch is not None and (first is None or _turn(batch) < _turn(first)):
+                first = batch
+        return first
+
     def proposable(self, positions: Positions) -> Iterator[PooledBatch]:
         """What may follow `positions`, in order of arrival, each validator's in its own order."""
         walks = {number: self._walk(number, positions.get(number)) for number in self._by_id}
         heads = {number: batch for number, walk in walks.items() if (batch := next(walk, None))}
         while heads:
-            number = min(heads, key=lambda each: (heads[each].arrived_ms, each))
+            number = min(heads, key=lambda each: _turn(heads[each]))
             yield heads[number]
             following = next(walks[number], None)
             if following is None:
@@ -287,6 +296,11 @@ class BatchPool:
             if batch.is_pruned:
                 return
             yield batch
+
+
+def _turn(batch: PooledBatch) -> tuple[int, ValidatorNumber]:
+    """In which order batches of different validators are proposed."""
+    return batch.arrived_ms, batch.ref.validator
 
 
 def _next(held: Container[Place], starts: Iterable[int], position: Place | None) -> Place | None:

@@ -11,6 +11,7 @@ transaction that covers them all (the last record is enough, for it contains eve
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import BatchId, Block, CommittedBlock, Cosignature
@@ -46,10 +47,11 @@ class Persist:
     @property
     def is_empty(self) -> bool:
         """True if there is nothing to write, so nothing to sync."""
-        return self == _NOTHING
+        return self is NOTHING or self == NOTHING
 
 
-_NOTHING = Persist()
+NOTHING: Final = Persist()
+"""What a step that changes nothing durable has to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import BatchRef, Block, CommittedBlock, Cosignature
 from heptad.consensus.ready import (
+    NOTHING,
     BatchOutcome,
     BatchVerdict,
     Fact,
@@ -56,7 +57,29 @@ class Results:
         self, *, record: bytes | None, timer_at_ms: int | None, evidence: bytes | None = None
     ) -> Ready:
         """The step's outcome."""
-        persist = Persist(
+        return Ready(
+            persist=self._persist(record, evidence),
+            messages=tuple(self.messages),
+            commits=tuple(self.commits),
+            cosignatures=tuple(self.cosignatures),
+            outcomes=tuple(self.outcomes),
+            lookups=tuple(self.lookups),
+            facts=tuple(self.facts),
+            timer_at_ms=timer_at_ms,
+        )
+
+    def _persist(self, record: bytes | None, evidence: bytes | None) -> Persist:
+        """What is to be written; most steps have nothing, and that is always the same value."""
+        is_nothing = record is None and self.state is None and evidence is None
+        if is_nothing and not (
+            self.blocks
+            or self.batches
+            or self.commits
+            or self.blocks_dropped
+            or self.batches_dropped
+        ):
+            return NOTHING
+        return Persist(
             record=record,
             blocks=tuple(self.blocks),
             batches=tuple(self.batches),
@@ -65,14 +88,4 @@ class Results:
             blocks_dropped=tuple(self.blocks_dropped),
             batches_dropped=tuple(self.batches_dropped),
             evidence=evidence,
-        )
-        return Ready(
-            persist=persist,
-            messages=tuple(self.messages),
-            commits=tuple(self.commits),
-            cosignatures=tuple(self.cosignatures),
-            outcomes=tuple(self.outcomes),
-            lookups=tuple(self.lookups),
-            facts=tuple(self.facts),
-            timer_at_ms=timer_at_ms,
         )

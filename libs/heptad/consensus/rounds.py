@@ -56,6 +56,8 @@ class Rounds:
         self.pacemaker = Pacemaker(limits)
         self.certified_count = 0
         self.round = self._following()
+        self._leader: MemberIndex | None = None
+        """Who leads this round, once it is known: it depends on the two certificates alone."""
         self.timeouts.enter(self.round)
 
     @property
@@ -80,19 +82,16 @@ class Rounds:
 
     def leader(self, tree: BlockTree) -> MemberIndex | None:
         """Who leads this round; None if the block that decides it is not in `tree` yet."""
-        if not self.entered_by_qc:
-            return self._schedule.after_tc(self.round)
-        certified = tree.get(self.high_qc.qc.block_id)
-        if certified is None:
-            return None
-        return self._schedule.after_qc(certified.block, certified.state.leader_record)
+        if self._leader is None:
+            self._leader = self._scheduled(tree)
+        return self._leader
 
     def adopt_qc(self, verified: VerifiedQC, now_ms: int) -> bool:
         """Learn a certificate; True if it is higher than any before. May enter a new round."""
         self._learner.learn_qc(verified)
         if verified.qc.round <= self.high_qc.qc.round:
             return False
-        self.high_qc = verified
+        self.high_qc, self._leader = verified, None
         self.votes.forget(up_to=verified.qc.round)
         if self._following() > self.round:
             self.certified_count += 1
@@ -110,9 +109,17 @@ class Rounds:
         return True
 
     def _enter(self, *, by_tc: bool, now_ms: int) -> None:
-        self.round = self._following()
+        self.round, self._leader = self._following(), None
         self.timeouts.enter(self.round)
         self.pacemaker.enter(by_tc=by_tc, now_ms=now_ms)
+
+    def _scheduled(self, tree: BlockTree) -> MemberIndex | None:
+        if not self.entered_by_qc:
+            return self._schedule.after_tc(self.round)
+        certified = tree.get(self.high_qc.qc.block_id)
+        if certified is None:
+            return None
+        return self._schedule.after_qc(certified.block, certified.state.leader_record)
 
     def _following(self) -> Round:
         return Round(max(self.high_qc.qc.round, self.highest_tc_round) + 1)

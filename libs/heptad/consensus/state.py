@@ -8,6 +8,8 @@ a validator, one row a member and one bit a charge, however long the log grows.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from struct import Struct
+from typing import Final
 
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.evidence import Charge, Offence
@@ -17,6 +19,8 @@ from heptad.model.canonical import DIGEST_BYTES, MalformedError, Reader, Writer
 from heptad.model.ids import Epoch, ValidatorNumber
 from heptad.transparency.merkle import CompactRange
 from heptad.transparency.subtrees import Growth, grown_by_leaves
+
+_POSITION: Final = Struct(">IQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class ChainState:
     def _write_positions(self, writer: Writer) -> None:
         writer.u16(len(self.positions))
         for validator, (incarnation, sequence) in sorted(self.positions.items()):
-            writer.u32(validator).u64(incarnation).u64(sequence)
+            writer.fixed(_POSITION.pack(validator, incarnation, sequence))
 
     def _write_proven(self, writer: Writer) -> None:
         writer.u16(len(self.proven))

@@ -33,7 +33,7 @@ from heptad.consensus.pool import BatchReader
 from heptad.consensus.ready import Lookup
 from heptad.consensus.results import Results
 from heptad.consensus.verified import VerifiedCommit
-from heptad.consensus.wants import Wants
+from heptad.consensus.wants import Wants, earliest
 from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex
 
 _DIGESTS_MAX = 1_024
@@ -163,8 +163,10 @@ class Sync:
 
     def due_ms(self) -> int | None:
         """When the next request is due; None if nothing is missing."""
-        wants = (self._chain.blocks_wanted, self._chain.batches_wanted, self._chunk_wanted)
-        return min((due for want in wants if (due := want.due_ms()) is not None), default=None)
+        chain = self._chain
+        return earliest(
+            chain.blocks_wanted.due_ms(), chain.batches_wanted.due_ms(), self._chunk_wanted.due_ms()
+        )
 
     def serve_blocks(self, peer: MemberIndex, request: FetchBlocks, results: Results) -> None:
         """Answer from memory, or leave it to the store."""

@@ -39,7 +39,7 @@ class WaitingBatches:
 
     def oldest(self, positions: Mapping[ValidatorNumber, tuple[int, int]]) -> Waiting | None:
         """The oldest batch that may follow `positions`."""
-        batch = next(self._pool.proposable(positions), None)
+        batch = self._pool.oldest(positions)
         return Waiting(batch.arrived_ms, batch.offered_ms) if batch is not None else None
 
     def is_left_out(self, waiting: Waiting, block: Block) -> bool:

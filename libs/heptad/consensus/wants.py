@@ -62,6 +62,8 @@ class Wants(Generic[Key]):
 
     def retain(self, keys: Iterable[Key]) -> None:
         """Stop asking for everything else."""
+        if not self._wants:
+            return
         keep = set(keys)
         self._wants = {key: want for key, want in self._wants.items() if key in keep}
 
@@ -75,6 +77,8 @@ class Wants(Generic[Key]):
     def due(self, now_ms: int) -> dict[MemberIndex, list[Key]]:
         """Whom to ask for what now; each of these is due again after the retry time."""
         requests: dict[MemberIndex, list[Key]] = {}
+        if not self._wants:
+            return requests
         for key, want in self._wants.items():
             if want.ask_ms <= now_ms:
                 peer = want.peers[want.asked % len(want.peers)]
@@ -85,4 +89,12 @@ class Wants(Generic[Key]):
 
     def due_ms(self) -> int | None:
         """When the next request is due; None if nothing is missing."""
-        return min((want.ask_ms for want in self._wants.values()), default=None)
+        if not self._wants:
+            return None
+        return min([want.ask_ms for want in self._wants.values()])
+
+
+def earliest(*due_ms: int | None) -> int | None:
+    """The first of some moments; None if there is none."""
+    known = [each for each in due_ms if each is not None]
+    return min(known) if known else None

@@ -103,19 +103,23 @@ class Writer:
 
     def u8(self, value: int) -> "Writer":
         """One byte."""
-        return self.fixed(value.to_bytes(1, "big"))
+        self._parts.append(value.to_bytes(1, "big"))
+        return self
 
     def u16(self, value: int) -> "Writer":
         """Two bytes."""
-        return self.fixed(_U16.pack(value))
+        self._parts.append(_U16.pack(value))
+        return self
 
     def u32(self, value: int) -> "Writer":
         """Four bytes."""
-        return self.fixed(_U32.pack(value))
+        self._parts.append(_U32.pack(value))
+        return self
 
     def u64(self, value: int) -> "Writer":
         """Eight bytes."""
-        return self.fixed(_U64.pack(value))
+        self._parts.append(_U64.pack(value))
+        return self
 
     def fixed(self, value: bytes) -> "Writer":
         """Bytes whose length the reader knows."""
@@ -129,11 +133,13 @@ class Writer:
 
     def bytes16(self, value: bytes) -> "Writer":
         """Bytes behind a two-byte length."""
-        return self.u16(len(value)).fixed(value)
+        self._parts += (_U16.pack(len(value)), value)
+        return self
 
     def bytes32(self, value: bytes) -> "Writer":
         """Bytes behind a four-byte length."""
-        return self.u32(len(value)).fixed(value)
+        self._parts += (_U32.pack(len(value)), value)
+        return self
 
     def done(self) -> bytes:
         """All fields, one after the other."""

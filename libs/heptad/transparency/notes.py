@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Protocol, Self
 
@@ -24,6 +25,9 @@ PUBLIC_KEY_BYTES: Final = 32
 NOTE_BYTES_MAX: Final = 512 * 1024
 SIGNATURES_MAX: Final = 64
 """The format wants 16 at least to be accepted; post-quantum ones are up to 5 kB each."""
+
+_NAMES_MAX: Final = 64
+"""Names remembered as good: a replica puts one and the same under each head that it cosigns."""
 
 _DASH: Final = "\u2014 "
 _CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
@@ -66,6 +70,7 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
+@lru_cache(maxsize=_NAMES_MAX)
 def require_key_name(name: str) -> None:
     """Refuse what cannot name a key: empty, or with spaces, plus signs or control characters.
 

@@ -35,7 +35,7 @@ class Leading:
             return False
         parts = self._parts
         positions = tip.state.positions
-        if next(parts.chain.pool.proposable(positions), None) is None:
+        if parts.chain.pool.oldest(positions) is None:
             if not tip.is_unproven and not parts.docket.has_open(tip.state.proven):
                 return False
         elif self._paced_ms is not None:

@@ -45,6 +45,7 @@ from heptad.consensus.ports import Restored, SignatureVerifier, Signer
 from heptad.consensus.ready import BatchVerdict, Lookup, Ready
 from heptad.consensus.results import Results
 from heptad.consensus.status import Status
+from heptad.consensus.wants import earliest
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import MemberIndex, ValidatorNumber
 
@@ -291,10 +292,9 @@ class Core:
         )
 
     def _timer_at_ms(self) -> int | None:
-        waits = (
+        return earliest(
             self._leading.wake_ms,
             self._giving_up.wake_ms,
             self._parts.rounds.pacemaker.due_ms(),
             self._parts.sync.due_ms(),
         )
-        return min((due for due in waits if due is not None), default=None)
