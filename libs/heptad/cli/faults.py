@@ -25,7 +25,7 @@ def command(
         list[str] | None, typer.Argument(metavar="[FAULT]…", help="All of them by default.")
     ] = None,
     hold: Annotated[
-        float, typer.Option("--hold", min=0.5, max=45.0, help="Seconds for which a fault lasts.")
+        float, typer.Option("--hold", min=0.5, max=90.0, help="Seconds for which a fault lasts.")
     ] = 8.0,
     rate: Annotated[
         float, typer.Option("--rate", min=1.0, max=2_000.0, help="Requests a second.")

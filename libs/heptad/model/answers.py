@@ -95,7 +95,8 @@ class ValidatorStatus:
     """How a validator is.
 
     `validator` is its number, from 1; `sequence` the next one within `incarnation`; `pending`
-    counts requests admitted and not known to be committed; `leases` those alive.
+    counts requests admitted and not known to be committed; `leases` those alive. `trouble` is what
+    every new request would be refused with now, None where nothing stands in its way.
     """
 
     validator: int
@@ -105,3 +106,4 @@ class ValidatorStatus:
     replicas_connected: int
     vault_connected: bool
     leases: int
+    trouble: Problem | None = None

@@ -19,6 +19,7 @@ from heptad_gateway.door import Door
 from heptad_gateway.limits import ClientLimit, RateLimitFields
 from heptad_gateway.operations import OperationsApi
 from heptad_gateway.ports import Ledger, Submissions, Validators
+from heptad_gateway.quorum import QuorumWatch
 from heptad_gateway.requests import RequestsApi
 from heptad_gateway.routing import Route, Router
 from heptad_gateway.subjects import SubjectsApi
@@ -96,6 +97,12 @@ class App:
         )
         auditing = AuditingApi(ledger=ports.ledger, policy=self._policy, deadline_s=deadline_s)
         operations = OperationsApi(
+            quorum=QuorumWatch(
+                ports.validators,
+                replica_count=len(self._cell.replicas),
+                quorum=self._cell.quorum,
+                now_s=time.monotonic,
+            ),
             submissions=ports.submissions,
             ledger=ports.ledger,
             cell=self._cell,

@@ -17,11 +17,18 @@ from heptad_gateway.bodies import JSON
 from heptad_gateway.calls import traceparent_of
 from heptad_gateway.ports import Ledger, Submissions
 from heptad_gateway.problems import kind_of, page_of, problem_response
+from heptad_gateway.quorum import Heard, QuorumWatch
 from heptad_gateway.routing import Parameters, Route
 
 OPENAPI_FILE: Final = "openapi.json"
 _LEDGER_S_MAX: Final = 1.0
 _TEXT: Final = "text/plain; charset=utf-8"
+_CODES: Final = {
+    "open": "draining",
+    "validators": "validator_unavailable",
+    "quorum": "quorum_unavailable",
+}
+"""What `/readyz` says for each check that decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,14 @@ class OperationsApi:
     def __init__(
         self,
         *,
+        quorum: QuorumWatch,
         submissions: Submissions,
         ledger: Ledger,
         cell: Cell,
         exposition: Callable[[], bytes],
         is_draining: Callable[[], bool],
     ) -> None:
+        self._quorum = quorum
         self._submissions = submissions
         self._ledger = ledger
         self._cell = cell
@@ -71,12 +80,14 @@ class OperationsApi:
     async def ready(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """Whether requests should be sent here; with `?verbose`, why or why not.
 
-        A ledger that is away does not make a gateway unready: writing goes on without it.
+        A ledger that is away does not make a gateway unready: writing goes on without it. Too few
+        replicas do: nothing new can be recorded, though reads and proofs go on.
         """
-        checks = self._needed_checks()
+        heard = await self._quorum.look()
+        checks = self._needed_checks(heard)
         verbose = "verbose" in request.query
         if verbose:
-            checks += self._validator_checks()
+            checks += self._validator_checks(heard)
             checks.append(await self._ledger_check(request))
         failed = [check for check in checks if check.needed and not check.holds]
         more: dict[str, object] = {"ready": not failed}
@@ -87,7 +98,7 @@ class OperationsApi:
             ]
         if not failed:
             return _json(more)
-        code = "draining" if self._is_draining() else "validator_unavailable"
+        code = _CODES[failed[0].name]
         return problem_response(Problem(code, failed[0].reason, retry_after_s=1), more=more)
 
     async def metrics(self, _request: web.BaseRequest, _parameters: Parameters) -> web.Response:
@@ -98,12 +109,13 @@ class OperationsApi:
         """Name, version, origin and state, the limits of a request, and where to go on."""
         limits = self._cell.limits
         ledger = await self._ledger_check(request)
+        heard = await self._quorum.look()
         return _json(
             {
                 "name": "heptad",
                 "version": VERSION,
                 "origin": self._cell.origin,
-                "status": self._status(ledger),
+                "status": self._status(ledger, heard),
                 "open_registration": self._cell.open_registration,
                 "limits": {
                     "request_bytes_max": limits.request_bytes_max,
@@ -131,15 +143,16 @@ class OperationsApi:
         headers = {"Content-Type": _TEXT, "Cache-Control": "no-cache"}
         return web.Response(text=page_of(kind_of(parameters["code"])), headers=headers)
 
-    def _status(self, ledger: Check) -> str:
-        if not all(check.holds for check in self._needed_checks()):
+    def _status(self, ledger: Check, heard: Heard) -> str:
+        if not all(check.holds for check in self._needed_checks(heard)):
             return "draining" if self._is_draining() else "unavailable"
         is_whole = ledger.holds and not self._submissions.troubles()
         return "ok" if is_whole else "degraded"
 
-    def _needed_checks(self) -> list[Check]:
+    def _needed_checks(self, heard: Heard) -> list[Check]:
         draining = self._is_draining()
         reachable = self._submissions.ready
+        lacking = self._quorum.reason(heard)
         return [
             Check("open", not draining, True, "about to stop" if draining else "takes requests"),
             Check(
@@ -148,10 +161,15 @@ class OperationsApi:
                 True,
                 "at least one can be reached" if reachable else "none can be reached",
             ),
+            Check("quorum", lacking is None, True, lacking or "the replicas agree"),
         ]
 
-    def _validator_checks(self) -> list[Check]:
-        troubles = self._submissions.troubles()
+    def _validator_checks(self, heard: Heard) -> list[Check]:
+        troubles = dict(self._submissions.troubles())
+        for number, status in heard.items():
+            problem = status if isinstance(status, Problem) else status.trouble
+            if problem is not None:
+                troubles.setdefault(number, f"{problem.code}: {problem.detail}")
         numbers = [int(member.id.rpartition("-")[2]) for member in self._cell.validators]
         return [
             Check(f"validator-{n}", n not in troubles, False, troubles.get(n, "connected"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from heptad.client import Terms
-from heptad.model.answers import PendingRequest, Recorded, Registered, Wait
+from heptad.model.answers import PendingRequest, Recorded, Registered, ValidatorStatus, Wait
 from heptad.model.log_reads import (
     ConsistencyProof,
     EntryPage,
@@ -54,6 +54,9 @@ class Validators(Protocol):
 
     async def pending(self, validator: int, request_id: bytes, *, terms: Terms) -> PendingRequest:
         """What one validator knows of a request."""
+
+    async def status(self, validator: int, *, terms: Terms) -> ValidatorStatus:
+        """How one validator is."""
 
 
 class Ledger(Protocol):

@@ -86,12 +86,24 @@ class Admission:
         return len(self._queues.for_lease) + len(self._looking)
 
     def require_open(self) -> None:
-        """Raises: Problem `draining`, `vault_unavailable`, `quorum_unavailable`, `overloaded`."""
+        """Refuse everything, also what was sent before, where it would be of no use to look at it.
+
+        Raises: Problem `draining`, `vault_unavailable`, `quorum_unavailable`, `overloaded`.
+        """
         if self._is_draining:
             raise Problem("draining", "this validator is about to stop", retry_after_s=1)
         if not self._parts.recorder.has_keys:
             raise Problem("vault_unavailable", "the cell's keys have not come", retry_after_s=1)
-        self._parts.dispatcher.require_room()
+        self._parts.dispatcher.require_open()
+
+    def trouble(self) -> Problem | None:
+        """What a new request would be refused with at this moment, whoever has signed it."""
+        try:
+            self.require_open()
+            self._parts.dispatcher.require_room()
+        except Problem as problem:
+            return problem
+        return None
 
     def drain(self) -> None:
         """Take nothing new from now on; what was put aside still goes its way."""

@@ -116,6 +116,7 @@ class ValidatorService:
             replicas_connected=sum(link.is_connected for link in self._validator.links),
             vault_connected=self._validator.vault.is_connected,
             leases=len(parts.book),
+            trouble=self._validator.admission.trouble(),
         )
 
     def _export_metrics(self) -> None:

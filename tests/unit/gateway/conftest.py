@@ -10,7 +10,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from heptad.model.answers import PendingRequest, Recorded, Registered, RequestState
+from heptad.model.answers import (
+    PendingRequest,
+    Recorded,
+    Registered,
+    RequestState,
+    ValidatorStatus,
+)
 from heptad.model.log_reads import LedgerStatus, RequestStatus
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
@@ -90,6 +96,10 @@ class FakeValidators:
     numbers: tuple[int, ...] = (1, 2)
     known: PendingRequest | Problem = PendingRequest(RequestState.UNKNOWN, 0, 0)  # noqa: RUF009
     asked: list[tuple] = field(default_factory=list)
+    statuses: dict[int, ValidatorStatus | Problem] = field(
+        default_factory=lambda: {n: ValidatorStatus(n, 1, 1, 0, 7, True, 0) for n in (1, 2)}
+    )
+    looked: int = 0
 
     async def register(self, jws, *, iss, terms):
         self.asked.append((jws, iss, terms))
@@ -97,6 +107,10 @@ class FakeValidators:
 
     async def pending(self, validator, request_id, *, terms):
         return returned(self.known)
+
+    async def status(self, validator, *, terms):
+        self.looked += 1
+        return returned(self.statuses[validator])
 
 
 @dataclass

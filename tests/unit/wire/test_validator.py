@@ -1,5 +1,7 @@
 """Messages of the validator's door: what one end writes the other reads, and garbage is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +125,9 @@ def test_the_small_messages_are_read_as_they_were_written():
     assert wire.decode_pending(wire.encode_pending(pending)) == pending
     status = ValidatorStatus(1, 2, 3, 4, 5, True, 7)
     assert wire.decode_status(wire.encode_status(status)) == status
+    stuck = Problem("quorum_unavailable", "nothing was committed for 9 s", retry_after_s=1)
+    heard = wire.decode_status(wire.encode_status(replace(status, trouble=stuck))).trouble
+    assert (heard.code, heard.detail, heard.retry_after_s) == (stuck.code, stuck.detail, 1)
     assert wire.encode_status_call() == b""
 
 

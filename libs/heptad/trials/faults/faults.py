@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from heptad.trials.faults import clocks, disks, partitions, processes
+from heptad.trials.faults import clocks, disks, partitions, processes, too_few
 from heptad.trials.faults.trial import Fault
 
 PLAIN: Final = "plain"
@@ -12,7 +12,7 @@ NETWORK: Final = "network"
 DISKS: Final = "disks"
 
 FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
-    PLAIN: processes.FAULTS,
+    PLAIN: (*processes.FAULTS, *too_few.FAULTS),
     SHIMS: (*disks.SHIM_FAULTS, *clocks.FAULTS),
     NETWORK: partitions.FAULTS,
     DISKS: disks.DISK_FAULTS,

@@ -213,6 +213,7 @@ def encode_status(status: ValidatorStatus) -> bytes:
         replicas_connected=status.replicas_connected,
         vault_connected=status.vault_connected,
         leases=status.leases,
+        trouble=None if status.trouble is None else _refusal_message(status.trouble),
     ).SerializeToString()
 
 
@@ -227,6 +228,7 @@ def decode_status(data: bytes) -> ValidatorStatus:
         replicas_connected=message.replicas_connected,
         vault_connected=message.vault_connected,
         leases=message.leases,
+        trouble=_refusal(message.trouble) if message.HasField("trouble") else None,
     )
 
 

@@ -137,18 +137,27 @@ class Dispatcher:
         if self.fence is None:
             raise _no_quorum("the group of replicas has not yet heard this validator")
 
-    def require_room(self) -> None:
-        """Refuse what could not be sent on soon.
+    def require_open(self) -> None:
+        """Refuse everything while it would be of no use to look at it.
 
-        Raises: Problem `quorum_unavailable` before the fence is committed and while nothing
-        commits; `overloaded` while too much is under way.
+        Raises: Problem as `require_fenced` does; `overloaded` while too much is under way.
         """
         self.require_fenced()
-        if self._submission.oldest_age_s(self._clock.monotonic_s()) > self._bounds.stuck_s:
-            raise _no_quorum(f"nothing was committed for {self._bounds.stuck_s:g} s")
         if self.records_pending >= self._bounds.records_max:
             detail = f"{self._bounds.records_max} requests are under way"
             raise Problem("overloaded", detail, retry_after_s=1)
+
+    def require_room(self) -> None:
+        """Refuse what could not be sent on soon.
+
+        Asked for what is *new* only: whoever sends again what was admitted before the group stalled
+        must hear that it is pending, and not a refusal, which says that nothing was recorded.
+        Raises: Problem as `require_open` does, and `quorum_unavailable` while nothing commits.
+        """
+        self.require_open()
+        age_s = self._submission.oldest_age_s(self._clock.monotonic_s())
+        if age_s > self._bounds.stuck_s:
+            raise _no_quorum(f"nothing was committed for {age_s:.0f} s")
 
     # Records in, batches out.
 

@@ -299,6 +299,45 @@ def test_while_nothing_commits_new_requests_are_told_so(play, ed_key):
     play(scenario)
 
 
+def test_while_nothing_commits_who_sends_again_what_was_admitted_hears_that_it_is_pending(
+    play, ed_key
+):
+    """A refusal says that nothing was recorded, which of this request would be a lie."""
+
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        jws = world.sign(ed_key, subject)
+        await world.submit(jws)
+        world.clock.move(7.0)
+        assert await world.refused(world.sign(ed_key, subject)) == "quorum_unavailable"
+        [again] = await world.submit(jws)
+        [at_once] = await world.submit(jws, wait=Wait.ADMITTED)
+        answer = world.answers.of(at_once)
+        assert (answer.state, answer.replayed) == (RequestState.PENDING, True)
+        world.clock.move(5.1)
+        world.admission.tick(world.clock.monotonic_s())
+        answer = world.answers.of(again)
+        assert (answer.state, answer.replayed) == (RequestState.PENDING, True)
+        await world.commit()
+        assert len(world.entries) == 1
+
+    play(scenario)
+
+
+def test_a_validator_says_what_a_new_request_would_be_refused_with(play, ed_key):
+    async def scenario(world):
+        assert world.admission.trouble() is None
+        await world.submit(world.sign(ed_key, world.subject(ed_key)))
+        world.clock.move(7.0)
+        assert world.admission.trouble().code == "quorum_unavailable"
+        await world.commit()
+        assert world.admission.trouble() is None
+        world.admission.drain()
+        assert world.admission.trouble().code == "draining"
+
+    play(scenario)
+
+
 def test_a_draining_validator_takes_nothing_new_and_finishes_what_it_has(play, ed_key):
     async def scenario(world):
         subject = world.subject(ed_key)

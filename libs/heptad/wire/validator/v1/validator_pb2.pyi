@@ -157,7 +157,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("validator", "incarnation", "sequence", "pending", "replicas_connected", "vault_connected", "leases")
+    __slots__ = ("validator", "incarnation", "sequence", "pending", "replicas_connected", "vault_connected", "leases", "trouble")
     VALIDATOR_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +165,7 @@ class GetStatusResponse(_message.Message):
     REPLICAS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
     VAULT_CONNECTED_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     validator: int
     incarnation: int
     sequence: int
@@ -172,4 +173,5 @@ class GetStatusResponse(_message.Message):
     replicas_connected: int
     vault_connected: bool
     leases: int
-    def __init__(self, validator: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ..., pending: _Optional[int] = ..., replicas_connected: _Optional[int] = ..., vault_connected: _Optional[bool] = ..., leases: _Optional[int] = ...) -> None: ...
+    trouble: Refusal
+    def __init__(self, validator: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ..., pending: _Optional[int] = ..., replicas_connected: _Optional[int] = ..., vault_connected: _Optional[bool] = ..., leases: _Optional[int] = ..., trouble: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
