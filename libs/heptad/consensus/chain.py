@@ -6,7 +6,8 @@ derived: after each change the needs of all that is parked are computed anew and
 so nothing is fetched that nobody waits for any more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from heptad.consensus import facts
@@ -23,10 +24,11 @@ from heptad.consensus.offers import Offers
 from heptad.consensus.parking import Parked, ParkedBlocks
 from heptad.consensus.pool import BatchPool, PooledBatch
 from heptad.consensus.results import Results
+from heptad.consensus.scores import Scores
 from heptad.consensus.state import ChainState
 from heptad.consensus.tree import BlockTree, Node
 from heptad.consensus.validity import Validity
-from heptad.consensus.verified import VerifiedBlock
+from heptad.consensus.verified import VerifiedBlock, VerifiedSnapshot
 from heptad.consensus.wants import Wants
 from heptad.model.canonical import Reader, Writer
 from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round
@@ -69,12 +71,10 @@ class Chain:
         self.tree = BlockTree(root, blocks_max=limits.tree_blocks_max)
         self.pool = BatchPool(limits)
         self.parked = ParkedBlocks(count_max=limits.parked_blocks_max)
-        self.blocks_wanted: Wants[BlockId] = Wants(
-            others=others, retry_ms=limits.fetch_retry_ms, count_max=limits.wants_max
-        )
-        self.batches_wanted: Wants[BatchDigest] = Wants(
-            others=others, retry_ms=limits.fetch_retry_ms, count_max=limits.wants_max
-        )
+        self.scores = Scores(limits)
+        ask = partial(Wants, others=others, retry_ms=limits.fetch_retry_ms, scores=self.scores)
+        self.blocks_wanted: Wants[BlockId] = ask(count_max=limits.wants_max)
+        self.batches_wanted: Wants[BatchDigest] = ask(count_max=limits.wants_max)
         self._validators = {validator.number for validator in cell.validators}
         self._tries_max = 2 * len(others)
         self._fetch_after_ms = limits.fetch_after_ms
@@ -287,6 +287,24 @@ class Chain:
         self._let_go(final, results)
         self._is_dirty = True
         return Wave(before, final)
+
+    def jump(self, snapshot: VerifiedSnapshot, results: Results) -> None:
+        """Go on from a committed block, without the blocks between the last one and this.
+
+        Whatever was on disk and not committed can be committed no more, or was in what is skipped.
+        """
+        block, state = snapshot.block, snapshot.state
+        first_index = LogIndex(block.head.size - block.entry_count)
+        root = Node(block, replace(state, grown=()), None, is_durable=True, is_unproven=True)
+        abandoned = self.tree.restart(root)
+        commit = CommittedBlock(
+            block, first_index, snapshot.commit.proof, state.grown, is_jump=True
+        )
+        results.commits.append(commit)
+        results.state = encode_committed(root)
+        results.blocks_dropped += [node.block.id for node in abandoned if node.is_durable]
+        self._let_go([], results)
+        self._is_dirty = True
 
     def forget(self, round_: Round) -> None:
         """Let go of parked blocks that a new round or a commit has made useless."""

@@ -14,6 +14,10 @@ class RefusedError(ConsensusError):
     """The protocol says no; the message carries the numbers. An illegal event changes nothing."""
 
 
+class UnwantedError(RefusedError):
+    """An answer to nothing that is open: late, most likely, so nobody is blamed for it."""
+
+
 class RecordMissingError(ConsensusError):
     """This replica has no safety record although it is not new: it must be re-keyed, not started.
 

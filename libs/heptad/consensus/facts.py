@@ -27,6 +27,12 @@ LEADER_REFUSED: Final = "leader_refused"
 CATCHING_UP: Final = "catching_up"
 """Fields: height (mine), target_height."""
 
+JUMPED: Final = "jumped"
+"""The blocks in between are gone everywhere: this replica has jumped over them.
+
+Fields: height (before), to_height, size (before), to_size (of the log).
+"""
+
 CERTIFIED_BLOCK_INVALID: Final = "certified_block_invalid"
 """A quorum certified what this replica finds wrong: more than f are faulty, or one of us has a
 bug. The block is not adopted. Fields: round, height, reason."""

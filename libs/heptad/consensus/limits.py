@@ -36,6 +36,9 @@ class Limits:
     fetch_retry_ms: int = 250
     """After so long without what was asked for, the next peer is asked."""
 
+    aside_ms_max: int = 30_000
+    """A peer that lies, or is silent when it is asked, is not asked for at most so long."""
+
     block_batches_max: int = 256
     """References in one block."""
     block_bytes_max: int = 8 << 20

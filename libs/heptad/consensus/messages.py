@@ -104,11 +104,12 @@ class ChainReply:
 class SnapshotReply:
     """The blocks that were asked for are gone here; this is where the sender stands.
 
-    `state` is its last committed header and the state after it (`chain.encode_committed`), `proof`
-    that header's commit proof. `hashes` (32 bytes each) cover the log from the asker's size to the
-    header's (`heptad.transparency.subtrees.cover`).
+    `size` is that of the request. `state` is the sender's last committed header and the state after
+    it (`chain.encode_committed`), `proof` that header's commit proof. `hashes` (32 bytes each)
+    cover the log from the asker's size to the header's (`heptad.transparency.subtrees.cover`).
     """
 
+    size: int
     state: bytes
     proof: CommitProof
     hashes: tuple[bytes, ...]
@@ -154,6 +155,10 @@ _CHAIN_REPLY: Final = 11
 _SNAPSHOT_REPLY: Final = 12
 _ACCUSATION: Final = 13
 
+_REPLIES: Final = frozenset(
+    bytes([kind]) for kind in (_BLOCKS_REPLY, _BATCHES_REPLY, _CHAIN_REPLY, _SNAPSHOT_REPLY)
+)
+
 _REPLY_ITEMS_MAX: Final = 1_024
 
 STATE_BYTES_MAX: Final = 1 << 19
@@ -188,11 +193,16 @@ def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911, PLR0912  
         case ChainReply(blocks, proof):
             writer = _many_long(_CHAIN_REPLY, [block.encoded for block in blocks])
             return writer.fixed(encode_proof(proof)).done()
-        case SnapshotReply(state, proof, hashes):
-            writer = _writer(_SNAPSHOT_REPLY).bytes32(state).fixed(encode_proof(proof))
+        case SnapshotReply(size, state, proof, hashes):
+            writer = _writer(_SNAPSHOT_REPLY).u64(size).bytes32(state).fixed(encode_proof(proof))
             return writer.u16(len(hashes)).fixed(b"".join(hashes)).done()
         case Accusation(evidence):
             return _writer(_ACCUSATION).fixed(evidence.encoded).done()
+
+
+def is_reply(payload: bytes) -> bool:
+    """True if an encoded message is an answer to a request of the receiver."""
+    return payload[:1] in _REPLIES
 
 
 def decode_message(payload: bytes) -> Message:
@@ -253,8 +263,9 @@ def _read_chain_reply(reader: Reader) -> Message:
 
 
 def _read_snapshot_reply(reader: Reader) -> Message:
-    state, proof = reader.bytes32(size_max=STATE_BYTES_MAX), read_proof(reader)
-    return SnapshotReply(state, proof, tuple(reader.digest() for _ in range(_count(reader))))
+    size, state = reader.u64(), reader.bytes32(size_max=STATE_BYTES_MAX)
+    proof = read_proof(reader)
+    return SnapshotReply(size, state, proof, tuple(reader.digest() for _ in range(_count(reader))))
 
 
 def _read_accusation(reader: Reader) -> Message:

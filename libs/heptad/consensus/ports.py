@@ -11,6 +11,7 @@ from typing import Protocol
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, Fact, Persist
 from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex
+from heptad.transparency.subtrees import Growth
 
 
 class Signer(Protocol):
@@ -39,14 +40,10 @@ class StoredCommit:
 
 @dataclass(frozen=True, slots=True)
 class StoredSnapshot:
-    """The last committed state, the proof of its block, and what leads to it from a smaller log.
-
-    `hashes` are the cover (`heptad.transparency.subtrees`) of the log from that size on.
-    """
+    """The last committed state as it was written, and the proof of its block."""
 
     state: bytes
     proof: bytes
-    hashes: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +93,14 @@ class Store(Protocol):
         """
         ...
 
-    def snapshot(self, size: int) -> StoredSnapshot | None:
-        """Where this replica stands, for one whose log ends at `size`, a block's boundary.
+    def snapshot(self) -> StoredSnapshot | None:
+        """Where this replica stands; None before the first commit."""
+        ...
 
-        None if nothing is committed, or what leads on from `size` is not kept any more.
+    def growth(self, size: int) -> Growth | None:
+        """The growth by which the log reached `size`, or passed it; None if it has not.
+
+        The oldest may be gone; then one that came later is given.
         """
         ...
 

@@ -22,6 +22,7 @@ from heptad.consensus.messages import (
 from heptad.consensus.objects import Block, CommitProof
 from heptad.consensus.ports import Store
 from heptad.model.ids import Height
+from heptad.transparency.subtrees import cover
 
 _CHAIN_BLOCKS_MAX = 1_024
 
@@ -102,13 +103,29 @@ def _chain(height: Height, store: Store, limits: Limits) -> Message | None:
 def _snapshot(request: FetchChain, store: Store) -> Message | None:
     """Where this replica stands, for a peer that asks for blocks which are gone here.
 
-    None if it asks for what this replica has not committed yet.
+    None if it asks for what this replica has not committed yet, or if nothing leads on from the
+    size of its log, because that was too long ago or lies in what this replica has jumped over.
     """
-    stored = store.snapshot(request.size)
+    stored = store.snapshot()
     if stored is None:
         return None
-    block, _ = decode_state(stored.state)
+    block, state = decode_state(stored.state)
     is_gone = block.height >= request.height and store.committed(request.height) is None
     if not is_gone:
         return None
-    return SnapshotReply(stored.state, decode_proof(stored.proof), stored.hashes)
+    hashes = _cover(request.size, block.head.size, store) if request.size else state.edge.hashes
+    if hashes is None:
+        return None
+    return SnapshotReply(request.size, stored.state, decode_proof(stored.proof), hashes)
+
+
+def _cover(start: int, end: int, store: Store) -> tuple[bytes, ...] | None:
+    """What leads from one size of the log to another; None if a part of it is not known here."""
+    hashes = []
+    for subtree in cover(start, end):
+        growth = store.growth(subtree.end)
+        value = None if growth is None else growth.hash_of(subtree)
+        if value is None:
+            return None
+        hashes.append(value)
+    return tuple(hashes)

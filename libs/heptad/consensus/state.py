@@ -17,6 +17,7 @@ from heptad.consensus.leader_record import NOBODY_FAILED, LeaderRecord
 from heptad.consensus.objects import BatchRef, LogHead
 from heptad.model.canonical import DIGEST_BYTES, MalformedError, Reader, Writer
 from heptad.model.ids import Epoch, ValidatorNumber
+from heptad.transparency.errors import FormatError
 from heptad.transparency.merkle import CompactRange
 from heptad.transparency.subtrees import Growth, grown_by_leaves
 
@@ -114,7 +115,11 @@ class ChainState:
         size = reader.u64()
         hashes = tuple(reader.fixed(DIGEST_BYTES) for _ in range(size.bit_count()))
         reader.end()
-        return cls(CompactRange(size, hashes), positions, leader_record, proven)
+        try:
+            edge = CompactRange(size, hashes)
+        except FormatError as error:
+            raise MalformedError(str(error)) from error
+        return cls(edge, positions, leader_record, proven)
 
     def _write_positions(self, writer: Writer) -> None:
         writer.u16(len(self.positions))

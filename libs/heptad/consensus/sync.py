@@ -4,7 +4,12 @@ Near the tip, blocks are fetched by hash, walking down from a certified block un
 the tree. Far behind, committed blocks are fetched upwards in chunks, each proved by the commit
 proof of its last block, applied and made durable before the next is asked for: memory stays flat
 and a crash loses one chunk. How far behind is told by the height in a *certified* header, never by
-what a peer claims; who is silent or answers rubbish only costs one retry.
+what a peer claims; who is silent or answers rubbish costs one retry, and is left aside for a while
+(`scores`). Each chunk is asked for from the next peer in the ring, so that no one has to serve all.
+
+Where the next chunk is gone everywhere, because it was pruned, peers answer with a *snapshot* of
+where they stand, and the replica jumps there (`snapshots` says when). Near the tip too: what nobody
+gives by hash, in two rounds of asking, is asked for as committed chain, and then jumped over.
 
 Where nobody can give the next chunk (nobody has committed it yet, or nobody is heard), blocks are
 fetched by hash for as long as the asking took, and then chunks again. As in `chain`, what is wanted
@@ -17,8 +22,8 @@ from itertools import pairwise
 
 from heptad.consensus import facts
 from heptad.consensus.certificates import Certificates
-from heptad.consensus.chain import Chain
-from heptad.consensus.errors import RefusedError
+from heptad.consensus.chain import Chain, decode_state
+from heptad.consensus.errors import RefusedError, UnwantedError
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
     BatchesReply,
@@ -27,13 +32,17 @@ from heptad.consensus.messages import (
     FetchBatches,
     FetchBlocks,
     FetchChain,
+    SnapshotReply,
+    is_reply,
 )
 from heptad.consensus.objects import QC, Block
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.ready import Lookup
 from heptad.consensus.results import Results
-from heptad.consensus.verified import VerifiedCommit
+from heptad.consensus.snapshots import SnapshotOffers
+from heptad.consensus.verified import VerifiedCommit, VerifiedSnapshot
 from heptad.consensus.wants import Wants, earliest
+from heptad.model.canonical import MalformedError
 from heptad.model.ids import BatchDigest, BlockId, Height, MemberIndex
 
 _DIGESTS_MAX = 1_024
@@ -66,8 +75,11 @@ class Sync:
         self._reader = reader
         self._others = others
         self._chunk_wanted: Wants[Height] = Wants(
-            others=others, retry_ms=limits.fetch_retry_ms, count_max=1
+            others=others, retry_ms=limits.fetch_retry_ms, count_max=1, scores=chain.scores
         )
+        self._scores = chain.scores
+        self._tries_max = 2 * len(others)
+        self._snapshots = SnapshotOffers(peers_count=len(others), f=chain.validity.cell.committee.f)
         self._target: Height | None = None
         self._chunk: Chunk | None = None
         self._server: MemberIndex | None = None
@@ -88,7 +100,7 @@ class Sync:
     ) -> None:
         """Blocks that were asked for by hash. Raises: RefusedError."""
         if not reply.blocks or reply.blocks[0].id not in self._chain.blocks_wanted:
-            raise RefusedError("blocks that were not asked for")
+            raise UnwantedError("blocks that were not asked for")
         _require_links(reply.blocks[::-1])
         newest = reply.blocks[0]
         if self._is_far(newest.height) and now_ms >= self._walk_until_ms:
@@ -98,6 +110,7 @@ class Sync:
             self._chain.park_certified(block, source=sender)
         if self._chain.knows(newest.id):  # else there was no room, and it is asked for later
             self._chain.blocks_wanted.done(newest.id)
+        self._scores.useful(sender)
         self._chain.touch()
 
     def on_batches(
@@ -114,26 +127,68 @@ class Sync:
             if batch.digest not in self._chain.batches_wanted:
                 if self._chain.is_committed(batch_id):
                     continue  # its answer was overtaken
-                raise RefusedError(f"batch {batch.digest.hex()} was not asked for")
+                raise UnwantedError(f"batch {batch.digest.hex()} was not asked for")
             verified = self._reader.verify(batch, encoded, now_ms=now_ms)
             self._chain.add_fetched(verified, results)
+            self._scores.useful(sender)
             self._chain.batches_wanted.expedite(sender, now_ms)
 
     def on_chain(self, sender: MemberIndex, reply: ChainReply) -> None:
         """A chunk of the committed chain. Raises: RefusedError."""
         if self._chunk is not None or not len(self._chunk_wanted):
-            raise RefusedError("a chunk of the chain that was not asked for")
+            raise UnwantedError("a chunk of the chain that was not asked for")
         _require_links(reply.blocks)
         root = self._chain.tree.root.block
         blocks = tuple(block for block in reply.blocks if block.height > root.height)
-        if not blocks or blocks[0].parent_id != root.id:
+        if not blocks:
+            raise UnwantedError(f"a chunk of the chain up to height {root.height}, which is here")
+        if blocks[0].parent_id != root.id:
             raise RefusedError(f"a chunk of the chain that does not extend height {root.height}")
         if reply.proof.block_id != blocks[-1].id:
             raise RefusedError("a chunk of the chain whose proof is of another block")
         commit = self._certificates.commit(reply.proof)
         for block in blocks:
             self._chain.park_certified(block, source=sender, is_urgent=True)
-        self._chunk, self._server = Chunk(blocks, commit, sender), sender
+        self._chunk, self._server = Chunk(blocks, commit, sender), self._next_server(sender)
+        self._scores.useful(sender)
+
+    def on_snapshot(self, sender: MemberIndex, reply: SnapshotReply, *, now_ms: int) -> None:
+        """Where a peer stands that has no blocks behind the root. Raises: RefusedError."""
+        root, following = self._chain.tree.root, Height(self._height + 1)
+        if self._chunk is not None or following not in self._chunk_wanted:
+            raise UnwantedError("a snapshot that was not asked for")
+        block, state = decode_state(reply.state)
+        if reply.size != root.state.edge.size or block.height <= root.block.height:
+            raise UnwantedError(f"a snapshot of height {block.height} for size {reply.size}")
+        snapshot = self._chain.validity.snapshot(
+            block,
+            state,
+            self._certificates.commit(reply.proof),
+            root=root,
+            hashes=reply.hashes,
+        )
+        self._snapshots.add(snapshot, root=root.block.id, sender=sender)
+        self._scores.useful(sender)
+        self._chunk_wanted.pass_on(following, now_ms)
+
+    def on_refused(
+        self, sender: MemberIndex, payload: bytes, error: Exception, *, now_ms: int
+    ) -> None:
+        """A message was refused: if it is an answer, or nothing at all, its sender is left aside.
+
+        Late answers to what was asked for are not held against anybody.
+        """
+        is_answer = is_reply(payload) or isinstance(error, MalformedError)
+        if is_answer and not isinstance(error, UnwantedError) and sender in self._others:
+            self._scores.lied(sender, now_ms)
+
+    def snapshot(self, now_ms: int) -> VerifiedSnapshot | None:
+        """The snapshot to jump to, if the blocks behind the root are to be had nowhere."""
+        following, due_ms = Height(self._height + 1), self._chunk_wanted.due_ms()
+        if following not in self._chunk_wanted or due_ms is None or due_ms > now_ms:
+            return None
+        asked = self._chunk_wanted.asked(following)
+        return self._snapshots.best(root=self._chain.tree.root.block.id, asked=asked)
 
     def on_commit(self) -> None:
         """The root has moved up: a chunk may be done with, and the target near enough."""
@@ -148,6 +203,7 @@ class Sync:
         `certified` is the highest certificate: its block, and all below it, are wanted.
         """
         self._chain.expire_offers()
+        self._seek_chain(now_ms, results)
         self._want_chunk(now_ms)
         self._chain.update_wants(certified=certified, walk=not self.is_active, now_ms=now_ms)
         height = self._height
@@ -219,10 +275,23 @@ class Sync:
         self._target = None
         self._chain.touch()
 
+    def _seek_chain(self, now_ms: int, results: Results) -> None:
+        """Near the tip: what nobody gives in two rounds of asking may be gone everywhere."""
+        wanted = (self._chain.blocks_wanted, self._chain.batches_wanted)
+        if max(wants.asked_max() for wants in wanted) < self._tries_max:
+            return
+        if self._chunk is not None:
+            self._chunk = None  # Its batches were pruned while it was being applied.
+            return
+        certified = [each for each in self._chain.parked.all() if each.is_certified]
+        if certified and not self.is_active and now_ms >= self._walk_until_ms:
+            highest = max(certified, key=lambda each: each.block.height)
+            self._start(highest.block.height, highest.source, results)
+
     def _want_chunk(self, now_ms: int) -> None:
         """Ask for the chunk above the root, unless one is here or everybody was asked twice."""
         following = Height(self._height + 1)
-        tries_max = 2 * len(self._others)
+        tries_max = self._tries_max
         due_ms = self._chunk_wanted.due_ms()
         is_due = due_ms is not None and due_ms <= now_ms
         if is_due and self._chunk_wanted.asked(following) >= tries_max:
@@ -233,8 +302,15 @@ class Sync:
         is_wanted = self._target is not None and self._chunk is None
         self._chunk_wanted.retain((following,) if is_wanted else ())
         if is_wanted:
-            hints = () if self._server is None else (self._server,)
+            hints = () if self._server is None else self._ring_from(self._server)
             self._chunk_wanted.add(following, hints=hints, now_ms=now_ms)
+
+    def _next_server(self, peer: MemberIndex) -> MemberIndex:
+        return self._others[(self._others.index(peer) + 1) % len(self._others)]
+
+    def _ring_from(self, peer: MemberIndex) -> tuple[MemberIndex, ...]:
+        start = self._others.index(peer) if peer in self._others else 0
+        return (*self._others[start:], *self._others[:start])
 
     def _is_applicable(self, chunk: Chunk) -> bool:
         """False if a full tree has let go of a block, so that the others wait in vain."""

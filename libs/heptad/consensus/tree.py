@@ -90,6 +90,12 @@ class BlockTree:
         nodes.reverse()
         return nodes
 
+    def restart(self, root: Node) -> list[Node]:
+        """Go on from `root`, whose ancestors are not here; return what can never be final now."""
+        abandoned = [node for node in self._nodes.values() if node is not self._root]
+        self._nodes, self._root = {root.block.id: root}, root
+        return abandoned
+
     def commit(self, block_id: BlockId) -> tuple[list[Node], list[Node]]:
         """Make this block the root.
 

@@ -8,7 +8,7 @@ misbehaviour; each is verified here as a whole, by everybody who votes for its b
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from heptad.consensus.codec import new_block
@@ -25,13 +25,17 @@ from heptad.consensus.tree import Node
 from heptad.consensus.verified import (
     SEAL,
     VerifiedBlock,
+    VerifiedCommit,
     VerifiedEntry,
     VerifiedHead,
     VerifiedQC,
+    VerifiedSnapshot,
     VerifiedTC,
 )
 from heptad.model.ids import Height, MemberIndex, Round
+from heptad.transparency.errors import ProofInvalidError
 from heptad.transparency.merkle import leaf_hashes
+from heptad.transparency.subtrees import grown_by_cover
 
 BLOCK_BATCH_BYTES_MAX: Final = 32 << 20
 """Bytes of batches that any block may refer to. A leader's own limit is far lower; this one is the
@@ -69,14 +73,40 @@ class Validity:
             refs=block.batches,
             charges=self._charges(block.control, time_ms=block.time_ms),
         )
-        if state.head() != block.head:
-            raise RefusedError(
-                f"round {block.round}: head {block.head.size} {block.head.root.hex()}, "
-                f"recomputed {state.head().size} {state.head().root.hex()}"
-            )
-        if self._state_hash(state) != block.state_hash:
-            raise RefusedError(f"round {block.round}: state hash {block.state_hash.hex()} is wrong")
+        self._require_bound(block, state)
         return VerifiedBlock(block, entry, state, SEAL)
+
+    def snapshot(
+        self,
+        block: Block,
+        state: ChainState,
+        commit: VerifiedCommit,
+        *,
+        root: Node,
+        hashes: Sequence[bytes],
+    ) -> VerifiedSnapshot:
+        """Check a committed block's state from afar; `root` is the last block committed here.
+
+        `hashes` cover the log from the root's size on: with them the root's own edge must become
+        that of `state`, so nobody can show a log that does not begin with the one known here.
+        Raises: RefusedError.
+        """
+        if commit.proof.block_id != block.id:
+            raise RefusedError("a snapshot with the proof of another block")
+        if block.height <= root.block.height:
+            raise RefusedError(f"a snapshot of height {block.height} behind {root.block.height}")
+        self._require_bound(block, state)
+        try:
+            edge, growth = grown_by_cover(root.state.edge, hashes, size=block.head.size)
+        except ProofInvalidError as error:
+            raise RefusedError(f"a snapshot of height {block.height}: {error}") from error
+        if edge != state.edge:
+            raise RefusedError(
+                f"the log of a snapshot of height {block.height} does not begin with the log of "
+                f"size {growth.start} that is known here"
+            )
+        grown = (growth,) if growth.hashes else ()
+        return VerifiedSnapshot(block, replace(state, grown=grown), commit, SEAL)
 
     def build(
         self,
@@ -133,6 +163,16 @@ class Validity:
         size = sum(ref.size_bytes for ref in block.batches)
         if size > BLOCK_BATCH_BYTES_MAX:
             raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
+
+    def _require_bound(self, block: Block, state: ChainState) -> None:
+        """Refuse a state that is not the one which the header names."""
+        if state.head() != block.head:
+            raise RefusedError(
+                f"round {block.round}: head {block.head.size} {block.head.root.hex()}, "
+                f"recomputed {state.head().size} {state.head().root.hex()}"
+            )
+        if self._state_hash(state) != block.state_hash:
+            raise RefusedError(f"round {block.round}: state hash {block.state_hash.hex()} is wrong")
 
     def _state_after(
         self,

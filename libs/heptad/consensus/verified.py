@@ -111,8 +111,30 @@ class VerifiedCommit:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedSnapshot:
+    """A committed block with the state after it, by which a replica may go on from there.
+
+    `commit` proves the block, the block's header binds `state`, and the log in it begins with the
+    log that this replica knows: `state.grown` leads from the one to the other.
+    """
+
+    block: Block
+    state: ChainState
+    commit: VerifiedCommit
+    seal: _Seal = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Nobody makes one without the seal, or with the proof of another block."""
+        assert self.seal is SEAL
+        assert self.commit.proof.block_id == self.block.id
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedHead:
-    """The log head after a committed block, recomputed here from all entries below it."""
+    """The log head after a committed block.
+
+    Recomputed here from all entries below it, or from one that was, by a cover that leads to it.
+    """
 
     head: LogHead
     seal: _Seal = field(repr=False, compare=False)

@@ -1,14 +1,15 @@
 """What is missing here, and whom to ask for it next.
 
-Blocks and batches each have a `Wants` of their own, so they never share a key space. Who answered
-nothing, or rubbish, in time is simply not asked again before everybody else was: no peer can hold
-up a fetch for longer than one retry.
+Blocks and batches each have a `Wants` of their own, so they never share a key space. Peers are
+asked round and round, without those that `Scores` leaves aside: no peer can hold up a fetch for
+longer than one retry, and one that lies or is silent soon not even for that.
 """
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from heptad.consensus.scores import Scores
 from heptad.model.ids import MemberIndex
 
 Key = TypeVar("Key", bound=Hashable)
@@ -16,20 +17,27 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(slots=True)
 class _Want:
-    """`peers` in the order in which they are asked, round and round; `asked` counts."""
+    """`peers` in the order in which they are asked, round and round.
+
+    `asked` counts those that were asked or passed over; `owing` is the one whose answer is awaited.
+    """
 
     peers: tuple[MemberIndex, ...]
     asked: int
     ask_ms: int
+    owing: MemberIndex | None = None
 
 
 class Wants(Generic[Key]):
     """Missing things by key."""
 
-    def __init__(self, *, others: tuple[MemberIndex, ...], retry_ms: int, count_max: int) -> None:
+    def __init__(
+        self, *, others: tuple[MemberIndex, ...], retry_ms: int, count_max: int, scores: Scores
+    ) -> None:
         self._others = others
         self._retry_ms = retry_ms
         self._count_max = count_max
+        self._scores = scores
         self._wants: dict[Key, _Want] = {}
 
     def __contains__(self, key: object) -> bool:
@@ -52,9 +60,15 @@ class Wants(Generic[Key]):
         self._wants[key] = _Want((*first, *rest), asked=0, ask_ms=now_ms)
 
     def asked(self, key: Key) -> int:
-        """How many times it was asked for."""
+        """How many peers were asked for it, or passed over: once round is as many as there are."""
         want = self._wants.get(key)
         return want.asked if want is not None else 0
+
+    def asked_max(self) -> int:
+        """The same for what was asked for in vain most often."""
+        if not self._wants:
+            return 0
+        return max([want.asked for want in self._wants.values()])
 
     def done(self, key: Key) -> None:
         """It is here, or not wanted any more."""
@@ -70,21 +84,34 @@ class Wants(Generic[Key]):
     def expedite(self, peer: MemberIndex, now_ms: int) -> None:
         """`peer` has just given something useful: ask it for the rest at once."""
         for want in self._wants.values():
-            if want.asked and want.peers[(want.asked - 1) % len(want.peers)] == peer:
+            if want.owing == peer:
                 want.asked -= 1
                 want.ask_ms = now_ms
+                want.owing = None
+
+    def pass_on(self, key: Key, now_ms: int) -> None:
+        """An answer has come that was no help: ask the next peer at once."""
+        want = self._wants.get(key)
+        if want is not None:
+            want.ask_ms = now_ms
+            want.owing = None
 
     def due(self, now_ms: int) -> dict[MemberIndex, list[Key]]:
-        """Whom to ask for what now; each of these is due again after the retry time."""
-        requests: dict[MemberIndex, list[Key]] = {}
+        """Whom to ask for what now; each of these is due again after the retry time.
+
+        Whoever owed an answer until now counts as silent, once, however much it owed.
+        """
         if not self._wants:
-            return requests
-        for key, want in self._wants.items():
-            if want.ask_ms <= now_ms:
-                peer = want.peers[want.asked % len(want.peers)]
-                requests.setdefault(peer, []).append(key)
-                want.asked += 1
-                want.ask_ms = now_ms + self._retry_ms
+            return {}
+        due = [(key, want) for key, want in self._wants.items() if want.ask_ms <= now_ms]
+        for peer in {want.owing for _, want in due if want.owing is not None}:
+            self._scores.silent(peer, now_ms)
+        requests: dict[MemberIndex, list[Key]] = {}
+        for key, want in due:
+            peer = self._next_peer(want, now_ms)
+            requests.setdefault(peer, []).append(key)
+            want.owing = peer
+            want.ask_ms = now_ms + self._retry_ms
         return requests
 
     def due_ms(self) -> int | None:
@@ -92,6 +119,17 @@ class Wants(Generic[Key]):
         if not self._wants:
             return None
         return min([want.ask_ms for want in self._wants.values()])
+
+    def _next_peer(self, want: _Want, now_ms: int) -> MemberIndex:
+        """The next in turn who is not aside; if all are, simply the next."""
+        count = len(want.peers)
+        for passed_over in range(count):
+            peer = want.peers[(want.asked + passed_over) % count]
+            if not self._scores.is_aside(peer, now_ms):
+                want.asked += passed_over + 1
+                return peer
+        want.asked += 1
+        return want.peers[(want.asked - 1) % count]
 
 
 def earliest(*due_ms: int | None) -> int | None:

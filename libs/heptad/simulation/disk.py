@@ -10,6 +10,7 @@ The disk also checks what it is asked to store: commits without a gap, nothing c
 does not hold.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
 from random import Random
@@ -20,7 +21,7 @@ from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
 from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.simulation.violations import Broken, ViolationError
-from heptad.transparency.subtrees import Growth, Subtree, cover
+from heptad.transparency.subtrees import Growth
 
 
 class DiskFaultError(Exception):
@@ -104,16 +105,17 @@ class Disk:
         proof = b"" if commit.proof is None else encode_proof(commit.proof)
         return StoredCommit(commit.block.encoded, proof)
 
-    def snapshot(self, size: int) -> StoredSnapshot | None:
+    def snapshot(self) -> StoredSnapshot | None:
         """See `Store.snapshot`."""
         last = self.chain.get(self.height)
         if last is None or last.proof is None or self._state is None:
             return None
-        hashes = [self._root_of(subtree) for subtree in cover(size, last.block.head.size)]
-        given = tuple(value for value in hashes if value is not None)
-        if len(given) < len(hashes):
-            return None
-        return StoredSnapshot(self._state, encode_proof(last.proof), given)
+        return StoredSnapshot(self._state, encode_proof(last.proof))
+
+    def growth(self, size: int) -> Growth | None:
+        """See `Store.growth`."""
+        at = bisect_left(self._grown, size, key=lambda growth: growth.end)
+        return self._grown[at] if at < len(self._grown) else None
 
     def prune(self, keep: int) -> None:
         """Let go of all committed blocks but the last `keep`, and of their batches."""
@@ -132,11 +134,6 @@ class Disk:
         return block.id in self._blocks and all(
             ref.digest in self._batches for ref in block.batches
         )
-
-    def _root_of(self, subtree: Subtree) -> bytes | None:
-        growths = (each for each in self._grown if each.end >= subtree.end)
-        growth = next(growths, None)
-        return None if growth is None else growth.hash_of(subtree)
 
     def _apply(self, persist: Persist) -> None:
         for digest, encoded in persist.batches:
@@ -173,9 +170,5 @@ class Disk:
             self._blocks[block.id] = block
             self._uncommitted.pop(block.id, None)
             self.chain[block.height] = commit
-            self._keep_grown(commit)
+            self._grown += commit.grown
             self.height = block.height
-
-    def _keep_grown(self, commit: CommittedBlock) -> None:
-        """What leads from one size of the log to the next; it outlives the blocks."""
-        self._grown += commit.grown

@@ -39,6 +39,7 @@ from heptad.simulation.mouth import Mouth
 from heptad.simulation.network import VALIDATORS_AT, Network, NodeId, Parcel
 from heptad.simulation.transcript import Transcript
 from heptad.simulation.violations import Broken, ViolationError
+from heptad.transparency.subtrees import Growth
 
 STEP_COST_US: Final = 60
 WRITE_COST_US: Final = 400
@@ -399,9 +400,13 @@ class Machine:
         """See `Store.committed`."""
         return self.disk.committed(height)
 
-    def snapshot(self, size: int) -> StoredSnapshot | None:
+    def snapshot(self) -> StoredSnapshot | None:
         """See `Store.snapshot`."""
-        return self.disk.snapshot(size)
+        return self.disk.snapshot()
+
+    def growth(self, size: int) -> Growth | None:
+        """See `Store.growth`."""
+        return self.disk.growth(size)
 
     def _note(self, text: str) -> None:
         if self._setting.transcript is not None:

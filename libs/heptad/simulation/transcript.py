@@ -87,7 +87,7 @@ def describe(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  a table,
             return f"asks for the chain from height {height}"
         case ChainReply(blocks, _):
             return f"chain of {len(blocks)} blocks up to height {blocks[-1].height}"
-        case SnapshotReply(_, proof, _):
+        case SnapshotReply(_, _, proof, _):
             return f"snapshot of the block of round {proof.child.justify.round}"
         case Accusation(evidence):
             return f"accuses {evidence.charge.name} of two {evidence.charge.offence.name.lower()}"

@@ -40,7 +40,6 @@ from typing import BinaryIO, Final
 
 import lmdb
 
-from heptad.consensus.chain import decode_state
 from heptad.consensus.codec import decode_block, encode_proof
 from heptad.consensus.objects import BatchId, CommittedBlock
 from heptad.consensus.ports import Restored, StoredCommit, StoredSnapshot
@@ -48,7 +47,7 @@ from heptad.consensus.ready import Persist
 from heptad.model.ids import BatchDigest, BlockId, Height
 from heptad.runtime.disk import sync_folder
 from heptad.transparency.merkle import split_hashes
-from heptad.transparency.subtrees import Growth, Subtree, cover
+from heptad.transparency.subtrees import Growth
 
 _HEIGHT: Final = Struct(">Q")
 _COMMIT: Final = Struct(">QQ32s")
@@ -188,18 +187,23 @@ class LmdbStore:
         stored = self.stored_block(height)
         return None if stored is None else StoredCommit(block=stored.block, proof=stored.proof)
 
-    def snapshot(self, size: int) -> StoredSnapshot | None:
+    def snapshot(self) -> StoredSnapshot | None:
         """See `heptad.consensus.ports.Store`."""
         with self._env.begin() as txn:
             state = txn.get(b"state", db=self._record)
             row = txn.get(_HEIGHT.pack(self._number(txn, b"height")), db=self._commits)
             if state is None or row is None:
                 return None
-            header, after = decode_state(bytes(state))
-            hashes = self._cover(txn, size, header.head.size) if size else after.edge.hashes
-            if hashes is None:
+            return StoredSnapshot(bytes(state), bytes(row[_COMMIT.size :]))
+
+    def growth(self, size: int) -> Growth | None:
+        """See `heptad.consensus.ports.Store`."""
+        with self._env.begin() as txn, txn.cursor(db=self._subtrees) as cursor:
+            if not cursor.set_range(_HEIGHT.pack(size)):
                 return None
-            return StoredSnapshot(bytes(state), bytes(row[_COMMIT.size :]), hashes)
+            (end,), row = _HEIGHT.unpack(cursor.key()), bytes(cursor.value())
+            (start,) = _HEIGHT.unpack_from(row)
+            return Growth(start, end, tuple(split_hashes(row[_HEIGHT.size :])))
 
     # What the shell's doors read besides.
 
@@ -321,8 +325,6 @@ class LmdbStore:
         self._put_subtrees(txn, commit)
         txn.put(b"height", _HEIGHT.pack(block.height), db=self._record)
 
-    # What leads from one size of the log to another.
-
     def _put_subtrees(self, txn: lmdb.Transaction, commit: CommittedBlock) -> None:
         """Keep how the log grew, and let the oldest rows go beyond the bound."""
         if not commit.grown:
@@ -337,25 +339,6 @@ class LmdbStore:
                 for _ in range(_SUBTREES_DROPPED):
                     if cursor.first():
                         cursor.delete()
-
-    def _cover(
-        self, txn: lmdb.Transaction, size_from: int, size_to: int
-    ) -> tuple[bytes, ...] | None:
-        """The cover between two boundaries; None if a part of it is not here."""
-        if size_from > size_to:
-            return None
-        with txn.cursor(db=self._subtrees) as cursor:
-            hashes = [self._subtree(cursor, subtree) for subtree in cover(size_from, size_to)]
-        given = tuple(value for value in hashes if value is not None)
-        return given if len(given) == len(hashes) else None
-
-    def _subtree(self, cursor: lmdb.Cursor, subtree: Subtree) -> bytes | None:
-        """A subtree's hash, out of the row of the block with which it became whole."""
-        if not cursor.set_range(_HEIGHT.pack(subtree.end)):
-            return None
-        (end,), row = _HEIGHT.unpack(cursor.key()), bytes(cursor.value())
-        (start,) = _HEIGHT.unpack_from(row)
-        return Growth(start, end, tuple(split_hashes(row[_HEIGHT.size :]))).hash_of(subtree)
 
 
 def _own(folder: Path) -> BinaryIO:

@@ -50,7 +50,7 @@ from heptad.consensus.verified import VerifiedBlock
 from heptad.model.batch import Batch, batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.ids import BlockId, Epoch, Height, MemberIndex, Round, ValidatorNumber
 from heptad.model.problems import Problem
-from heptad.transparency.subtrees import cover
+from heptad.transparency.subtrees import Growth
 
 ORIGIN = "cell.example/log"
 START_MS = 1_800_000_000_000
@@ -152,16 +152,12 @@ class MemoryStore:
     def committed(self, height: Height) -> StoredCommit | None:
         return self.heights.get(height)
 
-    def snapshot(self, size: int) -> StoredSnapshot | None:
+    def snapshot(self) -> StoredSnapshot | None:
         last = self.heights.get(self.height)
-        if last is None or self.state is None:
-            return None
-        hashes = [
-            self._hash(subtree) for subtree in cover(size, decode_block(last.block).head.size)
-        ]
-        if None in hashes:
-            return None
-        return StoredSnapshot(self.state, last.proof, tuple(hashes))
+        return StoredSnapshot(self.state, last.proof) if last is not None else None
+
+    def growth(self, size: int) -> Growth | None:
+        return next((growth for growth in self.grown if growth.end >= size), None)
 
     def prune(self, keep: int) -> None:
         for height in [each for each in self.heights if each <= self.height - keep]:
@@ -169,10 +165,6 @@ class MemoryStore:
             del self.headers[block.id]
             for ref in block.batches:
                 self.batches.pop(ref.digest, None)
-
-    def _hash(self, subtree):
-        growths = [each for each in self.grown if each.end >= subtree.end]
-        return growths[0].hash_of(subtree) if growths else None
 
 
 @dataclass

@@ -72,7 +72,7 @@ def all_messages(idle):
         BatchesReply((b"one", b"two")),
         FetchChain(Height(9), 4),
         ChainReply((one, two), proof),
-        SnapshotReply(b"state", proof, (bytes(32), b"h" * 32)),
+        SnapshotReply(4, b"state", proof, (bytes(32), b"h" * 32)),
     ]
 
 

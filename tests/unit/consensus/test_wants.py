@@ -2,14 +2,21 @@
 
 import pytest
 
+from heptad.consensus.limits import Limits
+from heptad.consensus.scores import Scores
 from heptad.consensus.wants import Wants
 
 OTHERS = (1, 2, 3)
 
 
+def made(others=OTHERS, count_max=3):
+    limits = Limits(fetch_retry_ms=100)
+    return Wants(others=others, retry_ms=100, count_max=count_max, scores=Scores(limits))
+
+
 @pytest.fixture
 def wants():
-    return Wants(others=OTHERS, retry_ms=100, count_max=3)
+    return made()
 
 
 def asked(wants, now_ms):
@@ -62,6 +69,6 @@ def test_a_peer_that_has_answered_is_asked_for_the_rest_at_once(wants):
 
 
 def test_a_replica_alone_asks_nobody():
-    wants = Wants(others=(), retry_ms=100, count_max=3)
+    wants = made(others=())
     wants.add("x", hints=(), now_ms=0)
     assert wants.due_ms() is None

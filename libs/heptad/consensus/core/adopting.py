@@ -63,6 +63,36 @@ def commit_chunk(parts: Parts) -> bool:
     return True
 
 
+def jump(parts: Parts) -> bool:
+    """Go on from a snapshot that peers have proved, if nobody gives the blocks before it.
+
+    What was promised stays promised: of the safety record only high_qc may rise. The head is
+    cosigned only where its child alone says so, for the parent that might is not here.
+    """
+    snapshot = parts.sync.snapshot(parts.now_ms)
+    if snapshot is None:
+        return False
+    before, proof = parts.chain.tree.root.block, snapshot.commit.proof
+    node = parts.chain.tree.get(snapshot.block.id)
+    if node is not None:
+        _commit(parts, node, proof)
+    else:
+        parts.chain.jump(snapshot, parts.results)
+        parts.rounds.pacemaker.committed()
+        if proof.child.is_empty:
+            _cosign_head(parts, parts.chain.tree.root)
+        parts.results.fact(
+            facts.JUMPED,
+            height=before.height,
+            to_height=snapshot.block.height,
+            size=before.head.size,
+            to_size=snapshot.block.head.size,
+        )
+        parts.sync.on_commit()
+    adopt_qc(parts, snapshot.commit.child_qc)
+    return True
+
+
 def cosign_again(parts: Parts) -> None:
     """After a restart: the last cosignature may have been lost with the process; make it anew."""
     head = committed_head(parts.chain.tree.root)
@@ -93,12 +123,16 @@ def _cosign(parts: Parts, wave: Wave, child: Block) -> None:
     if parts.sync.is_active:
         nodes = nodes[-1:]
     for node in nodes:
-        head = committed_head(node)
-        if head.head == parts.kernel.record.cosigned:
-            continue
-        try:
-            cosignature = parts.kernel.cosign(head, time_s=parts.now_ms // 1000)
-        except RefusedError as error:
-            parts.results.fact(facts.COSIGN_REFUSED, size=head.head.size, reason=str(error))
-        else:
-            parts.results.cosignatures.append(cosignature)
+        _cosign_head(parts, node)
+
+
+def _cosign_head(parts: Parts, node: Node) -> None:
+    head = committed_head(node)
+    if head.head == parts.kernel.record.cosigned:
+        return
+    try:
+        cosignature = parts.kernel.cosign(head, time_s=parts.now_ms // 1000)
+    except RefusedError as error:
+        parts.results.fact(facts.COSIGN_REFUSED, size=head.head.size, reason=str(error))
+    else:
+        parts.results.cosignatures.append(cosignature)

@@ -17,7 +17,7 @@ from heptad.consensus import facts
 from heptad.consensus.committee import Cell
 from heptad.consensus.core.accusing import accuse, has_noticed, hear, tell_again
 from heptad.consensus.core.admitting import admit
-from heptad.consensus.core.adopting import commit_chunk, cosign_again
+from heptad.consensus.core.adopting import commit_chunk, cosign_again, jump
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.giving_up import GivingUp
 from heptad.consensus.core.leading import Leading
@@ -38,6 +38,7 @@ from heptad.consensus.messages import (
     FetchChain,
     Message,
     Proposal,
+    SnapshotReply,
 )
 from heptad.consensus.messages import Certificates as CertificatesMessage
 from heptad.consensus.objects import BatchId, Timeout, Vote
@@ -187,6 +188,7 @@ class Core:
             return self._dispatch(sender, self._decode(payload))
         except (RefusedError, MalformedError) as error:
             self._parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
+            self._parts.sync.on_refused(sender, payload, error, now_ms=self._parts.now_ms)
             return True  # What was right in it may have been adopted before.
 
     def _dispatch(self, sender: MemberIndex, message: Message) -> bool:
@@ -224,6 +226,8 @@ class Core:
                 parts.sync.on_chain(sender, message)
             case Accusation(evidence):
                 hear(parts, evidence)
+            case SnapshotReply():
+                parts.sync.on_snapshot(sender, message, now_ms=now_ms)
 
     def _settle(self) -> None:
         """Do what has become possible, until nothing is."""
@@ -236,6 +240,7 @@ class Core:
                 self._voting.arrived(arrival)
                 progressed = True
             progressed |= commit_chunk(parts)
+            progressed |= jump(parts)
             self._forget()
             accuse(parts)
             self._giving_up.watch()
