@@ -26,7 +26,7 @@ from hashlib import sha256
 
 from heptad.consensus.codec import new_qc, new_tc, timeout_signing_bytes, vote_signing_bytes
 from heptad.consensus.committee import Cell
-from heptad.consensus.errors import RefusedError
+from heptad.consensus.errors import ForgedError, RefusedError
 from heptad.consensus.genesis import genesis_qc
 from heptad.consensus.objects import QC, TC, Block, CommitProof, Timeout, TimeoutClaim, Vote
 from heptad.consensus.ports import SignatureVerifier
@@ -103,11 +103,13 @@ class Certificates:
     def tc(self, tc: TC) -> VerifiedTC:
         """Check a time-out certificate and the quorum certificate in it."""
         self._require_epoch(tc.epoch, "TC")
-        high_qc = self.qc(tc.high_qc)
         key = _key(tc)
-        if key not in self._remembered:
+        is_new = key not in self._remembered
+        if is_new:  # What costs nothing to see comes before the first signature.
             self._require_quorum([claim.voter for claim in tc.claims], f"TC of round {tc.round}")
             self._require_claims(tc)
+        high_qc = self.qc(tc.high_qc)
+        if is_new:
             for claim in tc.claims:
                 self._claim(tc.round, claim)
             self._remember(key)
@@ -118,9 +120,11 @@ class Certificates:
         self._require_epoch(timeout.epoch, "time-out")
         if timeout.fast_vote:
             raise RefusedError(f"{len(timeout.fast_vote)} bytes of fast_vote, which is reserved")
-        high_qc = self.qc(timeout.high_qc)
         follows_qc = timeout.high_qc.round + 1 == timeout.round
-        tc = None if follows_qc else self._entered_by_tc(timeout)
+        if not follows_qc:
+            _require_entered_by_tc(timeout)
+        high_qc = self.qc(timeout.high_qc)
+        tc = self.tc(timeout.tc) if timeout.tc is not None and not follows_qc else None
         claim = TimeoutClaim(
             timeout.voter, timeout.high_qc.round, timeout.fast_vote, timeout.signature
         )
@@ -190,15 +194,6 @@ class Certificates:
         self._remember(_key(tc))
         return VerifiedTC(tc, VerifiedQC(high_qc, SEAL), SEAL)
 
-    def _entered_by_tc(self, timeout: Timeout) -> VerifiedTC:
-        if timeout.high_qc.round >= timeout.round:
-            raise RefusedError(
-                f"time-out of round {timeout.round} with a QC of round {timeout.high_qc.round}"
-            )
-        if timeout.tc is None or timeout.tc.round + 1 != timeout.round:
-            raise RefusedError(f"time-out of round {timeout.round} does not show what entered it")
-        return self.tc(timeout.tc)
-
     def _require_claims(self, tc: TC) -> None:
         for claim in tc.claims:
             if claim.fast_vote:
@@ -215,7 +210,7 @@ class Certificates:
 
     def _require_quorum(self, signers: list[MemberIndex], what: str) -> None:
         if len(signers) != self._committee.quorum or len(set(signers)) != len(signers):
-            raise RefusedError(
+            raise ForgedError(
                 f"{what}: {len(set(signers))} distinct of {len(signers)} signers, "
                 f"{self._committee.quorum} make a quorum"
             )
@@ -241,17 +236,27 @@ class Certificates:
 
     def _signature(self, signer: MemberIndex, message: bytes, signature: bytes) -> None:
         if signer >= self._committee.n:
-            raise RefusedError(f"member {signer} of a group of {self._committee.n}")
+            raise ForgedError(f"member {signer} of a group of {self._committee.n}")
         key = self._committee.members[signer].vote_key
         try:
             self._verifier.verify(public_key=key, message=message, signature=signature)
         except Problem as problem:
-            raise RefusedError(f"signature of member {signer}: {problem.detail}") from problem
+            raise ForgedError(f"signature of member {signer}: {problem.detail}") from problem
 
     def _remember(self, key: bytes) -> None:
         self._remembered[key] = None
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
+
+
+def _require_entered_by_tc(timeout: Timeout) -> None:
+    """Refuse a time-out that shows neither the QC nor the TC which entered its round."""
+    if timeout.high_qc.round >= timeout.round:
+        raise RefusedError(
+            f"time-out of round {timeout.round} with a QC of round {timeout.high_qc.round}"
+        )
+    if timeout.tc is None or timeout.tc.round + 1 != timeout.round:
+        raise RefusedError(f"time-out of round {timeout.round} does not show what entered it")
 
 
 def _key(certificate: QC | TC) -> bytes:

@@ -6,6 +6,7 @@ derived: after each change the needs of all that is parked are computed anew and
 so nothing is fetched that nobody waits for any more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -30,8 +31,9 @@ from heptad.consensus.tree import BlockTree, Node
 from heptad.consensus.validity import Validity
 from heptad.consensus.verified import VerifiedBlock, VerifiedSnapshot
 from heptad.consensus.wants import Wants
+from heptad.model.batch import BATCH_BYTES_MAX
 from heptad.model.canonical import Reader, Writer
-from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round
+from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round, ValidatorNumber
 
 _INVALID_MAX: Final = 1_024
 
@@ -182,16 +184,27 @@ class Chain:
         elif not self.add_waiting(batch, results):
             self._decline(digest)
 
-    def offer(self, ref: BatchRef, sender: MemberIndex) -> bool:
-        """A peer holds a batch that has waited; True if it is fetched: not here, and has room."""
-        is_known = self.is_committed(ref.id) or self.pool.under(ref.id) is not None
-        if is_known or ref.validator not in self._validators:
-            return False
-        if not (self._offers.may_add(ref, sender) and self.has_room(ref.id, ref.size_bytes)):
-            return False
-        self._offers.add(ref, sender)
-        self._is_dirty = True
-        return True
+    def offer(self, refs: Sequence[BatchRef], sender: MemberIndex) -> bool:
+        """A peer holds batches that have waited; True if any is fetched: not here, and has room.
+
+        Offers come in order, so where one of a validator has no room, those behind it have none;
+        and to find that out costs too much to do it for each of them.
+        """
+        full: set[ValidatorNumber] = set()
+        has_news = False
+        for ref in refs:
+            is_known = self.is_committed(ref.id) or self.pool.under(ref.id) is not None
+            is_possible = ref.validator in self._validators and ref.size_bytes <= BATCH_BYTES_MAX
+            if is_known or not is_possible or ref.validator in full:
+                continue
+            if not self._offers.may_add(ref, sender):
+                continue
+            if self.has_room(ref.id, ref.size_bytes):
+                self._offers.add(ref, sender)
+                self._is_dirty = has_news = True
+            else:
+                full.add(ref.validator)
+        return has_news
 
     def expire_offers(self) -> None:
         """Stop asking for what nobody has given in two rounds of asking: the offer was empty."""

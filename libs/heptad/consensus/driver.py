@@ -32,7 +32,7 @@ from heptad.consensus.decoding import PLAIN, Decoding
 from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import Event
 from heptad.consensus.limits import Limits
-from heptad.consensus.messages import encode_message
+from heptad.consensus.messages import Message, encode_message
 from heptad.consensus.objects import BatchId
 from heptad.consensus.ports import Outbox, SignatureVerifier, Signer, Sink, Store
 from heptad.consensus.ready import Ready
@@ -145,11 +145,11 @@ class Driver:
         assert self._is_written, "nothing is released before it is durable"
         ready = wave.ready
         for outgoing in ready.messages:
-            self._outbox.send(outgoing.targets, encode_message(outgoing.message))
+            self._send(outgoing.targets, outgoing.message)
         for lookup in ready.lookups:
             reply = answer(lookup.request, store=self._store, limits=self._limits)
             if reply is not None:
-                self._outbox.send((lookup.peer,), encode_message(reply))
+                self._send((lookup.peer,), reply)
         if ready.commits:
             self._sink.committed(ready.commits)
         if ready.cosignatures:
@@ -159,6 +159,12 @@ class Driver:
         if ready.facts:
             self._sink.observed(ready.facts)
         self._in_flight, self._is_written = None, False
+
+    def _send(self, targets: tuple[MemberIndex, ...], message: Message) -> None:
+        payload = encode_message(message)
+        self._outbox.send(targets, payload)
+        for target in targets:
+            self._core.sent(target, message, len(payload))
 
     def _launch(self, ready: Ready) -> Wave:
         self._in_flight = Wave(ready)

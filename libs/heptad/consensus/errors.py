@@ -18,6 +18,10 @@ class UnwantedError(RefusedError):
     """An answer to nothing that is open: late, most likely, so nobody is blamed for it."""
 
 
+class ForgedError(RefusedError):
+    """A signature or a quorum does not hold. No honest member sends such a thing on."""
+
+
 class RecordMissingError(ConsensusError):
     """This replica has no safety record although it is not new: it must be re-keyed, not started.
 

@@ -5,6 +5,15 @@ from typing import Final
 MESSAGE_REFUSED: Final = "message_refused"
 """A peer's message was malformed or invalid. Fields: sender, reason."""
 
+PEER_IGNORED: Final = "peer_ignored"
+"""A member or validator has forged too often. Fields: member or validator, for_ms."""
+
+MESSAGES_DROPPED: Final = "messages_dropped"
+"""Messages that were not read: their sender is ignored, or has used up its share of this replica.
+
+Fields: member or validator, count, why (ignored or allowance).
+"""
+
 VOTE_REFUSED: Final = "vote_refused"
 """This replica gave a proposal no vote. Fields: round, proposer, reason."""
 

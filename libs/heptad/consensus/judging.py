@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from heptad.consensus.codec import vote_signing_bytes
 from heptad.consensus.committee import Cell
-from heptad.consensus.errors import RefusedError
+from heptad.consensus.errors import ForgedError, RefusedError
 from heptad.consensus.evidence import (
     Evidence,
     Offence,
@@ -57,13 +57,13 @@ class Judge:
         return evidence
 
     def require(self, evidence: Evidence) -> None:
-        """Do nothing if the proof holds. Raises: RefusedError, naming the step that does not."""
+        """Do nothing if the proof holds. Raises: ForgedError, naming the step that does not."""
         key = sha256(evidence.encoded).digest()
         if key in self._remembered:
             return
         for finding in self._findings(evidence):
             if not finding.holds:
-                raise RefusedError(f"evidence: {finding.subject}: {finding.detail}")
+                raise ForgedError(f"evidence: {finding.subject}: {finding.detail}")
         self._remembered[key] = None
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)

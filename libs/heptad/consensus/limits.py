@@ -63,3 +63,22 @@ class Limits:
     """Blocks in one answer to a fetch, unless a commit proof stands only further on."""
     reply_chain_batch_bytes_max: int = 16 << 20
     """Bytes of batches that the blocks of one answer about the committed chain refer to."""
+
+    peer_work_us_per_ms: int = 300
+    """The share of a processor that one member may take by what it sends, in 1/1000."""
+    validator_work_us_per_ms: int = 600
+    """The same for one validator: 100 MB of batches a second."""
+    work_burst_ms: int = 2_000
+    """The share of so long a time may be used at once."""
+    forgeries_max: int = 8
+    """With so many forged signatures in a short time a sender is ignored."""
+    forgery_forgiven_ms: int = 10_000
+    """After so long one forgery is forgotten."""
+    ignored_ms_min: int = 10_000
+    """How long a forger is ignored for the first time; twice as long each time after."""
+    ignored_ms_max: int = 600_000
+    """And never for longer than this."""
+    fetches_per_wave_max: int = 16
+    """Fetches of one member that are answered in one wave; it asks again for the rest."""
+    offers_max: int = 64
+    """Batches in one offer."""

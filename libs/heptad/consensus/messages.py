@@ -219,6 +219,16 @@ def decode_message(payload: bytes) -> Message:
     return message
 
 
+def is_batches_reply(payload: bytes) -> bool:
+    """True if these bytes say of themselves that they bring batches."""
+    return payload[:1] == bytes((_BATCHES_REPLY,))
+
+
+def blocks_kind(payload: bytes) -> "type[BlocksReply | ChainReply | SnapshotReply] | None":
+    """Which answer with blocks these bytes say that they are; None if they say something else."""
+    return _WITH_BLOCKS.get(payload[0]) if payload else None
+
+
 def _read_proposal(reader: Reader) -> Message:
     block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
     return Proposal(block, reader.fixed(SIGNATURE_BYTES))
@@ -271,6 +281,12 @@ def _read_snapshot_reply(reader: Reader) -> Message:
 def _read_accusation(reader: Reader) -> Message:
     return Accusation(decode_evidence(reader.rest()))
 
+
+_WITH_BLOCKS: Final[dict[int, type[BlocksReply | ChainReply | SnapshotReply]]] = {
+    _BLOCKS_REPLY: BlocksReply,
+    _CHAIN_REPLY: ChainReply,
+    _SNAPSHOT_REPLY: SnapshotReply,
+}
 
 _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     _PROPOSAL: _read_proposal,

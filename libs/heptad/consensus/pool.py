@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 
 from heptad.consensus.committee import Cell
-from heptad.consensus.errors import RefusedError
+from heptad.consensus.errors import ForgedError, RefusedError
 from heptad.consensus.limits import Limits
 from heptad.consensus.objects import BatchId, BatchRef
 from heptad.consensus.ports import SignatureVerifier
@@ -99,7 +99,7 @@ class BatchReader:
                 signature=batch.signature,
             )
         except Problem as problem:
-            raise RefusedError(f"batch of validator {header.validator}: {problem.detail}") from None
+            raise ForgedError(f"batch of validator {header.validator}: {problem.detail}") from None
         return self.trusted(batch, encoded, now_ms=now_ms)
 
     def trusted(self, batch: Batch, encoded: bytes, *, now_ms: int) -> PooledBatch:

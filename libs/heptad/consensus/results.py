@@ -1,7 +1,9 @@
 """What one step has brought about so far; at its end it becomes a `Ready`."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
+from heptad.consensus.errors import RefusedError
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import BatchRef, Block, CommittedBlock, Cosignature
 from heptad.consensus.ready import (
@@ -32,11 +34,18 @@ class Results:
     outcomes: list[BatchOutcome] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    fetches: Counter[MemberIndex] = field(default_factory=Counter)
 
     def send(self, targets: tuple[MemberIndex, ...], message: Message) -> None:
         """Have a message sent, if there is anybody to send it to."""
         if targets:
             self.messages.append(Outgoing(targets, message))
+
+    def require_fetch(self, peer: MemberIndex, *, count_max: int) -> None:
+        """Count a fetch; one wave answers only so many. Raises: RefusedError."""
+        self.fetches[peer] += 1
+        if self.fetches[peer] > count_max:
+            raise RefusedError(f"more than {count_max} fetches in one wave")
 
     def fact(self, name: str, **fields: int | str | bytes) -> None:
         """Report something for logs and metrics."""

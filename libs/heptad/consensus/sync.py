@@ -95,6 +95,17 @@ class Sync:
         """The proof that commits the chunk which is being applied."""
         return self._chunk.commit if self._chunk is not None else None
 
+    def require_asked(self, kind: type[BlocksReply | ChainReply | SnapshotReply] | None) -> None:
+        """Refuse blocks, before they are read, where nothing of their kind is asked for.
+
+        Raises: UnwantedError.
+        """
+        if kind is BlocksReply and not len(self._chain.blocks_wanted):
+            raise UnwantedError("blocks that were not asked for")
+        is_open = self._chunk is None and bool(len(self._chunk_wanted))
+        if kind in (ChainReply, SnapshotReply) and not is_open:
+            raise UnwantedError("a piece of the chain that was not asked for")
+
     def on_blocks(
         self, sender: MemberIndex, reply: BlocksReply, *, now_ms: int, results: Results
     ) -> None:
@@ -121,12 +132,17 @@ class Sync:
             batch_id = self._reader.identify(encoded)
             if self._chain.pool.has_same(batch_id, encoded):
                 continue
+            is_overtaken = self._chain.is_committed(batch_id)
+            if not len(self._chain.batches_wanted):  # then it is not worth reading either
+                if is_overtaken:
+                    continue
+                raise UnwantedError(f"batch {batch_id} was not asked for")
             batch = self._reader.decode(encoded)
             if batch.digest in self._chain.pool:
                 continue
             if batch.digest not in self._chain.batches_wanted:
-                if self._chain.is_committed(batch_id):
-                    continue  # its answer was overtaken
+                if is_overtaken:
+                    continue
                 raise UnwantedError(f"batch {batch.digest.hex()} was not asked for")
             verified = self._reader.verify(batch, encoded, now_ms=now_ms)
             self._chain.add_fetched(verified, results)
@@ -227,8 +243,12 @@ class Sync:
     def serve_blocks(self, peer: MemberIndex, request: FetchBlocks, results: Results) -> None:
         """Answer from memory, or leave it to the store."""
         blocks: list[Block] = []
+        size = 0
         block = self._held(request.block_id)
         while block is not None and block.height > max(request.height_above, 0):
+            size += len(block.encoded)
+            if blocks and size > self._limits.reply_bytes_max:
+                break
             blocks.append(block)
             if len(blocks) >= self._limits.reply_blocks_max:
                 break

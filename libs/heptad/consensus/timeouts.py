@@ -5,10 +5,16 @@ certificate that entered that round, which is adopted first and makes that round
 And it cannot mix rounds: f + 1 time-outs of *one* round are what makes a replica join.
 """
 
+from collections import Counter
+from typing import Final
+
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.committee import Committee
 from heptad.consensus.verified import VerifiedTC, VerifiedTimeout
 from heptad.model.ids import MemberIndex, Round
+
+REPLACED_MAX: Final = 8
+"""So many times may a member say one round's time-out again with a higher certificate."""
 
 
 class TimeoutCollector:
@@ -19,20 +25,30 @@ class TimeoutCollector:
         self._committee = committee
         self._round = Round(0)
         self._timeouts: dict[MemberIndex, VerifiedTimeout] = {}
+        self._replaced: Counter[MemberIndex] = Counter()
 
     def enter(self, round_: Round) -> None:
         """Begin to collect for this round; those of earlier ones are of no use any more."""
         self._round = round_
         self._timeouts = {}
+        self._replaced = Counter()
 
     def is_known(self, voter: MemberIndex, high_qc_round: Round) -> bool:
-        """True if this member's time-out is here with a QC no lower: nothing new to verify."""
+        """True if this member's time-out is here with a QC no lower: nothing new to verify.
+
+        Nor is one that has been replaced often enough: each valid one would cost a signature, and
+        a member can make as many as there are old certificates.
+        """
         known = self._timeouts.get(voter)
-        return known is not None and known.timeout.high_qc.round >= high_qc_round
+        if known is None:
+            return False
+        is_worn_out = self._replaced[voter] >= REPLACED_MAX
+        return is_worn_out or known.timeout.high_qc.round >= high_qc_round
 
     def add(self, verified: VerifiedTimeout) -> None:
         """Take in a time-out of the current round; a second one of a member replaces its first."""
         assert verified.timeout.round == self._round, (verified.timeout.round, self._round)
+        self._replaced[verified.timeout.voter] += verified.timeout.voter in self._timeouts
         self._timeouts[verified.timeout.voter] = verified
 
     def must_join(self) -> bool:

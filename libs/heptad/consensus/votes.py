@@ -19,9 +19,14 @@ BLOCKS_PER_VOTER_MAX = 2
 
 @dataclass(slots=True)
 class _Ballot:
-    """Votes for one block; `verified` are known to be good, `waiting` were not looked at."""
+    """Votes for one block; `verified` are known to be good, `waiting` were not looked at.
+
+    `spoilt` have sent a bad one: no further vote of theirs is looked at, or one member could have
+    a signature checked with each message that it sends.
+    """
 
     verified: dict[MemberIndex, Vote] = field(default_factory=dict)
+    spoilt: set[MemberIndex] = field(default_factory=set)
     waiting: dict[MemberIndex, Vote] = field(default_factory=dict)
 
     def vote_of(self, voter: MemberIndex) -> Vote | None:
@@ -60,7 +65,7 @@ class VoteCollector:
         if len(others) >= BLOCKS_PER_VOTER_MAX:
             return conflict
         ballot = ballots.setdefault(vote.block_id, _Ballot())
-        if vote.voter in ballot.verified:
+        if vote.voter in ballot.verified or (vote.voter in ballot.spoilt and not is_verified):
             return conflict
         if is_verified:
             ballot.waiting.pop(vote.voter, None)
@@ -83,13 +88,15 @@ class VoteCollector:
             if (vote := ballot.waiting.get(voter)) is not None
         ]
 
-    def certificate(self, round_: Round, block_id: BlockId) -> tuple[VerifiedQC | None, list[str]]:
+    def certificate(
+        self, round_: Round, block_id: BlockId
+    ) -> tuple[VerifiedQC | None, list[tuple[MemberIndex, str]]]:
         """The certificate of this block if a quorum of good votes is here.
 
-        Also returns why each vote that was thrown out was bad.
+        Also returns whose votes were thrown out, and why each was bad.
         """
         ballot = self._rounds.get(round_, {}).get(block_id)
-        refused: list[str] = []
+        refused: list[tuple[MemberIndex, str]] = []
         if ballot is None or len(ballot.verified) + len(ballot.waiting) < self._quorum:
             return None, refused
         while ballot.waiting and len(ballot.verified) < self._quorum:
@@ -98,7 +105,8 @@ class VoteCollector:
             try:
                 self._certificates.vote(vote)
             except RefusedError as error:
-                refused.append(str(error))
+                ballot.spoilt.add(voter)
+                refused.append((voter, str(error)))
             else:
                 ballot.verified[voter] = vote
         if len(ballot.verified) < self._quorum:

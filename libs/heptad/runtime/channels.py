@@ -49,10 +49,19 @@ _CONNECT_MS_MAX: Final = 5_000
 100 ms there, a busy machine never gets through a TLS handshake."""
 
 
-def _common_options(message_bytes_max: int) -> ChannelOptions:
+STREAMS_PER_CONNECTION_MAX: Final = 1_024
+"""Calls under way on one connection; a client that makes more waits, as HTTP/2 has it."""
+
+_HANDSHAKE_MS_MAX: Final = 10_000
+"""A connection that has not shown a certificate by then is closed."""
+_IDLE_MS_MAX: Final = 120_000
+"""A connection without a call is closed after this long; a client makes a new one when it calls."""
+
+
+def _common_options(*, send_bytes_max: int, receive_bytes_max: int) -> ChannelOptions:
     return [
-        ("grpc.max_send_message_length", message_bytes_max),
-        ("grpc.max_receive_message_length", message_bytes_max),
+        ("grpc.max_send_message_length", send_bytes_max),
+        ("grpc.max_receive_message_length", receive_bytes_max),
         ("grpc.http2.max_frame_size", _FRAME_BYTES),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.http2.write_buffer_size", _FRAME_BYTES),
@@ -67,10 +76,19 @@ def create_server(
     *,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     message_bytes_max: int = MESSAGE_BYTES_MAX,
+    receive_bytes_max: int | None = None,
 ) -> grpc.aio.Server:
-    """A server that listens nowhere yet; `listen` binds it."""
-    options = _common_options(message_bytes_max)
+    """A server that listens nowhere yet; `listen` binds it.
+
+    `receive_bytes_max` is for one that sends larger messages than anybody has to send it.
+    """
+    options = _common_options(
+        send_bytes_max=message_bytes_max, receive_bytes_max=receive_bytes_max or message_bytes_max
+    )
     options += [
+        ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS_MAX),
+        ("grpc.max_connection_idle_ms", _IDLE_MS_MAX),
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
         # Peers are known and pings are cheap: a strike would close a good connection with GOAWAY
@@ -108,7 +126,7 @@ def open_channel(
     It connects when first used and again after failures, with back-off and jitter (100 ms to 2 s).
     `service_config_json` may hold a retry policy; without one nothing is retried.
     """
-    options = _common_options(message_bytes_max)
+    options = _common_options(send_bytes_max=message_bytes_max, receive_bytes_max=message_bytes_max)
     options += [
         ("grpc.ssl_target_name_override", member(origin, peer_id).dns_name),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS_MIN),

@@ -6,8 +6,10 @@ anything else that it raises is our bug, is logged here with its traceback, and 
 `internal_error` without a word of its text, which might hold personal data.
 """
 
+import asyncio
 import inspect
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias, TypeVar, cast
@@ -38,6 +40,13 @@ STANDARD_ROLES: Final[RoleTable] = {
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": frozenset({Role.OPERATOR}),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": frozenset({Role.OPERATOR}),
 }
+
+
+CALLS_PER_CALLER_MAX: Final = 1_024
+"""Calls of one method that one caller may have under way, over all of its connections."""
+
+REFUSAL_DELAY_S: Final = 0.5
+"""A call too many is refused only after this long: who makes thousands waits for them."""
 
 
 class CallLog(Protocol):
@@ -105,8 +114,14 @@ class Guard(grpc.aio.ServerInterceptor):
         roles: RoleTable,
         calls: CallLog,
         members: Container[str] | None = None,
+        calls_max: Mapping[str, int] | None = None,
     ) -> None:
-        """`members` are the ids of all members of the cell; see `admit`."""
+        """`members` are the ids of all members of the cell; see `admit`.
+
+        `calls_max` gives methods of which one caller may have fewer calls under way than usual.
+        """
+        self._calls_max = dict(calls_max or {})
+        self._under_way: Counter[tuple[str, str]] = Counter()
         self._cell = cell
         self._members = members
         self._roles = {**STANDARD_ROLES, **roles}
@@ -168,14 +183,15 @@ class Guard(grpc.aio.ServerInterceptor):
         outcome = "cancelled"
         self._calls.began(method=method)
         try:
-            admit(
+            caller = admit(
                 context,
                 method=method,
                 roles=self._roles,
                 cell=self._cell,
                 members=self._members,
             )
-            yield
+            async with self._one_of_few(caller, method):
+                yield
             outcome = "ok"
         except Problem as problem:
             outcome = problem.code
@@ -191,3 +207,19 @@ class Guard(grpc.aio.ServerInterceptor):
         finally:
             duration_s = time.monotonic() - started_s
             self._calls.ended(method=method, outcome=outcome, duration_s=duration_s)
+
+    @asynccontextmanager
+    async def _one_of_few(self, caller: Identity, method: str) -> AsyncIterator[None]:
+        """Count a call while it lasts. Raises: Problem `overloaded`, after a while."""
+        key = caller.id, method
+        calls_max = self._calls_max.get(method, CALLS_PER_CALLER_MAX)
+        if self._under_way[key] >= calls_max:
+            await asyncio.sleep(REFUSAL_DELAY_S)
+            raise Problem("overloaded", f"{caller.id} has {calls_max} calls of {method} under way")
+        self._under_way[key] += 1
+        try:
+            yield
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]

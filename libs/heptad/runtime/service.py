@@ -140,9 +140,12 @@ class _Process(Generic[NodeConfigT]):
             roles=kind.roles,
             calls=_CallRecorder(metrics, log),
             members=frozenset(cell.member_addresses()),
+            calls_max=kind.calls_max,
         )
         server = channels.create_server(
-            interceptors=[guard], message_bytes_max=kind.message_bytes_max
+            interceptors=[guard],
+            message_bytes_max=kind.message_bytes_max,
+            receive_bytes_max=kind.receive_bytes_max,
         )
         self._kind = kind
         self._service: Service | None = None

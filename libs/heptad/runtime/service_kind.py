@@ -1,7 +1,7 @@
 """What a service package tells the runtime, and what it is given in return."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol
 
@@ -88,3 +88,7 @@ class ServiceKind(Generic[NodeConfigT]):
     # Full names of the gRPC services (`heptad.replica.v1.ReplicaService`), for health, reflection.
     services: tuple[str, ...]
     message_bytes_max: int = channels.MESSAGE_BYTES_MAX
+    # Where nobody has to send it messages as large as its own; None: the same.
+    receive_bytes_max: int | None = None
+    # Calls of one caller under way at a time, where a method should have fewer than the default.
+    calls_max: Mapping[str, int] = field(default_factory=dict)

@@ -13,14 +13,25 @@ its promises must not make any.
 import asyncio
 import time
 from collections import deque
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from heptad.consensus.driver import Driver
-from heptad.consensus.events import BatchReceived, Event, MessageReceived, TimerFired
+from heptad.consensus.events import (
+    BatchReceived,
+    Event,
+    MessageReceived,
+    PeerConnected,
+    TimerFired,
+)
 
-EVENTS_MAX: Final = 8_192
+EVENTS_PER_SENDER_MAX: Final = 1_024
+QUEUED_BYTES_PER_SENDER_MAX: Final = 32 << 20
 WAVE_EVENTS_MAX: Final = 512
-QUEUED_BYTES_MAX: Final = 256 << 20
+WAVE_EVENTS_PER_SENDER_MAX: Final = 128
+"""Of one sender, so that a wave which a flood fills is still a short one."""
+
+_Sender: TypeAlias = tuple[type[Event], int]
 
 
 class Clock:
@@ -34,34 +45,70 @@ class Clock:
         return time.monotonic_ns() // 1_000_000 + self._offset_ms
 
 
+@dataclass(slots=True, eq=False)
+class _Share:
+    """What one sender has waiting here; `room` is set while there is room for more."""
+
+    events: deque[Event] = field(default_factory=deque)
+    size_bytes: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def has_room(self, size_bytes: int) -> bool:
+        """True if an event of this size may wait here too; one alone always may."""
+        is_within = self.size_bytes + size_bytes <= QUEUED_BYTES_PER_SENDER_MAX
+        return not self.events or (is_within and len(self.events) < EVENTS_PER_SENDER_MAX)
+
+
 class EventQueue:
-    """What has happened and was not yet stepped, in order, within bounds."""
+    """What has happened and was not yet stepped: in order for each sender, in turn among them.
+
+    Each sender has a share of its own, so that a flood of one neither takes the room of the others
+    nor makes their messages wait behind it.
+    """
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._bytes = 0
+        self._shares: dict[_Sender, _Share] = {}
+        self._count = 0
         self.wakeup = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._events)
+        return self._count
 
     def offer(self, event: Event) -> bool:
-        """Queue an event; False when the queue is full, and then nothing was taken.
+        """Queue an event; False when its sender's share is full, and then nothing was taken.
 
         Consensus copes with a lost message, a validator with a batch that it has to send again.
         """
+        share = self._shares.setdefault(_sender(event), _Share())
         size = _size_bytes(event)
-        if len(self._events) >= EVENTS_MAX or self._bytes + size > QUEUED_BYTES_MAX:
+        if not share.has_room(size):
             return False
-        self._events.append(event)
-        self._bytes += size
+        share.events.append(event)
+        share.size_bytes += size
+        self._count += 1
         self.wakeup.set()
         return True
 
+    async def put(self, event: Event) -> None:
+        """Queue an event as soon as its sender's share has room for it."""
+        while not self.offer(event):
+            share = self._shares[_sender(event)]
+            share.room.clear()
+            await share.room.wait()
+
     def take(self, count_max: int) -> list[Event]:
-        """The oldest events, at most `count_max`."""
-        taken = [self._events.popleft() for _ in range(min(count_max, len(self._events)))]
-        self._bytes -= sum(_size_bytes(event) for event in taken)
+        """The oldest events of each sender in turn, at most `count_max`, and of one a fair part."""
+        taken: list[Event] = []
+        for _ in range(min(count_max, WAVE_EVENTS_PER_SENDER_MAX)):
+            waiting = [share for share in self._shares.values() if share.events]
+            if not waiting or len(taken) >= count_max:
+                break
+            for share in waiting[: count_max - len(taken)]:
+                event = share.events.popleft()
+                share.size_bytes -= _size_bytes(event)
+                share.room.set()
+                taken.append(event)
+        self._count -= len(taken)
         return taken
 
 
@@ -121,3 +168,15 @@ class DriverLoop:
 
 def _size_bytes(event: Event) -> int:
     return len(event.payload) if isinstance(event, MessageReceived | BatchReceived) else 0
+
+
+def _sender(event: Event) -> _Sender:
+    match event:
+        case MessageReceived(sender, _):
+            return MessageReceived, sender
+        case BatchReceived(validator, _):
+            return BatchReceived, validator
+        case PeerConnected(member):
+            return PeerConnected, member
+        case TimerFired():
+            return TimerFired, 0

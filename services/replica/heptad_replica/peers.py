@@ -80,8 +80,10 @@ class PeerLink:
             was_connected = self.is_connected = True
             self._offer(PeerConnected(self.member))
             writer = asyncio.create_task(self._write(stream))
-            while await stream.read() is not None:
-                continue
+            if await stream.read() is not None:
+                # Nothing is ever said on this half: who floods it is dialled again, and no faster.
+                self.dropped += 1
+                return False
         except (grpc.aio.AioRpcError, Problem):
             return was_connected
         finally:

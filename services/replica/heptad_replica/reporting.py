@@ -20,7 +20,12 @@ from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
 
 _WARNINGS: Final = frozenset(
-    {facts.LEADER_REFUSED, facts.CERTIFIED_BLOCK_INVALID, facts.CATCHING_UP}
+    {
+        facts.LEADER_REFUSED,
+        facts.CERTIFIED_BLOCK_INVALID,
+        facts.CATCHING_UP,
+        facts.PEER_IGNORED,
+    }
 )
 MISBEHAVIOUR_PROVEN: Final = "misbehaviour_proven"
 """A log event at level error. Fields: accused, offence (blocks, heads, batches)."""
@@ -77,6 +82,9 @@ class Reporter:
                 accused, offence = str(fields["accused"]), str(fields["offence"])
                 self._equivocations.add(1, accused, offence)
                 self._log.error(MISBEHAVIOUR_PROVEN, accused=accused, offence=offence)
+            elif fact.name == facts.MESSAGES_DROPPED:
+                self._refused.add(int(fields["count"]), str(fields["why"]))
+                self._log.debug(fact.name, **_printable(fact))
             elif fact.name in _WARNINGS:
                 self._log.warning(fact.name, **_printable(fact))
             else:

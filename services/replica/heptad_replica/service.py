@@ -9,22 +9,23 @@ from typing import Final
 
 import grpc
 
-from heptad.consensus.events import MessageReceived
+from heptad.consensus.messages import MESSAGE_BYTES_MAX
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, Fact
 from heptad.model.ids import Height, MemberIndex
 from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config.replica import ReplicaConfig
 from heptad.runtime.group import member_index
-from heptad.runtime.identity import ALL_ROLES, Identity, Role
+from heptad.runtime.identity import ALL_ROLES, Role
 from heptad.runtime.service import Context, ServiceKind
-from heptad.runtime.streams import FrameStream, add_frame_handlers
+from heptad.runtime.streams import add_frame_handlers
 from heptad.wire.convert.replica import ReplicaStatus, to_status_response
 from heptad.wire.replica.v1 import replica_pb2
 from heptad.wire.streams import AppliedFrame
 from heptad_replica.followers import FollowerDoor
 from heptad_replica.loop import Clock, DriverLoop, EventQueue
-from heptad_replica.peers import HELLO, PeerLink, PeerOutbox
+from heptad_replica.peer_door import PeerDoor
+from heptad_replica.peers import PeerLink, PeerOutbox
 from heptad_replica.reporting import Reporter, read_status
 from heptad_replica.validators import ValidatorDoor
 from heptad_replica.wiring import build_driver, mark_started, open_store
@@ -36,6 +37,17 @@ ROLES: Final = {
     f"/{SERVICE}/Follow": frozenset({Role.LEDGER}),
     f"/{SERVICE}/GetStatus": ALL_ROLES,
 }
+
+CALLS_MAX: Final = {
+    f"/{SERVICE}/PeerStream": 4,
+    f"/{SERVICE}/SubmitBatches": 4,
+    f"/{SERVICE}/Follow": 4,
+    f"/{SERVICE}/GetStatus": 32,
+}
+"""A stream and those that linger half open after a break, for each caller."""
+
+RECEIVED_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (64 << 10)
+"""The longest consensus message, in its frame. Only what is *sent* to ledgers is longer."""
 
 
 class ReplicaService:
@@ -50,6 +62,7 @@ class ReplicaService:
         self._outbox = PeerOutbox(self._links)
         self._driver = build_driver(context, store=self._store, outbox=self._outbox, sink=self)
         self._loop = DriverLoop(driver=self._driver, clock=Clock(), events=self._events)
+        self._peers = PeerDoor(events=self._events)
         self._validators = ValidatorDoor(
             store=self._store,
             offer=self._events.offer,
@@ -104,13 +117,6 @@ class ReplicaService:
         """How this replica is."""
         return self._status()
 
-    async def _serve_peer(self, stream: FrameStream, caller: Identity) -> None:
-        """Messages of one member: the certificate says which, never the message."""
-        sender = member_index(caller.id)
-        await stream.write(HELLO)
-        while (payload := await stream.read()) is not None:
-            self._events.offer(MessageReceived(sender, payload))
-
     def _peer_links(self) -> dict[MemberIndex, PeerLink]:
         context = self._context
         others = (replica.id for replica in context.cell.replicas if replica.id != context.name)
@@ -126,7 +132,7 @@ class ReplicaService:
 
     def _register(self) -> None:
         streams = {
-            "PeerStream": self._serve_peer,
+            "PeerStream": self._peers.serve,
             "SubmitBatches": self._validators.serve,
             "Follow": self._followers.serve,
         }
@@ -179,4 +185,6 @@ KIND: Final = ServiceKind(
     roles=ROLES,
     services=(SERVICE,),
     message_bytes_max=PEER_MESSAGE_BYTES_MAX,
+    receive_bytes_max=RECEIVED_BYTES_MAX,
+    calls_max=CALLS_MAX,
 )

@@ -5,6 +5,7 @@ then the validator sends the batch again and is told where it stands, from the s
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -20,6 +21,7 @@ from heptad.model.canonical import MalformedError
 from heptad.model.ids import ValidatorNumber
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity
+from heptad.runtime.pacing import Pace, Pacer
 from heptad.runtime.streams import FrameStream
 from heptad.wire.streams import (
     CommittedBatch,
@@ -37,6 +39,9 @@ from heptad_replica.storage import LmdbStore
 FRAMES_QUEUED_MAX: Final = 1_024
 """Notices for one stream; a validator that does not read them loses the stream."""
 
+PACE: Final = Pace(messages_per_s=2_000, bytes_per_s=128 << 20, burst_s=2.0)
+"""More than seven replicas have ever agreed on; the pool's own limit comes first."""
+
 
 class ValidatorDoor:
     """Serves `SubmitBatches`, and passes on what the driver tells of batches."""
@@ -47,8 +52,11 @@ class ValidatorDoor:
         store: LmdbStore,
         offer: Callable[[Event], bool],
         last_committed: Callable[[ValidatorNumber], BatchId | None],
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`last_committed` is the last batch of a validator that is final, by the chain's state."""
+        self._clock_s = clock_s
+        self._pacers: dict[ValidatorNumber, Pacer] = {}
         self._store = store
         self._offer = offer
         self._last_committed = last_committed
@@ -106,8 +114,12 @@ class ValidatorDoor:
     async def _read(
         self, stream: FrameStream, validator: ValidatorNumber, queue: asyncio.Queue[bytes]
     ) -> None:
+        pacer = self._pacers.setdefault(validator, Pacer(PACE, self._clock_s()))
         while (body := await stream.read()) is not None:
             self._take(validator, body, queue)
+            wait_s = pacer.wait_s(len(body), self._clock_s())
+            if wait_s:
+                await asyncio.sleep(wait_s)
 
     def _take(self, validator: ValidatorNumber, body: bytes, queue: asyncio.Queue[bytes]) -> None:
         try:

@@ -48,7 +48,7 @@ def test_a_bad_vote_is_thrown_out_and_the_others_make_the_certificate(idle, vote
         votes.add(idle.vote(voter, 3, A))
     verified, refused = votes.certificate(Round(3), A)
     assert [voter for voter, _ in verified.qc.votes] == [1, 2, 3, 4, 5]
-    assert refused == ["signature of member 0: the hashes differ"]
+    assert refused == [(0, "signature of member 0: the hashes differ")]
 
 
 def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):

@@ -113,7 +113,7 @@ def test_a_failed_write_ends_the_loop_with_its_error():
 
 def test_the_queue_is_bounded_by_count(monkeypatch):
     async def story():
-        monkeypatch.setattr(loop_module, "EVENTS_MAX", 3)
+        monkeypatch.setattr(loop_module, "EVENTS_PER_SENDER_MAX", 3)
         events = EventQueue()
         assert [events.offer(message(n)) for n in range(5)] == [True, True, True, False, False]
         assert len(events.take(10)) == 3
@@ -124,12 +124,12 @@ def test_the_queue_is_bounded_by_count(monkeypatch):
 
 def test_the_queue_is_bounded_by_bytes(monkeypatch):
     async def story():
-        monkeypatch.setattr(loop_module, "QUEUED_BYTES_MAX", 100)
+        monkeypatch.setattr(loop_module, "QUEUED_BYTES_PER_SENDER_MAX", 100)
         events = EventQueue()
         batch = BatchReceived(ValidatorNumber(1), bytes(60))
         assert [events.offer(batch), events.offer(batch)] == [True, False]
         assert events.offer(PeerConnected(MemberIndex(2)))
-        events.take(1)
+        events.take(2)
         assert events.offer(batch)
 
     run(story())

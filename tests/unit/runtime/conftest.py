@@ -126,9 +126,10 @@ def open_door(authority: Authority):
         echo: FrameHandler | None = None,
         ask: Callable[[bytes], bytes] = lambda request: request,
         members: frozenset[str] | None = None,
+        calls_max: dict[str, int] | None = None,
     ) -> AsyncIterator[Door]:
         calls = Calls()
-        guard = Guard(cell=ORIGIN, roles=roles, calls=calls, members=members)
+        guard = Guard(cell=ORIGIN, roles=roles, calls=calls, members=members, calls_max=calls_max)
         server = channels.create_server(interceptors=[guard])
         if echo is not None:
             add_frame_handlers(server, service="test.v1.Test", handlers={"Echo": echo})

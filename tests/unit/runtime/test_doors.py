@@ -7,6 +7,7 @@ import pytest
 
 from heptad.model.problems import Problem
 from heptad.runtime import channels
+from heptad.runtime import guard as guard_module
 from heptad.runtime.errors import PortTakenError
 from heptad.runtime.identity import Identity, Role, member
 from heptad.runtime.status import problem_of
@@ -142,6 +143,40 @@ def test_who_is_no_member_any_more_is_refused_whatever_its_certificate_says(
             ):
                 async with door.dialled(tls) as channel:
                     assert await ask(channel, b"hello") == b"hello"
+
+    asyncio.run(scenario())
+
+
+def test_one_caller_has_only_so_many_calls_under_way_and_others_have_theirs(
+    open_door, authority, monkeypatch
+) -> None:
+    """The fifth stream is refused, over whichever connection it comes; one that ends makes room."""
+    monkeypatch.setattr(guard_module, "REFUSAL_DELAY_S", 0.0)
+
+    async def scenario() -> None:
+        evil, honest = authority.member("validator-1"), authority.member("validator-2")
+        async with (
+            open_door(ROLES, echo=echo, calls_max={ECHO: 4}) as door,
+            door.dialled(evil) as one,
+            door.dialled(evil) as two,
+            door.dialled(honest) as other,
+        ):
+            streams = [open_frame_stream((one, two)[n % 2], ECHO) for n in range(4)]
+            for stream in streams:
+                await stream.write(b"here")
+                assert await stream.read() == b"here"
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await open_frame_stream(two, ECHO).read()
+            problem = problem_of(caught.value, unavailable="quorum_unavailable")
+            assert problem.code == "overloaded"
+            theirs = open_frame_stream(other, ECHO)
+            await theirs.write(b"honest")
+            assert await theirs.read() == b"honest"
+            await streams[0].finish()
+            assert await streams[0].read() is None
+            again = open_frame_stream(one, ECHO)
+            await again.write(b"again")
+            assert await again.read() == b"again"
 
     asyncio.run(scenario())
 

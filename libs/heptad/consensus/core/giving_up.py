@@ -61,15 +61,13 @@ class GivingUp:
             self._answers.answer(sender)
             return False
         is_current = timeout.round == parts.rounds.round
-        has_news = is_current and parts.rounds.pacemaker.must_repeat(parts.now_ms)
-        if has_news:
-            self._give_up()
         if timeout.high_qc.round < parts.rounds.high_qc.qc.round:
             # It may hold on to its round only because it was never shown what commits the last one.
             self._answers.answer(sender)
         if is_current and parts.rounds.timeouts.is_known(sender, timeout.high_qc.round):
-            return has_news
+            return self._repeat_if_due()
         verified = parts.certificates.timeout(timeout)
+        has_news = is_current and self._repeat_if_due()
         has_news |= adopt_qc(parts, verified.high_qc)
         if verified.tc is not None:
             has_news |= adopt_tc(parts, verified.tc)
@@ -124,6 +122,13 @@ class GivingUp:
         if high_qc.round > rounds.high_qc.qc.round:
             return True
         return tc is not None and tc.round >= rounds.round
+
+    def _repeat_if_due(self) -> bool:
+        """Somebody still gives up on this round, and may have missed that this replica did."""
+        is_due = self._parts.rounds.pacemaker.must_repeat(self._parts.now_ms)
+        if is_due:
+            self._give_up()
+        return is_due
 
     def _count(self) -> bool:
         """Join f + 1 others; at a quorum, enter the next round. True if either was done."""

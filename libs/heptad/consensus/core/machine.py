@@ -19,6 +19,7 @@ from heptad.consensus.core.accusing import accuse, has_noticed, hear, tell_again
 from heptad.consensus.core.admitting import admit
 from heptad.consensus.core.adopting import commit_chunk, cosign_again, jump
 from heptad.consensus.core.answering import Answers
+from heptad.consensus.core.charging import admits, charge, charge_answer, report_dropped
 from heptad.consensus.core.giving_up import GivingUp
 from heptad.consensus.core.leading import Leading
 from heptad.consensus.core.restoring import restore, stored_proposal
@@ -39,6 +40,7 @@ from heptad.consensus.messages import (
     Message,
     Proposal,
     SnapshotReply,
+    blocks_kind,
 )
 from heptad.consensus.messages import Certificates as CertificatesMessage
 from heptad.consensus.objects import BatchId, Timeout, Vote
@@ -121,6 +123,7 @@ class Core:
         has_news, parts = False, self._parts
         for event in events:
             has_news |= self._take_in(event)
+        report_dropped(parts)
         if has_news or is_due or has_noticed(parts):
             self._settle()
             return self._ready(always=False)
@@ -156,6 +159,10 @@ class Core:
         position = self._parts.chain.tree.root.state.positions.get(validator)
         return None if position is None else BatchId(validator, *position)
 
+    def sent(self, peer: MemberIndex, answer: Message, size_bytes: int) -> None:
+        """The driver has sent this to `peer`, out of memory or out of the store."""
+        charge_answer(self._parts, peer, answer, size_bytes)
+
     def _begin(self, now_ms: int) -> None:
         self._parts.now_ms = max(now_ms, self._parts.now_ms)
         self._parts.results = Results()
@@ -182,14 +189,25 @@ class Core:
                 return True  # Settling looks at the clock whatever the event was.
 
     def _take_message(self, sender: MemberIndex, payload: bytes) -> bool:
+        parts = self._parts
+        if sender not in parts.peers:
+            reason = f"member {sender} is not one of the others"
+            parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=reason)
+            return False
+        bill = admits(parts, sender, payload)
+        if bill is None:
+            return False
+        message, refusal, has_news = None, None, True
         try:
-            if sender not in self._parts.others:
-                raise RefusedError(f"member {sender} is not one of the others")
-            return self._dispatch(sender, self._decode(payload))
+            parts.sync.require_asked(blocks_kind(payload))
+            message = self._decode(payload)
+            has_news = self._dispatch(sender, message)
         except (RefusedError, MalformedError) as error:
-            self._parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
-            self._parts.sync.on_refused(sender, payload, error, now_ms=self._parts.now_ms)
-            return True  # What was right in it may have been adopted before.
+            parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
+            parts.sync.on_refused(sender, payload, error, now_ms=parts.now_ms)
+            refusal = error
+        charge(parts, bill, message, refusal)
+        return has_news  # Also if it was refused: what was right in it may have been adopted.
 
     def _dispatch(self, sender: MemberIndex, message: Message) -> bool:
         match message:
@@ -202,8 +220,9 @@ class Core:
             case CertificatesMessage():
                 return self._giving_up.on_certificates(sender, message)
             case BatchOffer(refs):
-                taken = [self._parts.chain.offer(ref, sender) for ref in refs]
-                return any(taken)
+                if len(refs) > self._parts.limits.offers_max:
+                    raise RefusedError(f"{len(refs)} offers at a time")
+                return self._parts.chain.offer(refs, sender)
             case _:
                 self._dispatch_fetching(sender, message)
         return True
@@ -212,12 +231,9 @@ class Core:
         parts = self._parts
         now_ms, results = parts.now_ms, parts.results
         match message:
-            case FetchBlocks():
-                parts.sync.serve_blocks(sender, message, results)
-            case FetchBatches():
-                parts.sync.serve_batches(sender, message, results)
-            case FetchChain():
-                results.lookups.append(Lookup(sender, message))
+            case FetchBlocks() | FetchBatches() | FetchChain():
+                results.require_fetch(sender, count_max=parts.limits.fetches_per_wave_max)
+                self._serve(sender, message)
             case BlocksReply():
                 parts.sync.on_blocks(sender, message, now_ms=now_ms, results=results)
             case BatchesReply():
@@ -228,6 +244,16 @@ class Core:
                 hear(parts, evidence)
             case SnapshotReply():
                 parts.sync.on_snapshot(sender, message, now_ms=now_ms)
+
+    def _serve(self, peer: MemberIndex, fetch: FetchBlocks | FetchBatches | FetchChain) -> None:
+        parts = self._parts
+        match fetch:
+            case FetchBlocks():
+                parts.sync.serve_blocks(peer, fetch, parts.results)
+            case FetchBatches():
+                parts.sync.serve_batches(peer, fetch, parts.results)
+            case FetchChain():
+                parts.results.lookups.append(Lookup(peer, fetch))
 
     def _settle(self) -> None:
         """Do what has become possible, until nothing is."""

@@ -4,6 +4,7 @@ A restart needs no mode of its own: the record gives the certificates and so the
 state gives the root, and the stored headers go through the same validation as any others.
 """
 
+from heptad.consensus.allowance import Allowances, MeteredVerifier
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.chain import Chain, decode_committed
 from heptad.consensus.codec import decode_block
@@ -26,7 +27,7 @@ from heptad.consensus.results import Results
 from heptad.consensus.rounds import Rounds
 from heptad.consensus.sync import Sync
 from heptad.model.canonical import MalformedError
-from heptad.model.ids import MemberIndex
+from heptad.model.ids import MemberIndex, ValidatorNumber
 
 
 def restore(
@@ -41,12 +42,13 @@ def restore(
     decoding: Decoding,
 ) -> Parts:
     """All parts of one replica. Raises: RecordDamagedError."""
-    certificates = Certificates(cell, verifier)
+    meter = MeteredVerifier(verifier)
+    certificates = Certificates(cell, meter)
     record = _record(cell, me, restored)
     kernel = Kernel(cell=cell, me=me, vote_signer=vote_signer, cosigner=cosigner, record=record)
     others = cell.committee.others(me)
-    reader = BatchReader(cell, verifier, decoding.batch)
-    judge = Judge(cell, verifier)
+    reader = BatchReader(cell, meter, decoding.batch)
+    judge = Judge(cell, meter)
     docket = Docket(judge)
     try:
         docket.restore(restored.evidence if restored is not None else b"")
@@ -81,6 +83,9 @@ def restore(
         rounds=rounds,
         sync=sync,
         docket=docket,
+        meter=meter,
+        peers=Allowances(others, limits=limits, work_us_per_ms=limits.peer_work_us_per_ms),
+        validators=_validators(cell, limits),
     )
     if restored is not None:
         _restore_tree(parts, restored)
@@ -93,6 +98,11 @@ def stored_proposal(record: SafetyRecord) -> Proposal | None:
         return None
     header, vote = record.proposal
     return Proposal(decode_block(header), vote.signature)
+
+
+def _validators(cell: Cell, limits: Limits) -> Allowances[ValidatorNumber]:
+    numbers = [validator.number for validator in cell.validators]
+    return Allowances(numbers, limits=limits, work_us_per_ms=limits.validator_work_us_per_ms)
 
 
 def _record(cell: Cell, me: MemberIndex, restored: Restored | None) -> SafetyRecord:

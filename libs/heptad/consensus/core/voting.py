@@ -10,8 +10,9 @@ from heptad.consensus import facts
 from heptad.consensus.chain import Arrival
 from heptad.consensus.core.adopting import adopt_qc, adopt_tc, commit_by
 from heptad.consensus.core.answering import Answers
+from heptad.consensus.core.charging import forged
 from heptad.consensus.core.parts import Parts
-from heptad.consensus.errors import RefusedError
+from heptad.consensus.errors import ForgedError, RefusedError
 from heptad.consensus.messages import Proposal
 from heptad.consensus.objects import Block, Vote
 from heptad.consensus.parking import Parked
@@ -31,6 +32,7 @@ class Voting:
         self._parts = parts
         self._answers = answers
         self._proposals: dict[tuple[Round, MemberIndex], Block] = {}
+        self._reported: set[tuple[str, Round, MemberIndex]] = set()
         self._refused: tuple[MemberIndex, int] | None = None
         self.qc_to_share: VerifiedQC | None = None
         """A certificate made here that no proposal has carried to the others yet."""
@@ -47,6 +49,8 @@ class Voting:
         if known is not None:
             self._take_again(known, proposal)
             return
+        if block.round == parts.rounds.round:
+            self._require_leader(block)  # before anything of it is verified, where it is known
         entry = parts.certificates.entry(block)
         vote = parts.certificates.proposer(block, proposal.signature)
         self._adopt(entry)
@@ -95,8 +99,9 @@ class Voting:
         if conflict is not None:
             self._report_two_votes(conflict)
         verified, refused = parts.rounds.votes.certificate(vote.round, vote.block_id)
-        for reason in refused:
-            parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=reason)
+        for voter, reason in refused:
+            parts.results.fact(facts.MESSAGE_REFUSED, sender=voter, reason=reason)
+            forged(parts, voter)
         if verified is None or not adopt_qc(parts, verified):
             return conflict is not None
         self.qc_to_share = verified
@@ -139,6 +144,7 @@ class Voting:
         self._proposals = {
             key: block for key, block in self._proposals.items() if block.round >= round_
         }
+        self._reported = {each for each in self._reported if each[1] >= round_}
 
     def _take_late(self, sender: MemberIndex, block: Block, signature: bytes) -> None:
         """A proposal of a round that is over: welcome if its block is missing here, else stale.
@@ -157,7 +163,9 @@ class Voting:
         """A second proposal of one leader in one round: sent again, or evidence."""
         parts, block = self._parts, proposal.block
         if known.id != block.id:
+            self._require_news("proposal", block.round, block.proposer)
             parts.certificates.proposer(block, proposal.signature)
+            self._reported.add(("proposal", block.round, block.proposer))
             raise RefusedError(f"second proposal of member {block.proposer} in {block.round}")
         node = parts.chain.tree.get(block.id)
         if node is not None and node.verified is not None:
@@ -225,12 +233,17 @@ class Voting:
 
     def _report_two_votes(self, conflict: TwoVotes) -> None:
         """Two votes of one member in one round are evidence if both signatures hold."""
-        parts = self._parts
+        parts, second = self._parts, conflict.second
         try:
+            self._require_news("vote", second.round, second.voter)
             parts.certificates.vote(conflict.first)
-            parts.certificates.vote(conflict.second)
+            parts.certificates.vote(second)
+        except ForgedError:
+            forged(parts, second.voter)
         except RefusedError:
             return
+        else:
+            self._reported.add(("vote", second.round, second.voter))
 
     def _contradicts(self, voter: MemberIndex, round_: Round, block_id: BlockId) -> bool:
         witness = self._parts.certificates.witness
@@ -239,6 +252,11 @@ class Voting:
     def _next_leader(self, certified: Node) -> MemberIndex:
         record = certified.state.leader_record
         return self._parts.chain.schedule.after_qc(certified.block, record)
+
+    def _require_news(self, kind: str, round_: Round, member: MemberIndex) -> None:
+        """Refuse a third and fourth of what a member was shown to have made two of."""
+        if (kind, round_, member) in self._reported:
+            raise RefusedError(f"one more {kind} of member {member} in {round_}")
 
     def _term(self, round_: Round) -> int:
         return round_ // self._parts.limits.term_rounds
