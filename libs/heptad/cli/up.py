@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -95,14 +96,15 @@ def _run(
     import uvloop
 
     from heptad.observability.logs import EventLog, adopt_library_logs
+    from heptad.runtime.child_log import ChildLog
     from heptad.runtime.config import load_cell
     from heptad.runtime.mesh import SUPERVISOR_LOG_FILE, Mesh, locked, supervisor_of
 
     cell = load_cell(home)
-    with locked(home), (home / SUPERVISOR_LOG_FILE).open("a", buffering=1) as log_file:
+    with locked(home), closing(ChildLog(home / SUPERVISOR_LOG_FILE)) as log_file:
 
         def write(line: str) -> None:
-            log_file.write(line)
+            log_file.append(line.encode())
 
         log = EventLog(bound={"service": "up"}, write=write)
         adopt_library_logs(log)

@@ -17,16 +17,16 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to SIGKILL this process when its parent dies; elsewhere than Linux: nothing.
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when its parent dies; elsewhere than Linux: nothing.
 
-    SIGKILL and not SIGTERM: services are crash-safe by design, and a drain that hangs with nobody
-    left to watch it would leave orphans that hold the ports.
+    SIGKILL and not SIGTERM by default: services are crash-safe by design, and a drain that hangs
+    with nobody left to watch it would leave orphans that hold the ports.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
 
 

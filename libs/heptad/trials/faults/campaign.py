@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from heptad.runtime import lifeline
 from heptad.trials.faults.faults import FAULTS, find
 from heptad.trials.faults.grounds import wrapper_of
 from heptad.trials.faults.machinery import NotPossibleHere
@@ -47,7 +46,6 @@ def _run_ground(ground: str, names: list[str], pace: Pace, told: Callable[[Findi
         text=True,
         # So that Ctrl-C comes to us, and the stage gets the one signal that it cleans up after.
         start_new_session=True,
-        preexec_fn=lifeline.die_with_parent,  # noqa: PLW1509  this process has one thread here
     )
     try:
         assert process.stdout is not None

@@ -3,7 +3,7 @@
 import errno
 from typing import Final
 
-from heptad.trials.faults.machinery import SUFFERERS
+from heptad.trials.faults.machinery import SUFFERERS, WHOLE_CELL
 from heptad.trials.faults.trial import Fault, Trial
 from heptad.trials.tour.steps import require
 
@@ -24,6 +24,23 @@ async def _fill(trial: Trial, name: str, *events: str) -> str:
         trial.ends()
     await _comes_back(trial, name)
     return f"{name} said {line['event']}: {line.get('reason', '')}"
+
+
+async def fill_everything(trial: Trial) -> str:
+    """The machine's only disk is full: replicas, ledger, validators, logs, the supervisor."""
+    disk = trial.machinery.disks[WHOLE_CELL]
+    names = list(trial.stage.mesh.cell.member_addresses())
+    trial.begins()
+    disk.fill()
+    try:
+        await trial.hold()
+        down = [name for name in names if trial.state(name) != "ready"]
+    finally:
+        disk.make_room()
+        trial.ends()
+    for name in names:
+        await _comes_back(trial, name)
+    return f"{len(down)} of {len(names)} services could not go on: {', '.join(down)}"
 
 
 async def _comes_back(trial: Trial, name: str) -> None:
@@ -81,6 +98,16 @@ DISK_FAULTS: Final = (
         "it waits for room and says so; writes go on for a minute; nothing is lost",
         True,
         fill_ledger,
+    ),
+)
+
+ONE_DISK_FAULTS: Final = (
+    Fault(
+        "disk-full-all",
+        "the one disk of the whole cell is full, logs included",
+        "nothing is acknowledged; once there is room it comes back by itself",
+        False,
+        fill_everything,
     ),
 )
 

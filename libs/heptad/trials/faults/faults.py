@@ -10,14 +10,17 @@ PLAIN: Final = "plain"
 SHIMS: Final = "shims"
 NETWORK: Final = "network"
 DISKS: Final = "disks"
+ONE_DISK: Final = "one disk"
 
 FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
     PLAIN: (*processes.FAULTS, *too_few.FAULTS),
     SHIMS: (*disks.SHIM_FAULTS, *clocks.FAULTS),
     NETWORK: partitions.FAULTS,
     DISKS: disks.DISK_FAULTS,
+    ONE_DISK: disks.ONE_DISK_FAULTS,
 }
-"""By ground: a cell as it is; with libraries loaded into it; in a network and on disks of its own.
+"""By ground: a cell as it is; with libraries loaded into it; in a network of its own; on disks of
+its own for some members; all of it on one small disk.
 
 Faults of one ground follow one another on one cell, so the history that is judged grows with each.
 """

@@ -9,8 +9,14 @@ from heptad.runtime.config import Cell
 from heptad.runtime.ports import DEFAULT_PORT_BASE, PortPlan
 from heptad.runtime.preparation import prepare
 from heptad.runtime.readdress import readdress
-from heptad.trials.faults.faults import DISKS, NETWORK, PLAIN, SHIMS
-from heptad.trials.faults.machinery import SUFFERERS, Machinery, require_program, run_tool
+from heptad.trials.faults.faults import DISKS, NETWORK, ONE_DISK, PLAIN, SHIMS
+from heptad.trials.faults.machinery import (
+    SUFFERERS,
+    WHOLE_CELL,
+    Machinery,
+    require_program,
+    run_tool,
+)
 from heptad.trials.faults.network import host_of, network
 from heptad.trials.faults.shim import Shim, build_shim
 from heptad.trials.faults.small_disk import small_disk
@@ -19,7 +25,9 @@ from heptad.trials.meshes import RunningMesh, running
 _UNSHARED: Final = {
     NETWORK: ("unshare", "--net", "--"),
     DISKS: ("unshare", "--mount", "--propagation", "private", "--"),
+    ONE_DISK: ("unshare", "--mount", "--propagation", "private", "--"),
 }
+_ONE_DISK_BYTES: Final = 192 << 20
 
 
 def wrapper_of(ground: str) -> tuple[str, ...]:
@@ -44,6 +52,8 @@ def open_ground(ground: str, folder: Path) -> Iterator[tuple[RunningMesh, Machin
     home = folder / "cell"
     with ExitStack() as stack:
         machinery = Machinery()
+        if ground == ONE_DISK:
+            machinery, home = _on_one_disk(stack, folder)
         under: dict[str, list[str]] = {}
         if ground != PLAIN:
             cell = prepare(home, port_base=0, validator_count=None)
@@ -74,6 +84,14 @@ def _on_small_disks(stack: ExitStack, home: Path, folder: Path) -> Machinery:
         for name in SUFFERERS
     }
     return Machinery(disks=disks)
+
+
+def _on_one_disk(stack: ExitStack, folder: Path) -> tuple[Machinery, Path]:
+    """The home itself, logs and all, is on the small disk."""
+    mounted, image = folder / "disk", folder / "disk.img"
+    mounted.mkdir()
+    disk = stack.enter_context(small_disk(mounted, image=image, size_bytes=_ONE_DISK_BYTES))
+    return Machinery(disks={WHOLE_CELL: disk}), mounted / "cell"
 
 
 def _with_shims(folder: Path) -> tuple[Machinery, dict[str, list[str]]]:

@@ -21,6 +21,10 @@ SUFFERERS: Final = ("replica-3", "ledger-1")
 of them leads within seconds."""
 
 
+WHOLE_CELL: Final = "cell"
+"""Under which name a machinery has the disk on which everything is."""
+
+
 class NotPossibleHere(Exception):  # noqa: N818  neither a fault of ours nor an error: a fact
     """This machine, or this user, cannot do what a fault needs; the text says what is missing."""
 

@@ -16,6 +16,8 @@ from typing import Final
 from heptad.trials.faults.machinery import NotPossibleHere, require_program, run_tool
 
 BYTES: Final = 48 << 20
+"""Enough for what one member keeps during a run."""
+
 _BALLAST: Final = "ballast"
 _CHUNKS_BYTES: Final = (1 << 20, 1 << 16, 1 << 12)
 
@@ -50,7 +52,7 @@ def _grown(descriptor: int, size: int, chunk: int) -> bool:
 
 
 @contextmanager
-def small_disk(folder: Path, *, image: Path) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, *, image: Path, size_bytes: int = BYTES) -> Iterator[SmallDisk]:
     """Mount a new file system over `folder`, in a private mount namespace only.
 
     Raises: NotPossibleHere.
@@ -59,7 +61,7 @@ def small_disk(folder: Path, *, image: Path) -> Iterator[SmallDisk]:
     if not Path("/dev/loop-control").exists():
         raise NotPossibleHere("there is no /dev/loop-control")
     with image.open("wb") as file:
-        file.truncate(BYTES)
+        file.truncate(size_bytes)
     try:
         # No blocks kept back for root, or the run, being root, would never see the disk full.
         run_tool(["mkfs.ext4", "-q", "-m", "0", str(image)])

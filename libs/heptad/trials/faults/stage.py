@@ -2,7 +2,8 @@
 
 A process of its own for each ground, because a ground may need namespaces, and those a process gets
 when it starts. `ORDER` is JSON; each finding is one line of JSON on standard output. The process
-dies with whoever started it, its children die with it, and the kernel takes back the rest.
+is told to end when whoever started it dies, its children die with it, and the kernel takes back the
+rest, also if this process is killed.
 """
 
 import json
@@ -114,8 +115,8 @@ def _end(_number: int, _frame: object) -> NoReturn:
 
 def main() -> None:
     """See the head of this file."""
-    lifeline.die_with_parent()
     signal.signal(signal.SIGTERM, _end)
+    lifeline.die_with_parent(signal.SIGTERM)
     order = json.loads(sys.argv[1])
     run_ground(order["ground"], order["faults"], Pace(**order["pace"]), _print)
 
