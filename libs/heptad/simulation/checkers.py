@@ -40,6 +40,15 @@ class Watched(Protocol):
     def disk(self) -> Disk: ...
 
 
+class Listener(Protocol):
+    """Somebody who wants to hear of writes, messages and restarts too, after all checks."""
+
+    def written(self, who: Watched, persist: Persist) -> None: ...
+    def released(self, who: Watched, message: Message) -> None: ...
+    def settled(self, who: Watched) -> None: ...
+    def restarted(self, who: Watched) -> None: ...
+
+
 class Checkers:
     """All checks that are made at every step. Any method may raise ViolationError."""
 
@@ -55,6 +64,7 @@ class Checkers:
 
         `equivocating` validators sign two batches under one number.
         """
+        self.listener: Listener | None = None
         self.is_tolerable = len(faulty) <= cell.committee.f
         self._honest = frozenset(cell.committee.indexes) - faulty
         self.evidence = EvidenceChecker(
@@ -91,10 +101,14 @@ class Checkers:
     def written(self, who: Watched, persist: Persist) -> None:
         """All of `persist` is on `who`'s disk now."""
         self.log.written(who, persist.commits)
+        if self.listener is not None:
+            self.listener.written(who, persist)
 
     def released(self, who: Watched, message: Message) -> None:
         """`message` leaves `who` now."""
         self.promises.released(who, message)
+        if self.listener is not None:
+            self.listener.released(who, message)
 
     def told(self, who: Watched, commits: Sequence[CommittedBlock]) -> None:
         """`who` tells ledgers and validators that these blocks are final."""
@@ -107,7 +121,11 @@ class Checkers:
     def settled(self, who: Watched, *, is_whole: bool) -> None:
         """`who` has let out all that one wave wanted to say, or died while doing so."""
         self.promises.settled(who, is_whole=is_whole)
+        if self.listener is not None:
+            self.listener.settled(who)
 
     def restarted(self, who: Watched) -> None:
         """A new process of `who` begins with what its disk holds."""
         self.log.restarted(who)
+        if self.listener is not None:
+            self.listener.restarted(who)

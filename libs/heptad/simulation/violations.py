@@ -38,6 +38,8 @@ class Broken(Enum):
     """Evidence was reported against somebody honest."""
     DISAGREED = "disagreed"
     """An honest replica finds wrong what a quorum has certified."""
+    SPECIFICATION = "specification"
+    """An honest member did what the specification of the rules does not allow."""
     STUCK = "stuck"
     """After the faults stopped, not everything was committed within the bound."""
     RESTLESS = "restless"

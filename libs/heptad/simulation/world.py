@@ -17,6 +17,7 @@ from heptad.simulation.clock import US_PER_MS
 from heptad.simulation.machine import Machine
 from heptad.simulation.scenario import Scenario
 from heptad.simulation.stage import Stage
+from heptad.simulation.tracing import Tracer
 from heptad.simulation.transcript import Transcript
 from heptad.simulation.validators import Manner, Validator
 from heptad.simulation.violations import Broken, ViolationError
@@ -57,6 +58,7 @@ class World:
         """Raises: ValueError if the scenario names nodes that it does not have."""
         self.scenario = scenario
         self.cast = cast(scenario, transcript)
+        self.tracer = Tracer(self.cast)
         self.stage = Stage(scenario, self.cast)
         self._timeline = self.cast.setting.timeline
         self._checkers = self.cast.setting.checkers
@@ -182,6 +184,7 @@ class World:
         counts = Counter(self.stage.counts)
         for name, count in self.cast.setting.network.counts.items():
             counts[f"messages {name}"] = count
+        counts["steps by the specification"] = self.tracer.count
         for machine in self.cast.machines.values():
             counts.update(machine.counts())
         return +counts

@@ -8,6 +8,6 @@ From the rules to a verdict: `rules` are the formulas, each with a switch that t
 `messages` is the protocol itself, members, votes and time-outs in any order; `invariants` say what
 must never be seen. `rounds` is the same protocol thinned out to what decides a fork, so that it can
 be exhausted to many rounds; `search` exhausts either; `walk` goes deep at random. `table` lists the
-configurations, those that must hold and those that must fail. `witness` follows a history of real
+configurations, those that must hold and those that must fail. `trace` follows a history of real
 replicas and accepts or refuses each of its steps.
 """
