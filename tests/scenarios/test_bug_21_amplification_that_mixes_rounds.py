@@ -55,6 +55,7 @@ class Voices:
 
 def begin(play):
     story = play(members=4)
+    story.world.tracer.stop()
     story.until(50)
     return story, Voices(story, "replica-4")
 
