@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from mutants.catalogue import Mutant, areas, mutants
-from mutants.judging import Verdict, judge
+from mutants.judging import DEPTHS, Verdict, judge
 from mutants.table import TABLE, rendered
 from mutants.workshop import Tree
 
@@ -38,7 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", default="1/1", help="2/5: the second of five parts of the list")
     parser.add_argument("--table", action="store_true", help="write the table and run nothing")
-    parser.add_argument("--no-simulation", dest="slow", action="store_false")
+    parser.add_argument("--depth", choices=DEPTHS, default="simulation", help="how far to look")
     return parser.parse_args()
 
 
@@ -58,7 +58,7 @@ def _judged(listed: list[Mutant], chosen: argparse.Namespace) -> list[Verdict]:
         tree = free.get()
         began = time.monotonic()
         try:
-            verdict = judge(mutant, tree, slow=chosen.slow)
+            verdict = judge(mutant, tree, depth=chosen.depth)
         finally:
             free.put(tree)
         print(f"{time.monotonic() - began:6.1f} s  {verdict}", flush=True)

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from mutants.catalogue import ROOT, Mutant
+from mutants.catalogue import Mutant
 from mutants.workshop import FAST, SLOW, Outcome, Tree
+
+DEPTHS = ("named", "unit", "simulation")
+"""How far to look for somebody who notices: the named tests, all fast ones, all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,11 @@ class Verdict:
         return f"{self.word:9} {self.mutant.id}: {self.mutant.change} <- {self.test}"
 
 
-def judge(mutant: Mutant, tree: Tree, *, slow: bool) -> Verdict:
+def judge(mutant: Mutant, tree: Tree, *, depth: str) -> Verdict:
     """Plant one mutant into the tree and see who notices."""
-    source = (ROOT / mutant.file).read_text()
-    stages = ((mutant.tests, True), (FAST, False), (SLOW if slow else (), False))
-    with tree.planted(mutant.file, mutant.planted(source)):
-        for tests, is_named in stages:
-            if not tests:
-                continue
+    stages = ((mutant.tests, True), (FAST, False), (SLOW, False))
+    with tree.planted(mutant):
+        for tests, is_named in stages[: DEPTHS.index(depth) + 1]:
             outcome = tree.run(tests)
             if outcome.trouble is not None:
                 return Verdict(mutant, "broken", outcome.trouble[-400:])

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutants.catalogue import ROOT
+from mutants.catalogue import ROOT, Mutant
 from mutants.nursery import ENDLESS
 
 FAST = ("tests/unit/consensus", "tests/scenarios")
@@ -69,14 +69,16 @@ class Tree:
         )  # fmt: skip
 
     @contextmanager
-    def planted(self, file: str, text: str):
-        """The tree with this text in place of a file."""
-        path = self.folder / file
-        path.write_text(text)
+    def planted(self, mutant: Mutant):
+        """The tree with this mutant in it; the file's time too is as before when it is gone."""
+        path = self.folder / mutant.file
+        source, times = path.read_text(), path.stat()
+        path.write_text(mutant.planted(source))
         try:
             yield self
         finally:
-            shutil.copy2(ROOT / file, path)
+            path.write_text(source)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     def run(self, tests: Sequence[str], *options: str) -> Outcome:
         """Run these tests until one fails."""

@@ -7,7 +7,7 @@ import pytest
 from heptad.consensus.codec import new_timeout
 from heptad.consensus.evidence import of_votes
 from heptad.consensus.limits import Limits
-from heptad.consensus.messages import Certificates, Proposal, encode_message
+from heptad.consensus.messages import BlocksReply, Certificates, Proposal, encode_message
 from heptad.consensus.objects import Timeout, Vote
 
 
@@ -152,6 +152,15 @@ def test_at_a_terms_end_the_old_leaders_vote_counts_for_the_new_one(make_world):
     assert not of_kind(world, Timeout)
 
 
+def test_at_a_terms_end_votes_go_to_the_next_leader_and_to_the_proposer(make_world):
+    world = make_world(limits=Limits(term_rounds=8)).start()
+    load(world, count=5, every_ms=50)
+    targets = {
+        target for _, source, target, vote in of_kind(world, Vote) if vote.round == 7 and source > 1
+    }
+    assert targets == {0, 1}
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 10])
 def test_groups_of_other_sizes_work_too(make_world, n):
     world = make_world(n=n).start()
@@ -237,6 +246,35 @@ def test_nobody_but_the_rounds_leader_may_propose(world):
     world.inject(2, 3, Proposal(block, world.vote(2, 1, block.id).signature))
     assert world.sent == []
     assert "led by 0" in world.replicas[3].named("message_refused")[0]["reason"]
+
+
+def test_nobody_but_the_member_whose_turn_it_is_may_propose_after_a_tc(world):
+    world.run()
+    genesis, genesis_qc, state = world.genesis()
+    tc = world.tc(1, dict.fromkeys(range(5), 0), genesis_qc)
+    block = world.block(genesis, state, 2, tc=tc, proposer=5).block
+    world.sent.clear()
+    world.inject(5, 3, Proposal(block, world.vote(5, 2, block.id).signature))
+    assert of_kind(world, Vote) == []
+    assert "led by 2" in world.replicas[3].named("message_refused")[0]["reason"]
+
+
+def test_a_proposal_of_no_leader_gets_no_vote_although_its_parent_comes_only_later(world):
+    """Who leads was not known when it came; it is asked again before the vote."""
+    world.run()
+    genesis, _, state = world.genesis()
+    one = world.block(genesis, state, 1)
+    two = world.block(one.block, one.state, 2, proposer=3).block
+    world.inject(3, 6, Proposal(two, world.vote(3, 2, two.id).signature))
+    world.sent.clear()
+
+    world.inject(0, 6, BlocksReply((one.block,)))
+
+    assert of_kind(world, Vote) == []
+    assert (
+        "round 2 is led by 0, not by member 3"
+        in (world.replicas[6].named("vote_refused")[0]["reason"])
+    )
 
 
 def test_a_proposal_with_a_bad_signature_is_refused_before_anything_in_it_is_used(world):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heptad.consensus.messages import Certificates, Proposal
+from heptad.consensus.messages import BlocksReply, Certificates, Proposal
 from heptad.consensus.objects import Timeout
 
 
@@ -99,6 +99,18 @@ def test_bug_16_the_same_certificate_again_commits_nothing_again(alone):
         alone.inject(2, 6, Certificates(alone.qc(block.round, block.id, [1, 2, 3, 4, 5]), None))
     heights = [commit.block.height for commit in replica.commits]
     assert heights == sorted(set(heights))
+
+
+def test_what_a_fetched_chain_commits_on_its_way_does_not_wait_for_its_end(alone):
+    """Rounds 1 to 3 commit two blocks, and 5 and 7 on top of them commit nothing yet."""
+    content = one_batch_each(alone, 2)
+    chain = [each.block for each in leaders_chain(alone, [1, 2, 3, 5, 7], [*content, [], [], []])]
+    supply(alone, 6, content)
+    alone.inject(2, 6, Certificates(alone.qc(7, chain[-1].id), None))
+
+    alone.inject(2, 6, BlocksReply(tuple(reversed(chain))))
+
+    assert [commit.block.round for commit in alone.replicas[6].commits] == [1, 2]
 
 
 @pytest.mark.parametrize("rounds", [[1, 3, 5, 7], [2, 4, 9, 11]])

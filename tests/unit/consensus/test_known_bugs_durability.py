@@ -198,6 +198,20 @@ def test_bug_05_all_safety_fields_are_one_value_in_one_write(world):
             assert record.high_qc.round >= newest.justify.round
 
 
+def test_bug_05_no_commit_is_written_without_the_certificate_that_commits_it(world):
+    """Under load a leader commits before its next proposal is due: it has nothing to sign then."""
+    for sequence in range(8):
+        world.submit(world.batch(sequence=sequence))
+        world.run(for_ms=10)
+    unsigned = 0
+    for replica in world.replicas:
+        for write in (each for each in replica.store.writes if each.commits):
+            record = decode_record(write.record, origin=ORIGIN, member=replica.index)
+            assert record.high_qc.round > write.commits[-1].block.round
+            unsigned += not write.blocks
+    assert unsigned
+
+
 def test_bug_05_a_failed_write_stops_the_replica_and_lets_nothing_out(world):
     world.run()
     world.sent.clear()
