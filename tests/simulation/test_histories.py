@@ -66,5 +66,6 @@ def test_the_histories_contain_every_kind_of_fault(histories):
         "death by a power cut during release", "death by a failed write that left nothing",
         "death by a failed write that left everything", "machine restarts", "round_timed_out",
         "message_refused", "vote_refused", "evidence", "catching_up",
+        "proofs of two blocks", "proofs of two batches",
     }  # fmt: skip
     assert sorted(wanted - set(counts)) == []

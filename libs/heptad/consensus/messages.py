@@ -122,6 +122,16 @@ class Accusation:
     evidence: Evidence
 
 
+@dataclass(frozen=True, slots=True)
+class Deposition:
+    """What the leader of a round that failed has signed towards the sender: its vote for its block.
+
+    Whoever was shown another block of that round can prove the leader guilty with it.
+    """
+
+    vote: Vote
+
+
 Message: TypeAlias = (
     Proposal
     | Vote
@@ -136,6 +146,7 @@ Message: TypeAlias = (
     | ChainReply
     | SnapshotReply
     | Accusation
+    | Deposition
 )
 
 
@@ -154,6 +165,7 @@ _FETCH_CHAIN: Final = 10
 _CHAIN_REPLY: Final = 11
 _SNAPSHOT_REPLY: Final = 12
 _ACCUSATION: Final = 13
+_DEPOSITION: Final = 14
 
 _REPLIES: Final = frozenset(
     bytes([kind]) for kind in (_BLOCKS_REPLY, _BATCHES_REPLY, _CHAIN_REPLY, _SNAPSHOT_REPLY)
@@ -198,6 +210,8 @@ def encode_message(message: Message) -> bytes:  # noqa: C901, PLR0911, PLR0912  
             return writer.u16(len(hashes)).fixed(b"".join(hashes)).done()
         case Accusation(evidence):
             return _writer(_ACCUSATION).fixed(evidence.encoded).done()
+        case Deposition(vote):
+            return _writer(_DEPOSITION).fixed(encode_vote(vote)).done()
 
 
 def is_reply(payload: bytes) -> bool:
@@ -282,6 +296,10 @@ def _read_accusation(reader: Reader) -> Message:
     return Accusation(decode_evidence(reader.rest()))
 
 
+def _read_deposition(reader: Reader) -> Message:
+    return Deposition(read_vote(reader))
+
+
 _WITH_BLOCKS: Final[dict[int, type[BlocksReply | ChainReply | SnapshotReply]]] = {
     _BLOCKS_REPLY: BlocksReply,
     _CHAIN_REPLY: ChainReply,
@@ -302,6 +320,7 @@ _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     _CHAIN_REPLY: _read_chain_reply,
     _SNAPSHOT_REPLY: _read_snapshot_reply,
     _ACCUSATION: _read_accusation,
+    _DEPOSITION: _read_deposition,
 }
 
 

@@ -43,6 +43,11 @@ class Witness:
         known = self._signed.get(round_, {}).get(voter)
         return known is not None and known[0] != block_id and voter not in self._caught
 
+    def signed(self, voter: MemberIndex, *, round_: Round) -> Vote | None:
+        """What this member signed in a round, as far as it was seen and is remembered."""
+        known = self._signed.get(round_, {}).get(voter)
+        return None if known is None else Vote(self._epoch, round_, known[0], voter, known[1])
+
     @property
     def has_found(self) -> bool:
         """True if `take` would give something."""

@@ -49,6 +49,11 @@ class EvidenceChecker:
                 raise ViolationError(Broken.TWICE, f"{charge.name} is proven guilty twice")
             self._proven.add(charge)
 
+    @property
+    def proven(self) -> frozenset[Charge]:
+        """The charges of which the group's log holds a proof."""
+        return frozenset(self._proven)
+
     def missing(self) -> Sequence[str]:
         """What honest machines have reported and the log does not hold, in words."""
         missing = sorted(self._reported - self._proven)

@@ -4,6 +4,7 @@ from heptad.consensus.messages import (
     BlocksReply,
     Certificates,
     ChainReply,
+    Deposition,
     Message,
     Proposal,
     decode_message,
@@ -58,7 +59,7 @@ def round_of(message: Message) -> int:
     match message:
         case Proposal(block, _):
             return block.round
-        case Vote(round=round_) | Timeout(round=round_):
+        case Vote(round=round_) | Timeout(round=round_) | Deposition(Vote(round=round_)):
             return round_
         case Certificates(high_qc, _):
             return high_qc.round

@@ -14,6 +14,7 @@ from heptad.consensus.messages import (
     BlocksReply,
     Certificates,
     ChainReply,
+    Deposition,
     FetchBatches,
     FetchBlocks,
     FetchChain,
@@ -91,6 +92,8 @@ def describe(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  a table,
             return f"snapshot of the block of round {proof.child.justify.round}"
         case Accusation(evidence):
             return f"accuses {evidence.charge.name} of two {evidence.charge.offence.name.lower()}"
+        case Deposition(vote):
+            return f"testifies that {vote.voter + 1} signed {vote.block_id.hex()[:8]}"
         case _:
             assert_never(message)
 

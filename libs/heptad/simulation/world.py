@@ -187,4 +187,6 @@ class World:
         counts["steps by the specification"] = self.tracer.count
         for machine in self.cast.machines.values():
             counts.update(machine.counts())
+        for charge in self._checkers.evidence.proven:
+            counts[f"proofs of two {charge.offence.name.lower()}"] += 1
         return +counts

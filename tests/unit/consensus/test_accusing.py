@@ -7,8 +7,14 @@ from heptad.consensus.control import control_entries
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived, MessageReceived
 from heptad.consensus.evidence import Charge, Offence, decode_evidence, of_votes
-from heptad.consensus.messages import Accusation, Certificates, Proposal, encode_message
-from heptad.consensus.objects import Timeout
+from heptad.consensus.messages import (
+    Accusation,
+    Certificates,
+    Deposition,
+    Proposal,
+    encode_message,
+)
+from heptad.consensus.objects import Timeout, Vote
 from heptad.consensus.state import ChainState
 from heptad.consensus.tree import Node
 from heptad.consensus.witness import ROUNDS_MAX, Witness
@@ -228,6 +234,42 @@ def test_a_vote_or_proposal_that_comes_after_the_certificate_is_evidence_too(wor
     block = world.block(genesis, state, 1, time_ms=7).block
     world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
     assert accused(world.replicas[3])[1:] == ["replica-1"]
+
+
+def proposals(world, *times_ms):
+    """Proposals of member 0 for round 1, each with another time."""
+    genesis, _, state = world.genesis()
+    blocks = [world.block(genesis, state, 1, time_ms=time_ms).block for time_ms in times_ms]
+    return [Proposal(block, world.vote(0, 1, block.id).signature) for block in blocks]
+
+
+def test_a_leader_that_splits_the_group_is_caught_when_the_round_fails(world):
+    world.run()
+    world.crash(0)
+    one, other = proposals(world, 7, 8)
+    for member in (1, 2, 3):
+        world.inject(0, member, one)
+    for member in (4, 5, 6):
+        world.inject(0, member, other)
+    world.submit(world.batch(), to=range(1, 7))
+    world.run(until=lambda: all(committed_proofs(each) for each in world.replicas[1:]))
+    assert committed_proofs(world.replicas[4]) == [Charge(Offence.BLOCKS, 0)]
+
+
+def test_a_deposition_is_verified_only_where_it_contradicts(world):
+    world.run()
+    one, other = proposals(world, 7, 8)
+    world.inject(0, 3, one)
+    checked = world.verifier.checked
+    stranger = Vote(1, 1, A, 9, bytes(64))
+    for vote in (world.vote(0, 1, one.block.id), world.vote(1, 1, A), stranger):
+        world.inject(5, 3, Deposition(vote))
+    assert world.verifier.checked == checked
+    world.inject(5, 3, Deposition(Vote(1, 1, other.block.id, 0, bytes(64))))
+    assert accused(world.replicas[3]) == []
+    assert "signature of member 0" in world.replicas[3].named("message_refused")[0]["reason"]
+    world.inject(5, 3, Deposition(world.vote(0, 1, other.block.id)))
+    assert accused(world.replicas[3]) == ["replica-1"]
 
 
 def test_a_late_vote_that_is_forged_accuses_nobody(world):

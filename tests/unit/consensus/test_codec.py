@@ -18,12 +18,15 @@ from heptad.consensus.codec import (
     new_qc,
     new_timeout,
 )
+from heptad.consensus.evidence import of_votes
 from heptad.consensus.messages import (
+    Accusation,
     BatchesReply,
     BatchOffer,
     BlocksReply,
     Certificates,
     ChainReply,
+    Deposition,
     FetchBatches,
     FetchBlocks,
     FetchChain,
@@ -70,6 +73,10 @@ def all_messages(idle):
         BlocksReply((five, two, one)),
         FetchBatches((batch.digest,)),
         BatchesReply((b"one", b"two")),
+        Accusation(
+            of_votes(*(idle.vote(2, 1, each.id) for each in (one, two)), origin=idle.cell.origin)
+        ),
+        Deposition(idle.vote(2, 1, one.id)),
         FetchChain(Height(9), 4),
         ChainReply((one, two), proof),
         SnapshotReply(4, b"state", proof, (bytes(32), b"h" * 32)),

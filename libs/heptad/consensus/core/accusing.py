@@ -4,13 +4,17 @@ Whoever first sees both signatures makes the proof, keeps it durably and tells e
 whoever is told verifies it and does the same. So every honest leader soon has it, proposes it in a
 block's control entries, and every voter verifies it once more. It is said again only with repeated
 time-outs and to those who reconnect, until a committed block holds a proof of the same charge.
+
+Where a round fails, what its leader signed is told to all others: so the two halves of a group that
+were shown two blocks find each other.
 """
 
 from heptad.consensus import facts
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.evidence import Evidence, of_batches, of_votes
-from heptad.consensus.messages import Accusation
+from heptad.consensus.messages import Accusation, Deposition
+from heptad.consensus.objects import Vote
 from heptad.model.batch import decode_batch
 from heptad.model.ids import MemberIndex
 
@@ -46,6 +50,29 @@ def tell_again(parts: Parts, targets: tuple[MemberIndex, ...]) -> None:
     """Send what is not committed yet to whoever may have missed it."""
     for evidence in parts.docket.pending():
         parts.results.send(targets, Accusation(evidence))
+
+
+def testify(parts: Parts, leader: MemberIndex) -> None:
+    """Tell all others what the leader of this round signed, for the round comes to nothing.
+
+    A leader that shows each half of the group another block gets neither certified, so nobody ever
+    meets the other half's signature; and it is the reason that rounds fail.
+    """
+    vote = parts.certificates.witness.signed(leader, round_=parts.rounds.round)
+    if vote is not None and leader != parts.me:
+        parts.results.send(parts.others, Deposition(vote))
+
+
+def listen(parts: Parts, vote: Vote) -> bool:
+    """A member testifies what a leader signed: verified only where it contradicts what is known.
+
+    True if it did. Raises: RefusedError.
+    """
+    witness = parts.certificates.witness
+    is_news = witness.contradicts(vote.voter, round_=vote.round, block_id=vote.block_id)
+    if is_news:
+        parts.certificates.vote(vote)
+    return is_news
 
 
 def _take(parts: Parts, evidence: Evidence) -> None:

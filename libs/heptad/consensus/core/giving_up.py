@@ -10,7 +10,7 @@ may be lost, and whoever has none left says it again to those that have.
 from dataclasses import dataclass
 
 from heptad.consensus import facts
-from heptad.consensus.core.accusing import tell_again
+from heptad.consensus.core.accusing import tell_again, testify
 from heptad.consensus.core.adopting import adopt_qc, adopt_tc
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.parts import Parts
@@ -162,6 +162,8 @@ class GivingUp:
             self._offer_again()
             tell_again(parts, parts.others)
         parts.results.send(parts.others, timeout)
+        for leader in self._voting.leaders_heard():
+            testify(parts, leader)
         rounds.timeouts.add(parts.certificates.timeout(timeout))
         self._count()
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
-from heptad.consensus.core.accusing import accuse, has_noticed, hear, tell_again
+from heptad.consensus.core.accusing import accuse, has_noticed, hear, listen, tell_again
 from heptad.consensus.core.admitting import admit
 from heptad.consensus.core.adopting import commit_chunk, cosign_again, jump
 from heptad.consensus.core.answering import Answers
@@ -34,6 +34,7 @@ from heptad.consensus.messages import (
     BatchOffer,
     BlocksReply,
     ChainReply,
+    Deposition,
     FetchBatches,
     FetchBlocks,
     FetchChain,
@@ -223,6 +224,8 @@ class Core:
                 if len(refs) > self._parts.limits.offers_max:
                     raise RefusedError(f"{len(refs)} offers at a time")
                 return self._parts.chain.offer(refs, sender)
+            case Deposition(vote):
+                return listen(self._parts, vote)
             case _:
                 self._dispatch_fetching(sender, message)
         return True

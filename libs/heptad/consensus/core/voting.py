@@ -130,6 +130,11 @@ class Voting:
                 return node
         return tip
 
+    def leaders_heard(self) -> tuple[MemberIndex, ...]:
+        """Who has proposed in the current round, as far as this replica was told."""
+        round_ = self._parts.rounds.round
+        return tuple(leader for each, leader in self._proposals if each == round_)
+
     def refuse(self, leader: MemberIndex) -> None:
         """Give this leader no vote until the term of the current round ends."""
         self._refused = (leader, self._term(self._parts.rounds.round))
