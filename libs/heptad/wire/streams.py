@@ -33,6 +33,7 @@ _KIND_REFUSED: Final = 0x12
 _KIND_STANDING: Final = 0x13
 _KIND_FOLLOW: Final = 0x21
 _KIND_APPLIED: Final = 0x22
+_KIND_EVIDENCE: Final = 0x23
 _KIND_BLOCK: Final = 0x31
 _KIND_COSIGNATURE: Final = 0x32
 
@@ -116,6 +117,13 @@ class AppliedFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceFrame:
+    """Ledger to replica: a proof of misbehaviour, as `heptad.consensus.evidence` encodes it."""
+
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BlockFrame:
     """Replica to ledger: one committed block.
 
@@ -143,7 +151,7 @@ class CosignatureFrame:
 
 ValidatorToReplica: TypeAlias = BatchFrame
 ReplicaToValidator: TypeAlias = CommittedFrame | RefusedFrame | StandingFrame
-LedgerToReplica: TypeAlias = FollowFrame | AppliedFrame
+LedgerToReplica: TypeAlias = FollowFrame | AppliedFrame | EvidenceFrame
 ReplicaToLedger: TypeAlias = BlockFrame | CosignatureFrame
 
 
@@ -201,6 +209,8 @@ def encode_from_ledger(frame: LedgerToReplica) -> bytes:
             return bytes((_KIND_FOLLOW,)) + _FOLLOW.pack(height, want_batches)
         case AppliedFrame(height, published_size):
             return bytes((_KIND_APPLIED,)) + _APPLIED.pack(height, published_size)
+        case EvidenceFrame(evidence):
+            return bytes((_KIND_EVIDENCE,)) + evidence
 
 
 def decode_from_ledger(body: bytes) -> LedgerToReplica:
@@ -213,6 +223,8 @@ def decode_from_ledger(body: bytes) -> LedgerToReplica:
     if kind == _KIND_APPLIED:
         _exactly(body, 1 + _APPLIED.size)
         return AppliedFrame(*_APPLIED.unpack_from(body, 1))
+    if kind == _KIND_EVIDENCE:
+        return EvidenceFrame(body[1:])
     raise FrameMalformedError(f"kind {kind:#04x} is not one that a ledger sends")
 
 

@@ -64,7 +64,8 @@ class LogReads:
         self._latest = latest
         self._index_key = index_key
         self._page_size_max = page_size_max
-        self._tiles = _StoreTiles(store)
+        self.tiles = _StoreTiles(store)
+        """The log's tiles, for proofs."""
         self._trees: OrderedDict[int, TiledTree] = OrderedDict()
 
     def checkpoint(self, size: int) -> PublishedCheckpoint:
@@ -183,7 +184,7 @@ class LogReads:
         return Receipt(index, tuple(hashes), checkpoint.note).encode()
 
     def _tree(self, size: int) -> TiledTree:
-        tree = self._trees.pop(size, None) or TiledTree(size=size, tiles=self._tiles)
+        tree = self._trees.pop(size, None) or TiledTree(size=size, tiles=self.tiles)
         self._trees[size] = tree
         while len(self._trees) > TREES_KEPT_MAX:
             self._trees.popitem(last=False)

@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from heptad.consensus.judging import Judge
 from heptad.crypto import signatures
 from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.model.lending import CellKeys
@@ -17,7 +18,7 @@ from heptad.observability import catalogue
 from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config import LedgerConfig
 from heptad.runtime.errors import ConfigInvalidError
-from heptad.runtime.group import agreed_cell, member_number
+from heptad.runtime.group import agreed_cell, member_index, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
 from heptad.runtime.vkeys import log_vkey, witness_vkey
@@ -38,6 +39,7 @@ from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads
 from heptad_ledger.parts import open_parts
+from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.routing_keys import RoutingKeyRotation
@@ -66,6 +68,7 @@ class LedgerService:
         self._store = self._parts.store
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
         self._applied_size = Watermark(self._store.state.size)
+        self._equivocations = context.metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._publisher = self._make_publisher()
         self._follower = Follower(
             ingest=self._parts.ingest,
@@ -139,6 +142,23 @@ class LedgerService:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
         self._follower.has_news()
 
+    def _on_contradiction(self, contradiction: Contradiction) -> None:
+        """A replica has cosigned two histories: the proof goes to all replicas, who log it."""
+        evidence = prove(
+            contradiction,
+            member=member_index(contradiction.replica),
+            origin=self._context.cell.origin,
+            tiles=self._reads.tiles,
+        )
+        if evidence is None:
+            return
+        Judge(agreed_cell(self._context.cell), signatures).require(evidence)
+        accused, offence = evidence.charge.name, evidence.charge.offence.name.lower()
+        self._equivocations.add(1, accused, offence)
+        self._context.log.error("misbehaviour_proven", accused=accused, offence=offence)
+        for link in self._links:
+            link.accuse(evidence.encoded)
+
     def _end_with(self, fault: Exception) -> None:
         """End the process: what a failed commit has left, only opening the vault again can tell."""
 
@@ -198,6 +218,7 @@ class LedgerService:
             metrics=context.metrics,
         )
         publisher.on_published = self._on_published
+        publisher.on_contradiction = self._on_contradiction
         state = self._store.state
         publisher.applied([Head(state.size, state.edge.root(), state.time_ms)])
         return publisher

@@ -26,6 +26,7 @@ from heptad.wire.streams import (
     AppliedFrame,
     BlockFrame,
     CosignatureFrame,
+    EvidenceFrame,
     FollowFrame,
     FrameMalformedError,
     decode_from_ledger,
@@ -36,6 +37,9 @@ from heptad_replica.storage import LmdbStore, StoredBlock
 
 COSIGNATURES_QUEUED_MAX: Final = 256
 
+EVIDENCE_PER_STREAM_MAX: Final = 64
+"""Proofs that one stream may hand on; there are no more members whose heads can be proved."""
+
 
 @dataclass(slots=True, eq=False)
 class _Follower:
@@ -45,14 +49,27 @@ class _Follower:
     want_batches: bool = False
     cosignatures: list[Cosignature] = field(default_factory=list)
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
+    evidence_count: int = 0
+
+
+def _take_none(_evidence: bytes) -> None:
+    """For a door whose replica takes no evidence from ledgers."""
 
 
 class FollowerDoor:
     """Serves `Follow`, and wakes the followers when there is something new."""
 
-    def __init__(self, *, store: LmdbStore, applied: Callable[[AppliedFrame], None]) -> None:
+    def __init__(
+        self,
+        *,
+        store: LmdbStore,
+        applied: Callable[[AppliedFrame], None],
+        accused: Callable[[bytes], object] = _take_none,
+    ) -> None:
+        """`applied` and `accused` are told what a ledger reports, and hands on."""
         self._store = store
         self._applied = applied
+        self._accused = accused
         self._followers: set[_Follower] = set()
         self._last_cosignature: Cosignature | None = None
 
@@ -100,6 +117,10 @@ class FollowerDoor:
                 follower.wakeup.set()
             case AppliedFrame():
                 self._applied(frame)
+            case EvidenceFrame(evidence):
+                follower.evidence_count += 1
+                if follower.evidence_count <= EVIDENCE_PER_STREAM_MAX:
+                    self._accused(evidence)
 
     async def _feed(self, stream: FrameStream, follower: _Follower) -> None:
         try:

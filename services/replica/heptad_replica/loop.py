@@ -20,6 +20,7 @@ from heptad.consensus.driver import Driver
 from heptad.consensus.events import (
     BatchReceived,
     Event,
+    EvidenceReceived,
     MessageReceived,
     PeerConnected,
     TimerFired,
@@ -30,6 +31,8 @@ QUEUED_BYTES_PER_SENDER_MAX: Final = 32 << 20
 WAVE_EVENTS_MAX: Final = 512
 WAVE_EVENTS_PER_SENDER_MAX: Final = 128
 """Of one sender, so that a wave which a flood fills is still a short one."""
+
+_WITH_PAYLOAD: Final = (MessageReceived, BatchReceived, EvidenceReceived)
 
 _Sender: TypeAlias = tuple[type[Event], int]
 
@@ -167,7 +170,7 @@ class DriverLoop:
 
 
 def _size_bytes(event: Event) -> int:
-    return len(event.payload) if isinstance(event, MessageReceived | BatchReceived) else 0
+    return len(event.payload) if isinstance(event, _WITH_PAYLOAD) else 0
 
 
 def _sender(event: Event) -> _Sender:
@@ -178,5 +181,7 @@ def _sender(event: Event) -> _Sender:
             return BatchReceived, validator
         case PeerConnected(member):
             return PeerConnected, member
+        case EvidenceReceived():
+            return EvidenceReceived, 0
         case TimerFired():
             return TimerFired, 0

@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from heptad.consensus.events import EvidenceReceived
 from heptad.consensus.messages import MESSAGE_BYTES_MAX
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, Fact
@@ -68,7 +69,9 @@ class ReplicaService:
             offer=self._events.offer,
             last_committed=self._driver.last_committed,
         )
-        self._followers = FollowerDoor(store=self._store, applied=self._prune)
+        self._followers = FollowerDoor(
+            store=self._store, applied=self._prune, accused=self._accused
+        )
         self._register()
 
     # The process's life.
@@ -145,6 +148,10 @@ class ReplicaService:
         handler = grpc.method_handlers_generic_handler(SERVICE, {"GetStatus": unary})
         self._context.server.add_generic_rpc_handlers((handler,))
         read_status(self._context.metrics, status=self._driver.status, number=self._context.number)
+
+    def _accused(self, evidence: bytes) -> None:
+        """A ledger hands on a proof of misbehaviour."""
+        self._events.offer(EvidenceReceived(evidence))
 
     def _prune(self, applied: AppliedFrame) -> None:
         """Drop old batches that the ledger has made durable and published."""

@@ -5,7 +5,7 @@ import pytest
 from heptad.consensus.codec import decode_block, new_block
 from heptad.consensus.control import control_entries
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.events import BatchReceived, MessageReceived
+from heptad.consensus.events import BatchReceived, EvidenceReceived, MessageReceived
 from heptad.consensus.evidence import Charge, Offence, decode_evidence, of_votes
 from heptad.consensus.messages import (
     Accusation,
@@ -137,6 +137,17 @@ def test_two_batches_under_one_number_are_in_the_log(world):
     assert {charge for each in world.replicas for charge in committed_proofs(each)} == {
         Charge(Offence.BATCHES, 1)
     }
+
+
+def test_what_a_ledger_hands_on_is_verified_and_goes_into_the_log(world):
+    world.run()
+    proof = proof_of(world)
+    world.deliver(3, EvidenceReceived(proof.encoded[:-1]), EvidenceReceived(b""))
+    refused = [fact["sender"] for fact in world.replicas[3].named("message_refused")]
+    assert refused == ["ledger", "ledger"]
+    world.deliver(3, EvidenceReceived(proof.encoded))
+    world.run()
+    assert committed_proofs(world.replicas[0]) == [proof.charge]
 
 
 # --- what counts, and what it costs ----------------------------------------------------------

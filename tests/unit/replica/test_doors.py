@@ -12,7 +12,11 @@ from heptad.model.ids import MemberIndex
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
 from heptad.wire import streams
-from heptad_replica.followers import COSIGNATURES_QUEUED_MAX, FollowerDoor
+from heptad_replica.followers import (
+    COSIGNATURES_QUEUED_MAX,
+    EVIDENCE_PER_STREAM_MAX,
+    FollowerDoor,
+)
 from heptad_replica.storage import LmdbStore
 from heptad_replica.validators import ValidatorDoor
 
@@ -347,6 +351,19 @@ def test_a_ledger_that_reads_nothing_does_not_grow_the_replica(store):
             else:
                 await asyncio.sleep(0)
         await served.end()
+
+    run(story())
+
+
+def test_evidence_that_a_ledger_hands_on_is_passed_on_and_bounded(store):
+    async def story():
+        heard = []
+        door = FollowerDoor(store=store, applied=lambda _: None, accused=heard.append)
+        served = Served(door, LEDGER)
+        for number in range(EVIDENCE_PER_STREAM_MAX + 9):
+            served.send(streams.encode_from_ledger(streams.EvidenceFrame(b"%d" % number)))
+        await served.end()
+        assert heard == [b"%d" % number for number in range(EVIDENCE_PER_STREAM_MAX)]
 
     run(story())
 

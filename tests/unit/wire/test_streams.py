@@ -18,6 +18,7 @@ _REFUSED = st.builds(streams.RefusedFrame, _U64, _U64, st.text("abc_", min_size=
 _STANDING = st.builds(streams.StandingFrame, st.booleans(), _U64, _U64)
 _FOLLOW = st.builds(streams.FollowFrame, _U64, st.booleans())
 _APPLIED = st.builds(streams.AppliedFrame, _U64, _U64)
+_EVIDENCE = st.builds(streams.EvidenceFrame, st.binary(max_size=200))
 _BLOCK = st.builds(
     streams.BlockFrame,
     _U64,
@@ -42,7 +43,7 @@ def test_a_frame_to_a_validator_is_read_back(frame: streams.ReplicaToValidator) 
     assert streams.decode_to_validator(streams.encode_to_validator(frame)) == frame
 
 
-@given(_FOLLOW | _APPLIED)
+@given(_FOLLOW | _APPLIED | _EVIDENCE)
 def test_a_frame_from_a_ledger_is_read_back(frame: streams.LedgerToReplica) -> None:
     assert streams.decode_from_ledger(streams.encode_from_ledger(frame)) == frame
 

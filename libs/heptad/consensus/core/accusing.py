@@ -12,10 +12,11 @@ were shown two blocks find each other.
 from heptad.consensus import facts
 from heptad.consensus.core.parts import Parts
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.evidence import Evidence, of_batches, of_votes
+from heptad.consensus.evidence import Evidence, decode_evidence, of_batches, of_votes
 from heptad.consensus.messages import Accusation, Deposition
 from heptad.consensus.objects import Vote
 from heptad.model.batch import decode_batch
+from heptad.model.canonical import MalformedError
 from heptad.model.ids import MemberIndex
 
 
@@ -44,6 +45,14 @@ def hear(parts: Parts, evidence: Evidence) -> None:
         return
     parts.docket.add(evidence)
     _publish(parts, evidence)
+
+
+def hear_ledger(parts: Parts, payload: bytes) -> None:
+    """A ledger hands on what only it can see: replicas tell their cosignatures to nobody else."""
+    try:
+        hear(parts, decode_evidence(payload))
+    except (RefusedError, MalformedError) as error:
+        parts.results.fact(facts.MESSAGE_REFUSED, sender="ledger", reason=str(error))
 
 
 def tell_again(parts: Parts, targets: tuple[MemberIndex, ...]) -> None:

@@ -15,7 +15,14 @@ from typing import Final
 
 from heptad.consensus import facts
 from heptad.consensus.committee import Cell
-from heptad.consensus.core.accusing import accuse, has_noticed, hear, listen, tell_again
+from heptad.consensus.core.accusing import (
+    accuse,
+    has_noticed,
+    hear,
+    hear_ledger,
+    listen,
+    tell_again,
+)
 from heptad.consensus.core.admitting import admit
 from heptad.consensus.core.adopting import commit_chunk, cosign_again, jump
 from heptad.consensus.core.answering import Answers
@@ -26,7 +33,14 @@ from heptad.consensus.core.restoring import restore, stored_proposal
 from heptad.consensus.core.voting import Voting
 from heptad.consensus.decoding import PLAIN, Decoding
 from heptad.consensus.errors import RefusedError
-from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
+from heptad.consensus.events import (
+    BatchReceived,
+    Event,
+    EvidenceReceived,
+    MessageReceived,
+    PeerConnected,
+    TimerFired,
+)
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
     Accusation,
@@ -186,6 +200,9 @@ class Core:
                 outcome = admit(self._parts, event)
                 self._parts.results.outcomes.append(outcome)
                 return outcome.verdict not in _USELESS
+            case EvidenceReceived(payload):
+                hear_ledger(self._parts, payload)
+                return True
             case TimerFired():
                 return True  # Settling looks at the clock whatever the event was.
 

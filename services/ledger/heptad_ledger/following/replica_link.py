@@ -2,8 +2,8 @@
 
 A replica is told two things, from which height it shall send blocks (with batches or without), and
 how far this ledger has come. Only the latest of either counts, so nothing queues up: a writer task
-sends what has changed since it last wrote. A new stream begins with no blocks at all; what is
-wanted of it, the follower decides.
+sends what has changed since it last wrote. (And now and then a proof that a replica misbehaved.) A
+new stream begins with no blocks at all; what is wanted of it, the follower decides.
 
 A link that is dropped, or breaks, is opened again after a pause that grows with the number of
 times; what was wrong with it is the follower's business.
@@ -21,8 +21,10 @@ from heptad.wire.streams import (
     AppliedFrame,
     BlockFrame,
     CosignatureFrame,
+    EvidenceFrame,
     FollowFrame,
     FrameMalformedError,
+    LedgerToReplica,
     decode_to_ledger,
     encode_from_ledger,
 )
@@ -78,7 +80,8 @@ class ReplicaLink:
         self._listener = listener
         self._stream: ClientFrameStream | None = None
         self._applied = AppliedFrame(height=0, published_size=0)
-        self._to_send: dict[type, FollowFrame | AppliedFrame] = {}
+        self._evidence: list[EvidenceFrame] = []
+        self._to_send: dict[object, LedgerToReplica] = {}
         self._wakeup = asyncio.Event()
         self._is_penalised = False
 
@@ -90,6 +93,17 @@ class ReplicaLink:
         """Tell how far this ledger has come."""
         self._applied = AppliedFrame(height, published_size)
         self._tell(self._applied)
+
+    def accuse(self, evidence: bytes) -> None:
+        """Hand on a proof of misbehaviour: now, and again whenever the stream is opened anew.
+
+        There are never more of them than replicas.
+        """
+        frame = EvidenceFrame(evidence)
+        self._evidence.append(frame)
+        if self.is_connected:
+            self._to_send[frame] = frame
+            self._wakeup.set()
 
     def drop(self) -> None:
         """End the stream for a wrong that was done; it is opened again after a penalty."""
@@ -117,6 +131,7 @@ class ReplicaLink:
             await stream.write(encode_from_ledger(NO_BLOCKS))
             self.is_connected = True
             self._to_send = {AppliedFrame: self._applied}
+            self._to_send.update((frame, frame) for frame in self._evidence)
             self._wakeup.set()
             writer = asyncio.create_task(self._write(stream))
             self._listener.connected(self)

@@ -22,6 +22,7 @@ from heptad.transparency.errors import CheckpointRejectedError
 from heptad.transparency.notes import NoteSignature, VerifierKey, Verify
 from heptad.wire.streams import CosignatureFrame
 from heptad_ledger.heads import Head
+from heptad_ledger.publishing.contradictions import Contradictions
 
 HEADS_MAX: Final = 4_096
 """Heads kept that may still be published; older ones will not be."""
@@ -69,7 +70,9 @@ class CosignatureBook:
         self._quorum = quorum
         self._verify = verify
         self._skew_s_max = skew_s_max
+        self.contradictions = Contradictions(origin=origin, witnesses=witnesses, verify=verify)
         self._published_size = 0
+        self._past_roots: OrderedDict[int, bytes] = OrderedDict()
         self._heads: OrderedDict[int, Head] = OrderedDict()
         self._good: dict[int, dict[str, NoteSignature]] = {}
         self._waiting: dict[str, dict[int, CosignatureFrame]] = {name: {} for name in witnesses}
@@ -78,8 +81,10 @@ class CosignatureBook:
         """A checkpoint of that size is published: nothing smaller will be."""
         self._published_size = max(self._published_size, size)
         for outdated in [known for known in self._heads if known <= size]:
-            del self._heads[outdated]
+            self._past_roots[outdated] = self._heads.pop(outdated).root
             self._good.pop(outdated, None)
+        while len(self._past_roots) > HEADS_MAX:
+            self._past_roots.popitem(last=False)
         for waiting in self._waiting.values():
             for outdated in [known for known in waiting if known <= size]:
                 del waiting[outdated]
@@ -104,12 +109,16 @@ class CosignatureBook:
     def offer(self, replica: str, frame: CosignatureFrame, *, now_s: int) -> Verdict:
         """A replica's cosignature; `replica` is who sent it, by its certificate."""
         if frame.size <= self._published_size:
+            self._look_back(replica, frame)
             return Verdict.OUTDATED
         head = self._heads.get(frame.size)
         if head is not None:
             return self._judge(replica, frame, head, now_s)
         if self._heads and frame.size < next(reversed(self._heads)):
-            return Verdict.WRONG_ROOT if self._is_between(frame.size) else Verdict.OUTDATED
+            if not self._is_between(frame.size):
+                return Verdict.OUTDATED
+            self.contradictions.wrong(replica, frame)
+            return Verdict.WRONG_ROOT
         waiting = self._waiting[replica]
         waiting[frame.size] = frame
         while len(waiting) > WAITING_MAX:
@@ -129,12 +138,21 @@ class CosignatureBook:
         """Whether the log had heads below and above that size, but never this one."""
         return bool(self._heads) and next(iter(self._heads)) < size
 
+    def _look_back(self, replica: str, frame: CosignatureFrame) -> None:
+        """Too late to be published, but maybe one of two."""
+        root = self._past_roots.get(frame.size)
+        if root is not None and root != frame.root:
+            self.contradictions.wrong(replica, frame)
+        elif root is not None:
+            self.contradictions.right(replica, frame)
+
     def _judge(self, replica: str, frame: CosignatureFrame, head: Head, now_s: int) -> Verdict:
         good = self._good.setdefault(head.size, {})
+        if frame.root != head.root:
+            self.contradictions.wrong(replica, frame)
+            return Verdict.WRONG_ROOT
         if replica in good:
             return Verdict.REPEATED
-        if frame.root != head.root:
-            return Verdict.WRONG_ROOT
         key = self._witnesses[replica]
         signature = NoteSignature(
             key.name, key.key_id, frame.time_s.to_bytes(8, "big") + frame.signature
@@ -148,4 +166,5 @@ class CosignatureBook:
         except CheckpointRejectedError:
             return Verdict.BAD
         good[replica] = signature
+        self.contradictions.good(replica, frame)
         return Verdict.GOOD

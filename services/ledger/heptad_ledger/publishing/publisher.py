@@ -19,6 +19,7 @@ from heptad.transparency.notes import Note, Sign, VerifierKey
 from heptad.wire.streams import CosignatureFrame
 from heptad_ledger.errors import StoreFullError
 from heptad_ledger.heads import Head
+from heptad_ledger.publishing.contradictions import Contradiction
 from heptad_ledger.publishing.cosignatures import CosignatureBook, Publishable, Verdict
 from heptad_ledger.watermark import Watermark
 
@@ -36,7 +37,8 @@ class CheckpointStore(Protocol):
 class Publisher:
     """Turns cosignatures and applied heads into published checkpoints.
 
-    `on_published` hears of each one, in order, after it is durable.
+    `on_published` hears of each one, in order, after it is durable; `on_contradiction` of each
+    replica that has cosigned two histories, once.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Publisher:
         """The latest published checkpoint, durable."""
         self.size = Watermark(latest.size if latest else 0)
         self.on_published: Callable[[PublishedCheckpoint], None] = lambda checkpoint: None
+        self.on_contradiction: Callable[[Contradiction], None] = lambda contradiction: None
         book.published(self.size.value)
         self._verdicts = metrics.counter(catalogue.LEDGER_COSIGNATURES_TOTAL)
         self._cosigned_by = metrics.gauge(catalogue.LEDGER_CHECKPOINT_COSIGNATURES)
@@ -74,12 +77,14 @@ class Publisher:
         """A replica's cosignature has come."""
         verdict = self._book.offer(replica, frame, now_s=self._now_s())
         self._note_verdict(replica, verdict)
+        self._tell_contradictions()
         return verdict
 
     def applied(self, heads: Sequence[Head]) -> None:
         """These heads are durable."""
         for replica, verdict in self._book.applied(heads, now_s=self._now_s()):
             self._note_verdict(replica, verdict)
+        self._tell_contradictions()
 
     async def run(self) -> None:
         """Publish whatever can be, until cancelled."""
@@ -107,6 +112,10 @@ class Publisher:
         self._published_at_s.set(self._now_s())
         self.size.advance(head.size)
         self.on_published(self.latest)
+
+    def _tell_contradictions(self) -> None:
+        for contradiction in self._book.contradictions.take():
+            self.on_contradiction(contradiction)
 
     def _note_verdict(self, replica: str, verdict: Verdict) -> None:
         self._verdicts.add(1, replica, verdict)

@@ -22,6 +22,7 @@ from heptad.runtime.tasks import TaskSet
 from heptad.runtime.tls import load_member_tls, load_tls
 from heptad.wire.streams import (
     AppliedFrame,
+    EvidenceFrame,
     FollowFrame,
     decode_from_ledger,
     encode_to_ledger,
@@ -47,6 +48,7 @@ class FakeReplica:
     cosigns: list = field(default_factory=list)
     follows: list = field(default_factory=list)
     applied: list = field(default_factory=list)
+    accusations: list = field(default_factory=list)
     streams: int = 0
     _server: object = None
     _wakeups: set = field(default_factory=set)
@@ -81,6 +83,8 @@ class FakeReplica:
                         wakeup.set()
                     case AppliedFrame() as applied:
                         self.applied.append(applied)
+                    case EvidenceFrame(evidence):
+                        self.accusations.append(evidence)
         finally:
             feeder.cancel()
             self._wakeups.discard(wakeup)

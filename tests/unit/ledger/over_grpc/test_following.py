@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from heptad.consensus.evidence import Charge, Offence
+from heptad.consensus.judging import Judge
+from heptad.consensus.objects import LogHead
 from heptad.crypto import signatures
 from heptad.model.batch import decode_batch, encode_batch
 from heptad.runtime.vkeys import cell_policy
@@ -128,6 +131,31 @@ def test_one_honest_replica_is_enough_whatever_the_other_six_send(
             # then the ledger finds it
             await eventually(applied(service, 3))
             assert service._store.state.edge.root() == world.group.head().root
+
+    asyncio.run(scenario())
+
+
+def test_a_replica_that_cosigns_two_histories_is_accused_to_all_of_them(
+    world, running_ledger, eventually
+):
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a", b"b")))
+            world.commit(world.group.batch(public(b"c")))
+            await eventually(lambda: service._publisher.size.value == 3)
+            world.replicas[2].cosigns.append(world.group.cosign(2, LogHead(2, b"\x66" * 32)))
+            world.replicas[2].news()
+            await eventually(lambda: all(replica.accusations for replica in world.replicas))
+            (proof,) = {each for replica in world.replicas for each in replica.accusations}
+            charge = Judge(world.group.cell, signatures).read(proof).charge
+            assert charge == Charge(Offence.HEADS, 2)
+            (alert,) = events(world, "misbehaviour_proven")
+            assert (alert["accused"], alert["level"]) == ("replica-3", "error")
+            # and whoever comes back later is told, too
+            await world.replicas[5].stop()
+            world.replicas[5].accusations.clear()
+            await world.replicas[5].start(world)
+            await eventually(lambda: world.replicas[5].accusations == [proof])
 
     asyncio.run(scenario())
 
