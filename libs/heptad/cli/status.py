@@ -17,6 +17,7 @@ NOT_SERVING: Final = "not_serving"
 """The state of a process that runs, was ready, and now says that it is not."""
 
 _ANSWER_S_MAX: Final = 1.0
+_ANSWER_BYTES_MAX: Final = 1_024
 
 
 def command(
@@ -34,8 +35,8 @@ def command(
         with ControlClient(home.absolute()) as control:
             status = cast("MeshStatus", control.ask("status"))
     for process in status["processes"]:
-        if process["state"] == "ready" and not _is_serving(process["metrics"]):
-            process["state"] = NOT_SERVING
+        if process["state"] == "ready":
+            process["state"] = _state(process["metrics"])
     if as_json:
         print(json.dumps(status))
     else:
@@ -46,13 +47,20 @@ def command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _is_serving(metrics_address: str) -> bool:
-    """What the process itself says at this moment; the supervisor knows how it was at its start."""
+def _state(metrics_address: str) -> str:
+    """What the process itself says at this moment; the supervisor knows how it was at its start.
+
+    Ready, not serving, or that it does only a part of its work, in its own words.
+    """
     connection = http.client.HTTPConnection(metrics_address, timeout=_ANSWER_S_MAX)
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.client.OK
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            return NOT_SERVING
+        _, _, note = answer.read(_ANSWER_BYTES_MAX).decode("utf-8", "replace").partition(": ")
+        return note.partition(":")[0].strip() or "ready"
     except (OSError, http.client.HTTPException):
-        return False
+        return NOT_SERVING
     finally:
         connection.close()

@@ -8,7 +8,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     from heptad.runtime.mesh import MeshStatus
 
-_STYLES: Final = {"ready": "green", "starting": "yellow", "backing_off": "yellow"}
+_STYLES: Final = {
+    "ready": "green",
+    "starting": "yellow",
+    "backing_off": "yellow",
+    "follows only": "yellow",
+}
 
 
 def ready_text(status: "MeshStatus", *, detached: bool) -> str:

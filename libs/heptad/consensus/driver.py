@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heptad.consensus.committee import Cell
-from heptad.consensus.core import Core
+from heptad.consensus.core import Core, may_sign
 from heptad.consensus.decoding import PLAIN, Decoding
 from heptad.consensus.errors import RecordMissingError
 from heptad.consensus.events import Event
@@ -57,8 +57,8 @@ class Driver:
         cell: Cell,
         me: MemberIndex,
         limits: Limits,
-        vote_signer: Signer,
-        cosigner: Signer,
+        vote_signer: Signer | None,
+        cosigner: Signer | None,
         verifier: SignatureVerifier,
         store: Store,
         outbox: Outbox,
@@ -69,12 +69,14 @@ class Driver:
         """Load what the last process left; nothing is sent before `start`.
 
         `is_new` is an operator's statement that this member's keys were never used: without it an
-        empty store is refused, for a member that lost its record must never sign again.
+        empty store is refused, for a member that lost its record must never sign again. Without
+        signers this replica is a *follower*: it commits what the others agree on, serves it, and
+        signs nothing; nor will any later process over the same store.
         Raises: RecordMissingError, RecordDamagedError, and whatever `store.load` raises.
         """
         restored = store.load()
-        if restored is None and not is_new:
-            raise RecordMissingError(f"member {me} has no safety record and is not new")
+        if vote_signer is not None and not may_sign(restored, is_new=is_new):
+            raise RecordMissingError(f"member {me} has no safety record to sign by, and is not new")
         self._core = Core(
             cell=cell,
             me=me,

@@ -36,6 +36,12 @@ LEADER_REFUSED: Final = "leader_refused"
 CATCHING_UP: Final = "catching_up"
 """Fields: height (mine), target_height."""
 
+RECORD_LOST: Final = "record_lost"
+"""This member claims to be new, and its key has signed before: from now on it only follows.
+
+Fields: round (of the certificate with its signature).
+"""
+
 JUMPED: Final = "jumped"
 """The blocks in between are gone everywhere: this replica has jumped over them.
 

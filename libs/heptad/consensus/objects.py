@@ -7,7 +7,7 @@ object here is only *well-formed*: nothing about it was verified. What was, is w
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from heptad.model.ids import (
     BatchDigest,
@@ -20,6 +20,9 @@ from heptad.model.ids import (
     ValidatorNumber,
 )
 from heptad.transparency.subtrees import Growth
+
+NO_ROUND: Final = Round(0)
+"""The genesis block's; so nothing was signed in it."""
 
 
 class BatchId(NamedTuple):
@@ -231,22 +234,24 @@ class Cosignature:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyRecord:
     """All that a member must never forget about what it has signed; the kernel's only state.
 
     Rounds are 0 where nothing was signed yet. `vote`, `timeout` and `proposal` are the last ones
     made, kept whole so that a restart sends the identical bytes again; `proposal` is the header's
-    bytes and the proposer's vote for it.
+    bytes and the proposer's vote for it. `is_follower`: what this key has signed before is not
+    known, so it signs nothing any more.
     """
 
     epoch: Epoch
-    round_voted: Round
-    vote: Vote | None
-    round_timed_out: Round
-    timeout: Timeout | None
-    round_proposed: Round
-    proposal: tuple[bytes, Vote] | None
     high_qc: QC
-    highest_tc: TC | None
-    cosigned: LogHead | None
+    round_voted: Round = NO_ROUND
+    vote: Vote | None = None
+    round_timed_out: Round = NO_ROUND
+    timeout: Timeout | None = None
+    round_proposed: Round = NO_ROUND
+    proposal: tuple[bytes, Vote] | None = None
+    highest_tc: TC | None = None
+    cosigned: LogHead | None = None
+    is_follower: bool = False

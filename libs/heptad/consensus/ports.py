@@ -50,13 +50,14 @@ class StoredSnapshot:
 class Restored:
     """What a store gives back after a restart, all of it from completed transactions.
 
-    `record` and `state` are the last ones written; `state` is None before the first commit.
+    `record` and `state` are the last ones written; `state` is None before the first commit, and
+    `record` where it was lost, as in a store that comes out of a backup.
     `blocks` are the headers that are neither committed nor dropped, in any order, and `batches`
     the encoded batches that they refer to (more is harmless). `evidence` is the last docket that
     was written, empty if none was.
     """
 
-    record: bytes
+    record: bytes | None
     state: bytes | None
     blocks: tuple[bytes, ...]
     batches: tuple[bytes, ...]
@@ -67,7 +68,7 @@ class Store(Protocol):
     """The replica's disk."""
 
     def load(self) -> Restored | None:
-        """All that the last process left; None if no record was ever written."""
+        """All that the last process left; None if there is nothing."""
         ...
 
     def write(self, persist: Persist) -> None:

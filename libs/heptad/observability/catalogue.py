@@ -149,6 +149,14 @@ EVIDENCE_COMMITTED_TOTAL: Final = _counter(
     "accused",
     "offence",
 )
+FOLLOWS_ONLY: Final = _gauge(
+    "consensus_follows_only",
+    "1 while this replica signs nothing, because it has lost its safety record.",
+)
+CATCHING_UP: Final = _gauge("consensus_catching_up", "1 while missed blocks are being fetched.")
+JUMPS_TOTAL: Final = _counter(
+    "consensus_jumps_total", "Times that blocks were skipped because nobody holds them any more."
+)
 CHARGES_PROVEN: Final = _gauge(
     "consensus_charges_proven", "Charges of misbehaviour of which the log holds a proof."
 )

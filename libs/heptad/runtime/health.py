@@ -1,5 +1,7 @@
 """The standard gRPC health service, and the one switch behind it."""
 
+from collections.abc import Callable
+
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
@@ -18,11 +20,17 @@ class Health:
         self._services = ("", *services)
         self._log = log
         self._ready = False
+        self.note: Callable[[], str] = lambda: ""
+        """What is to be known of a process that is ready: `state: why`, or nothing."""
 
     @property
     def ready(self) -> bool:
         """What the health service says."""
         return self._ready
+
+    def remark(self) -> str:
+        """The note, as it is now."""
+        return self.note()
 
     async def set_ready(self, ready: bool, *, reason: str) -> None:
         """Say SERVING or NOT_SERVING; `reason` goes to the log when the answer changes."""
@@ -35,6 +43,11 @@ class Health:
             await self.servicer.set(service, status)
         if changed:
             self._log.info("health_changed", ready=ready, reason=reason)
+
+    async def set_part(self, name: str, serving: bool) -> None:
+        """Say of one part of this process, by a name of its own, whether it does its work."""
+        status = "SERVING" if serving else "NOT_SERVING"
+        await self.servicer.set(name, health_pb2.HealthCheckResponse.ServingStatus.Value(status))
 
 
 def enable_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:

@@ -21,9 +21,17 @@ _TEXT: Final = "text/plain; charset=utf-8"
 class MetricsListener:
     """Serves one process's metrics."""
 
-    def __init__(self, *, exposition: Callable[[], bytes], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        exposition: Callable[[], bytes],
+        ready: Callable[[], bool],
+        note: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`note` is what `/readyz` adds where all is not as it should be."""
         self._exposition = exposition
         self._ready = ready
+        self._note = note
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -71,7 +79,9 @@ class MetricsListener:
                 return _response("200 OK", _TEXT, b"ok\n")
             case [b"GET", b"/readyz", _]:
                 if self._ready():
-                    return _response("200 OK", _TEXT, b"ok\n")
+                    note = self._note()
+                    said = f"ok: {note}\n" if note else "ok\n"
+                    return _response("200 OK", _TEXT, said.encode("utf-8"))
                 return _response("503 Service Unavailable", _TEXT, b"not ready\n")
             case _:
                 return _response("404 Not Found", _TEXT, b"GET /metrics, /livez or /readyz\n")

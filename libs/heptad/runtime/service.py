@@ -162,7 +162,9 @@ class _Process(Generic[NodeConfigT]):
             tasks=TaskSet(),
         )
         self._metrics_listener = MetricsListener(
-            exposition=metrics.exposition, ready=lambda: self._context.health.ready
+            exposition=metrics.exposition,
+            ready=lambda: self._context.health.ready,
+            note=self._context.health.remark,
         )
         self._ready_file = arguments.home / arguments.name / READY_FILE
 

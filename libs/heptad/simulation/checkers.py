@@ -104,6 +104,10 @@ class Checkers:
         if self.listener is not None:
             self.listener.written(who, persist)
 
+    def follows(self, who: Watched) -> None:
+        """`who` has lost its record: from now on it may say nothing that it would have to keep."""
+        self.promises.follows(who)
+
     def released(self, who: Watched, message: Message) -> None:
         """`message` leaves `who` now."""
         self.promises.released(who, message)

@@ -106,7 +106,7 @@ class Machine:
         self.villain = villain
         self.write_cost_us = WRITE_COST_US
         self.is_paused = False
-        self.is_lost = False
+        self.is_follower = False
         self.driver: Driver | None = None
         self.waves = 0
         self._setting = setting
@@ -167,7 +167,7 @@ class Machine:
     # --- life and death ---------------------------------------------------------------------
 
     def boot(self, clock: LocalClock, *, is_new: bool) -> None:
-        """Start a process from the disk. Without its record a member stays down for ever."""
+        """Start a process from the disk. Without its record a member comes back as a follower."""
         assert self.driver is None, f"{self.name} is up"
         setting = self._setting
         self._clock = clock
@@ -177,28 +177,31 @@ class Machine:
         self._timer_us = None
         self._busy_until_us = setting.timeline.now_us
         try:
-            driver = Driver(
-                cell=setting.cell, me=self.member, limits=setting.limits,
-                vote_signer=self.identity.vote_signer, cosigner=self.identity.cosigner,
-                verifier=setting.verifier, store=self, outbox=self._mouth, sink=self._mouth,
-                is_new=is_new, decoding=setting.decoding,
-            )  # fmt: skip
+            self.driver = self._new_driver(is_new=is_new, signs=True)
+            if self.disk.record is None and not is_new:
+                raise ViolationError(Broken.CRASH, f"{self.name} starts without its safety record")
+            self._note("starts")
         except RecordMissingError:
-            if self.disk.record is not None or is_new:
-                raise
-            self.is_lost = True
-            self._note("stays down: it has lost its safety record")
-            return
-        if self.disk.record is None and not is_new:
-            raise ViolationError(Broken.CRASH, f"{self.name} starts without its safety record")
-        self.driver = driver
-        self._note("starts")
+            self.driver = self._new_driver(is_new=False, signs=False)
+            self.is_follower = True
+            setting.checkers.follows(self)
+            self._note("follows: it has lost its safety record")
         self._mouth.restart()
         if self._watched:
             setting.checkers.restarted(self)
         self._wave(None)
         if self.driver is not None and self._watched:
             self._require_restored()
+
+    def _new_driver(self, *, is_new: bool, signs: bool) -> Driver:
+        setting, identity = self._setting, self.identity
+        return Driver(
+            cell=setting.cell, me=self.member, limits=setting.limits,
+            vote_signer=identity.vote_signer if signs else None,
+            cosigner=identity.cosigner if signs else None,
+            verifier=setting.verifier, store=self, outbox=self._mouth, sink=self._mouth,
+            is_new=is_new, decoding=setting.decoding,
+        )  # fmt: skip
 
     def crash(self) -> None:
         """Pull the plug now, between two waves."""

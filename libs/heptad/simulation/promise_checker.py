@@ -61,13 +61,22 @@ class PromiseChecker:
         self._votes: dict[tuple[int, Round], BlockId] = {}
         self._certified: dict[Round, BlockId] = {}
         self._qcs_seen: set[bytes] = set()
+        self._followers: set[int] = set()
 
     def watch(self, who: "Watched") -> None:
         """Remember what `who` says from now on."""
         self._promises[who.key] = Promises()
 
+    def follows(self, who: "Watched") -> None:
+        """`who` does not know what its key has signed: it must sign nothing from now on."""
+        self._followers.add(who.key)
+
     def released(self, who: "Watched", message: Message) -> None:
         """Take in one message that leaves `who`."""
+        if who.key in self._followers and isinstance(message, Vote | Proposal | Timeout):
+            raise ViolationError(
+                Broken.SIGNED_UNRECORDED, f"{who.name} sends a {type(message).__name__}"
+            )
         match message:
             case Vote(round=round_, block_id=block_id, signature=signature):
                 self._vote(who, round_, block_id, signature)
@@ -83,6 +92,8 @@ class PromiseChecker:
     def cosigned(self, who: "Watched", cosignatures: Sequence[Cosignature]) -> None:
         """Heads only grow, each was committed, and the signature under it holds."""
         promises = self._promises[who.key]
+        if who.key in self._followers:
+            raise ViolationError(Broken.SIGNED_UNRECORDED, f"{who.name} cosigns a head")
         for cosignature in cosignatures:
             head, last = cosignature.head, promises.cosigned
             if last is not None and head.size < last.size:

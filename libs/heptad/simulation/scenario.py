@@ -111,7 +111,7 @@ class BreakDisk:
 
 @dataclass(frozen=True, slots=True)
 class Wipe:
-    """The node dies and its disk is replaced by an empty one: it must never take part again."""
+    """The node dies and its disk is replaced by an empty one: it comes back as a follower."""
 
     at_ms: int
     node: str

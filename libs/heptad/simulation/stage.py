@@ -134,7 +134,7 @@ class Stage:
             self._cast.validators[node].restart()
             return
         machine = self._cast.machines[node]
-        if not machine.is_up and not machine.is_lost:
+        if not machine.is_up:
             self.counts["machine restarts"] += 1
             self._boot(machine, offset_ms, is_new=False)
 

@@ -22,6 +22,8 @@ class Broken(Enum):
     """A commit was told without a commit proof that holds."""
     TWO_VOTES = "two_votes"
     """An honest member voted for two blocks of one round."""
+    SIGNED_UNRECORDED = "signed_unrecorded"
+    """A replica that has lost its safety record signed something with its key."""
     VOTE_RULE = "vote_rule"
     """An honest member voted or timed out where the rules forbid it."""
     NOT_DURABLE = "not_durable"

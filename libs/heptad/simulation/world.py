@@ -155,7 +155,8 @@ class World:
             self._timeline.at(self._timeline.now_us + SCHEME_US, self._scheme, machine)
 
     def _honest_machines(self) -> list[Machine]:
-        return [m for m in self.cast.machines.values() if m.member not in self.cast.faulty]
+        machines = self.cast.machines.values()
+        return [m for m in machines if m.member not in self.cast.faulty or m.is_follower]
 
     def _owed_validators(self) -> list[Validator]:
         return [each for each in self.cast.validators.values() if each.manner in _OWED]

@@ -25,6 +25,9 @@ _WARNINGS: Final = frozenset(
         facts.CERTIFIED_BLOCK_INVALID,
         facts.CATCHING_UP,
         facts.PEER_IGNORED,
+        facts.JUMPED,
+        facts.RECORD_LOST,
+        facts.COSIGN_REFUSED,
     }
 )
 MISBEHAVIOUR_PROVEN: Final = "misbehaviour_proven"
@@ -50,6 +53,7 @@ class Reporter:
         self._cosignatures = metrics.counter(catalogue.COSIGNATURES_TOTAL)
         self._equivocations = metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._recorded_total = metrics.counter(catalogue.EVIDENCE_COMMITTED_TOTAL)
+        self._jumps = metrics.counter(catalogue.JUMPS_TOTAL)
         self._outcomes: deque[bool] = deque(maxlen=_RATE_ROUNDS)
         metrics.read(catalogue.CONSENSUS_SUCCESS_RATE, self._success_rate)
 
@@ -86,6 +90,8 @@ class Reporter:
                 self._refused.add(int(fields["count"]), str(fields["why"]))
                 self._log.debug(fact.name, **_printable(fact))
             elif fact.name in _WARNINGS:
+                if fact.name == facts.JUMPED:
+                    self._jumps.add(1)
                 self._log.warning(fact.name, **_printable(fact))
             else:
                 self._log.debug(fact.name, **_printable(fact))
@@ -126,6 +132,8 @@ def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int) 
         catalogue.BATCHES_PENDING: lambda: status().batches_pending,
         catalogue.BATCH_BYTES_PENDING: lambda: status().bytes_pending,
         catalogue.CHARGES_PROVEN: lambda: status().charges_proven,
+        catalogue.FOLLOWS_ONLY: lambda: status().is_follower,
+        catalogue.CATCHING_UP: lambda: status().is_catching_up,
     }
     for metric, read in gauges.items():
         metrics.read(metric, partial(_single, read))

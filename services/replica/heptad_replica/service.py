@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from heptad.consensus.events import EvidenceReceived
+from heptad.consensus.facts import RECORD_LOST
 from heptad.consensus.messages import MESSAGE_BYTES_MAX
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, Fact
@@ -51,6 +52,12 @@ RECEIVED_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (64 << 10)
 """The longest consensus message, in its frame. Only what is *sent* to ledgers is longer."""
 
 
+VOTING: Final = f"{SERVICE}/Voting"
+"""For the health service: whether this replica takes part, beyond serving what it holds."""
+
+FOLLOWS: Final = "follows only: the safety record is lost, nothing is signed until it is re-keyed"
+
+
 class ReplicaService:
     """The doors, the loop and what connects them; the `Sink` of the driver."""
 
@@ -73,13 +80,18 @@ class ReplicaService:
             store=self._store, applied=self._prune, accused=self._accused
         )
         self._register()
+        context.health.note = self._note
 
     # The process's life.
 
     async def start(self) -> None:
         """The first wave, then the links and the loop."""
         self._loop.start()
-        mark_started(self._context.data)
+        mark_started(self._context)
+        is_follower = self._driver.status().is_follower
+        if is_follower:
+            self._context.log.warning("replica_follows", reason=FOLLOWS)
+        await self._context.health.set_part(VOTING, not is_follower)
         for link in self._links.values():
             self._context.tasks.spawn(f"peer {link.member}", link.run())
         self._context.tasks.spawn("loop", self._loop.run())
@@ -113,6 +125,9 @@ class ReplicaService:
     def observed(self, facts: Sequence[Fact]) -> None:
         """See `heptad.consensus.ports.Sink`."""
         self._reporter.observed(facts)
+        if any(fact.name == RECORD_LOST for fact in facts):
+            stops = self._context.health.set_part(VOTING, serving=False)
+            self._context.tasks.spawn("voting has ended", stops)
 
     # The doors.
 
@@ -153,6 +168,9 @@ class ReplicaService:
         """A ledger hands on a proof of misbehaviour."""
         self._events.offer(EvidenceReceived(evidence))
 
+    def _note(self) -> str:
+        return FOLLOWS if self._driver.status().is_follower else ""
+
     def _prune(self, applied: AppliedFrame) -> None:
         """Drop old batches that the ledger has made durable and published."""
         self._store.prune(
@@ -178,6 +196,7 @@ class ReplicaService:
             timeouts=status.timeouts,
             rounds_certified=status.rounds_certified,
             catching_up=status.is_catching_up,
+            follower=status.is_follower,
         )
 
 

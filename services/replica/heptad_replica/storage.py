@@ -135,16 +135,16 @@ class LmdbStore:
         """See `heptad.consensus.ports.Store`."""
         with self._env.begin() as txn:
             record = txn.get(b"record", db=self._record)
-            if record is None:
+            state = txn.get(b"state", db=self._record)
+            if record is None and state is None:
                 return None
             headers = [self._header(txn, block_id) for block_id in _keys(txn, self._open)]
             digests = {ref.digest for header in headers for ref in decode_block(header).batches}
             found = (txn.get(digest, db=self._batches) for digest in sorted(digests))
-            state = txn.get(b"state", db=self._record)
             evidence = txn.get(b"evidence", db=self._record)
             return Restored(
-                record=bytes(record),
-                state=None if state is None else bytes(state),
+                record=_bytes(record),
+                state=_bytes(state),
                 blocks=tuple(headers),
                 batches=tuple(bytes(batch) for batch in found if batch is not None),
                 evidence=b"" if evidence is None else bytes(evidence),

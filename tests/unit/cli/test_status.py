@@ -15,15 +15,16 @@ from heptad.runtime.control import ControlServer
 
 
 @pytest.fixture
-def process_address() -> Iterator[tuple[str, dict[str, int]]]:
+def process_address() -> Iterator[tuple[str, dict[str, object]]]:
     """Somebody's metrics listener; what `/readyz` answers can be changed."""
-    answer = {"status": 200}
+    answer = {"status": 200, "body": b"ok\n"}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(answer["status"])
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(answer["body"])))
             self.end_headers()
+            self.wfile.write(answer["body"])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -81,6 +82,14 @@ def test_a_process_that_says_it_is_not_ready_is_believed(tmp_path: Path, process
     code, out = status(tmp_path, "ready", address, "--json")
     assert code == 1
     assert json.loads(out)["processes"][0]["state"] == "not_serving"
+
+
+def test_a_replica_that_only_follows_is_not_shown_as_ready(tmp_path: Path, process_address) -> None:
+    address, answer = process_address
+    answer["body"] = b"ok: follows only: the safety record is lost\n"
+    code, out = status(tmp_path, "ready", address, "--json")
+    assert code == 1
+    assert json.loads(out)["processes"][0]["state"] == "follows only"
 
 
 def test_a_process_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:

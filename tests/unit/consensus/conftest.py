@@ -106,7 +106,7 @@ class MemoryStore:
         self.fails = False
 
     def load(self) -> Restored | None:
-        if self.record is None:
+        if self.record is None and self.state is None:
             return None
         blocks = tuple(self.headers[each] for each in self.uncommitted)
         digests = {ref.digest for each in blocks for ref in decode_block(each).batches}
@@ -265,6 +265,9 @@ class World:
             is_new=is_new,
         )
         replica.driver.start(self.now_ms)
+
+    def port(self, index: int) -> Port:
+        return Port(self, MemberIndex(index))
 
     def crash(self, *indexes: int) -> None:
         for index in indexes:

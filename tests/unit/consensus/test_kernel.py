@@ -384,8 +384,8 @@ def test_a_damaged_record_is_refused_wherever_the_damage_is(idle):
 def test_a_record_of_another_version_is_refused(idle):
     """Its checksum holds, and its fields may mean something else."""
     encoded = encode_record(full_record(idle).record, origin=ORIGIN, member=MemberIndex(0))
-    body = bytes([encoded[0] + 1]) + encoded[1:-32]
-    with pytest.raises(RecordDamagedError, match="of version 2, not 1"):
+    body = bytes([encoded[0] + 2]) + encoded[1:-32]
+    with pytest.raises(RecordDamagedError, match="of version 3"):
         decode_record(body + sha256(body).digest(), origin=ORIGIN, member=MemberIndex(0))
 
 

@@ -74,13 +74,22 @@ def test_a_failed_write_kills_the_machine(fault):
     assert history.counts["machine restarts"] == 1
 
 
-def test_a_machine_without_its_record_stays_down_for_ever():
-    world = opened(Wipe(20, "replica-2"), Restart(30, "replica-2"), Submit(40, "validator-1", 1))
+def test_a_machine_without_its_record_comes_back_as_a_follower_and_signs_nothing():
+    world = opened(
+        Submit(5, "validator-1", 1),
+        Wipe(40, "replica-2"),
+        Restart(50, "replica-2"),
+        Submit(60, "validator-1", 1),
+    )
     world.run_until(1_000)
     world.close()
 
-    assert world.machine("replica-2").is_lost
-    assert not world.machine("replica-2").is_up
+    follower = world.machine("replica-2")
+    assert follower.driver.status().is_follower
+    assert follower.disk.height == world.machine("replica-1").disk.height
+    follower.crash()
+    world.stage.perform(Restart(0, "replica-2"))
+    assert follower.driver.status().is_follower, "its record says so for ever"
 
 
 def test_a_restart_of_a_machine_that_is_up_does_nothing():

@@ -19,6 +19,7 @@ def adopt_qc(parts: Parts, verified: VerifiedQC) -> bool:
     """Learn a quorum certificate; True if it is higher than any before."""
     round_before = parts.rounds.round
     _look_for_two_votes(parts, verified.qc)
+    _look_for_own_past(parts, verified.qc)
     if not parts.rounds.adopt_qc(verified, parts.now_ms):
         return False
     parts.chain.certify(verified.qc.block_id)
@@ -110,6 +111,19 @@ def _look_for_two_votes(parts: Parts, qc: QC) -> None:
             parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=str(error))
 
 
+def _look_for_own_past(parts: Parts, qc: QC) -> None:
+    """A member that has signed nothing and is found in a certificate has lost its record.
+
+    Nobody else holds its key, so whoever said that it was new was wrong. (Once it has signed, its
+    record is there, and every vote of it is in it.)
+    """
+    record = parts.kernel.record
+    is_fresh = record.vote is None and record.timeout is None and record.cosigned is None
+    if is_fresh and not record.is_follower and any(voter == parts.me for voter, _ in qc.votes):
+        parts.kernel.retire()
+        parts.results.fact(facts.RECORD_LOST, round=qc.round)
+
+
 def _commit(parts: Parts, node: Node, proof: CommitProof) -> None:
     wave = parts.chain.commit(node.block.id, proof=proof, results=parts.results)
     parts.rounds.pacemaker.committed()
@@ -128,7 +142,7 @@ def _cosign(parts: Parts, wave: Wave, child: Block) -> None:
 
 def _cosign_head(parts: Parts, node: Node) -> None:
     head = committed_head(node)
-    if head.head == parts.kernel.record.cosigned:
+    if parts.kernel.record.is_follower or head.head == parts.kernel.record.cosigned:
         return
     try:
         cosignature = parts.kernel.cosign(head, time_s=parts.now_ms // 1000)

@@ -143,6 +143,10 @@ class GivingUp:
         parts, rounds = self._parts, self._parts.rounds
         is_first = not rounds.pacemaker.has_timed_out
         rounds.pacemaker.timed_out(parts.now_ms)
+        if parts.kernel.record.is_follower:
+            # It cannot give up, only ask: whoever knows more answers with its certificates.
+            parts.results.send(parts.others, rounds.message())
+            return
         try:
             timeout = parts.kernel.timeout(rounds.round)
         except RefusedError as error:

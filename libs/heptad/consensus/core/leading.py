@@ -58,6 +58,8 @@ class Leading:
     def _tip_to_extend(self) -> Node | None:
         """The highest certified block, if I lead this round and have not acted in it yet."""
         parts, record = self._parts, self._parts.kernel.record
+        if parts.kernel.record.is_follower:
+            return None
         round_ = parts.rounds.round
         if max(record.round_proposed, record.round_voted, record.round_timed_out) >= round_:
             return None

@@ -80,8 +80,8 @@ class Core:
         cell: Cell,
         me: MemberIndex,
         limits: Limits,
-        vote_signer: Signer,
-        cosigner: Signer,
+        vote_signer: Signer | None,
+        cosigner: Signer | None,
         verifier: SignatureVerifier,
         restored: Restored | None,
         decoding: Decoding = PLAIN,
@@ -165,6 +165,7 @@ class Core:
             timeouts=self._giving_up.count,
             rounds_certified=rounds.certified_count,
             is_catching_up=parts.sync.is_active,
+            is_follower=parts.kernel.record.is_follower,
             leaders_failed=tuple(each.member for each in root.state.leader_record.failures),
             charges_proven=len(root.state.proven),
         )

@@ -4,6 +4,8 @@ A restart needs no mode of its own: the record gives the certificates and so the
 state gives the root, and the stored headers go through the same validation as any others.
 """
 
+from dataclasses import replace
+
 from heptad.consensus.allowance import Allowances, MeteredVerifier
 from heptad.consensus.certificates import Certificates
 from heptad.consensus.chain import Chain, decode_committed
@@ -15,7 +17,7 @@ from heptad.consensus.docket import Docket
 from heptad.consensus.errors import RecordDamagedError, RefusedError
 from heptad.consensus.genesis import genesis_qc
 from heptad.consensus.judging import Judge
-from heptad.consensus.kernel.record import decode_record, first_record
+from heptad.consensus.kernel.record import FOLLOWER, decode_record, first_record
 from heptad.consensus.kernel.rules import Kernel
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Proposal
@@ -35,8 +37,8 @@ def restore(
     cell: Cell,
     me: MemberIndex,
     limits: Limits,
-    vote_signer: Signer,
-    cosigner: Signer,
+    vote_signer: Signer | None,
+    cosigner: Signer | None,
     verifier: SignatureVerifier,
     restored: Restored | None,
     decoding: Decoding,
@@ -44,7 +46,7 @@ def restore(
     """All parts of one replica. Raises: RecordDamagedError."""
     meter = MeteredVerifier(verifier)
     certificates = Certificates(cell, meter)
-    record = _record(cell, me, restored)
+    record = _record(cell, me, restored, is_follower=vote_signer is None)
     kernel = Kernel(cell=cell, me=me, vote_signer=vote_signer, cosigner=cosigner, record=record)
     others = cell.committee.others(me)
     reader = BatchReader(cell, meter, decoding.batch)
@@ -105,13 +107,26 @@ def _validators(cell: Cell, limits: Limits) -> Allowances[ValidatorNumber]:
     return Allowances(numbers, limits=limits, work_us_per_ms=limits.validator_work_us_per_ms)
 
 
-def _record(cell: Cell, me: MemberIndex, restored: Restored | None) -> SafetyRecord:
+def may_sign(restored: Restored | None, *, is_new: bool) -> bool:
+    """True if the keys of this member may be used: its record is here, or it has never signed.
+
+    That it is new can only be said of an empty store: where blocks are and no record is, there was
+    one. And a follower stays one, for its record says nothing of what its key has signed before.
+    """
     if restored is None:
-        return first_record(cell.epoch, genesis_qc(cell))
+        return is_new
+    return restored.record is not None and restored.record[:1] != bytes([FOLLOWER])
+
+
+def _record(
+    cell: Cell, me: MemberIndex, restored: Restored | None, *, is_follower: bool
+) -> SafetyRecord:
+    if restored is None or restored.record is None:
+        return first_record(cell.epoch, genesis_qc(cell), is_follower=is_follower)
     record = decode_record(restored.record, origin=cell.origin, member=me)
     if record.epoch != cell.epoch:
         raise RecordDamagedError(f"record of epoch {record.epoch}, this is epoch {cell.epoch}")
-    return record
+    return replace(record, is_follower=record.is_follower or is_follower)
 
 
 def _restore_tree(parts: Parts, restored: Restored) -> None:

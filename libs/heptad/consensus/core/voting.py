@@ -207,7 +207,7 @@ class Voting:
         collectors = self.collectors(node)
         if parts.me in collectors:
             self.count(proposers, is_verified=True)
-        if block.round != parts.rounds.round:
+        if block.round != parts.rounds.round or parts.kernel.record.is_follower:
             return
         try:
             self._require_votable(block)

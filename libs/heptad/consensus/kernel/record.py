@@ -1,6 +1,6 @@
 """The safety record's bytes: one value, written with one synced transaction.
 
-    u8 version = 1 ‖ bytes16 origin ‖ u8 member ‖ u64 epoch
+    u8 version (1: a member's, 2: a follower's) ‖ bytes16 origin ‖ u8 member ‖ u64 epoch
     ‖ u64 round_voted ‖ u8 has ‖ [Vote] ‖ u64 round_timed_out ‖ bytes32 Timeout or empty
     ‖ u64 round_proposed ‖ bytes32 header or empty ‖ [Vote] ‖ QC ‖ u8 has ‖ [TC]
     ‖ u8 has ‖ [u64 size ‖ root[32]] ‖ SHA-256 of all before it
@@ -26,28 +26,19 @@ from heptad.consensus.objects import QC, LogHead, SafetyRecord
 from heptad.model.canonical import DIGEST_BYTES, MalformedError, Reader, Writer
 from heptad.model.ids import Epoch, MemberIndex, Round
 
-_VERSION: Final = 1
+_MEMBER: Final = 1
+FOLLOWER: Final = 2
 
 
-def first_record(epoch: Epoch, genesis_qc: QC) -> SafetyRecord:
-    """The record of a member that has never signed anything."""
-    return SafetyRecord(
-        epoch=epoch,
-        round_voted=Round(0),
-        vote=None,
-        round_timed_out=Round(0),
-        timeout=None,
-        round_proposed=Round(0),
-        proposal=None,
-        high_qc=genesis_qc,
-        highest_tc=None,
-        cosigned=None,
-    )
+def first_record(epoch: Epoch, genesis_qc: QC, *, is_follower: bool = False) -> SafetyRecord:
+    """The record of a member that has never signed anything, or must never sign again."""
+    return SafetyRecord(epoch=epoch, high_qc=genesis_qc, is_follower=is_follower)
 
 
 def encode_record(record: SafetyRecord, *, origin: str, member: MemberIndex) -> bytes:
     """The record's bytes."""
-    writer = Writer().u8(_VERSION).bytes16(origin.encode("utf-8")).u8(member).u64(record.epoch)
+    writer = Writer().u8(FOLLOWER if record.is_follower else _MEMBER)
+    writer.bytes16(origin.encode("utf-8")).u8(member).u64(record.epoch)
     writer.u64(record.round_voted).u8(record.vote is not None)
     if record.vote is not None:
         writer.fixed(encode_vote(record.vote))
@@ -79,8 +70,8 @@ def decode_record(encoded: bytes, *, origin: str, member: MemberIndex) -> Safety
 
 def _read(reader: Reader, origin: str, member: MemberIndex) -> SafetyRecord:
     version, whose, number = reader.u8(), reader.bytes16(), reader.u8()
-    if version != _VERSION:
-        raise RecordDamagedError(f"safety record of version {version}, not {_VERSION}")
+    if version not in (_MEMBER, FOLLOWER):
+        raise RecordDamagedError(f"safety record of version {version}, which is not known")
     if whose != origin.encode("utf-8") or number != member:
         raise RecordDamagedError(
             f"safety record of member {number} of {whose!r}, this is member {member} of {origin!r}"
@@ -107,4 +98,5 @@ def _read(reader: Reader, origin: str, member: MemberIndex) -> SafetyRecord:
         high_qc=high_qc,
         highest_tc=highest_tc,
         cosigned=cosigned,
+        is_follower=version == FOLLOWER,
     )

@@ -9,6 +9,7 @@
   (The same round again: the stored bytes, unless high_qc has grown since.)
 - high_qc and highest_tc never decrease.
 - cosign(head) iff it is no smaller than the last, and equal to it if it has the same size.
+- A follower, whose key may have signed what is not in its record, signs nothing.
 
 The kernel is the only holder of the two signers. It keeps its record in memory; `take_record` gives
 the bytes that must be durable before anything signed since the last call leaves the process.
@@ -39,21 +40,22 @@ class Kernel:
         *,
         cell: Cell,
         me: MemberIndex,
-        vote_signer: Signer,
-        cosigner: Signer,
+        vote_signer: Signer | None,
+        cosigner: Signer | None,
         record: SafetyRecord,
     ) -> None:
-        self._cell = cell
-        self._me = me
-        self._vote_signer = vote_signer
-        self._cosigner = cosigner
-        self._record = record
+        self._cell, self._me, self._record = cell, me, record
+        self._vote_signer, self._cosigner = vote_signer, cosigner
         self._has_signed = False
 
     @property
     def record(self) -> SafetyRecord:
         """What has been signed and learned so far."""
         return self._record
+
+    def retire(self) -> None:
+        """Sign nothing from now on, in this process or any later one."""
+        self._record, self._has_signed = replace(self._record, is_follower=True), True
 
     def take_record(self, *, always: bool = False) -> bytes | None:
         """The record's bytes if anything was signed since the last call (or `always`), else None.
@@ -133,7 +135,7 @@ class Kernel:
             tc=tc,
             fast_vote=b"",
             voter=self._me,
-            signature=self._vote_signer.sign(message),
+            signature=self._sign(self._vote_signer, message),
         )
         self._record = replace(record, round_timed_out=round_, timeout=timeout)
         self._has_signed = True
@@ -150,7 +152,7 @@ class Kernel:
         if last is not None and head.size == last.size and head.root != last.root:
             raise RefusedError(f"two roots for size {head.size}")
         body = Checkpoint(origin=self._cell.origin, size=head.size, root=head.root).body()
-        signature = self._cosigner.sign(cosigned_message(body, time_s=time_s))
+        signature = self._sign(self._cosigner, cosigned_message(body, time_s=time_s))
         self._record = replace(self._record, cosigned=head)
         self._has_signed = True
         return Cosignature(self._me, head, time_s, signature)
@@ -179,7 +181,7 @@ class Kernel:
         message = vote_signing_bytes(
             origin=self._cell.origin, epoch=block.epoch, round_=block.round, block_id=block.id
         )
-        signature = self._vote_signer.sign(message)
+        signature = self._sign(self._vote_signer, message)
         vote = Vote(block.epoch, block.round, block.id, self._me, signature)
         self._record = replace(self._record, round_voted=block.round, vote=vote)
         self._has_signed = True
@@ -187,3 +189,8 @@ class Kernel:
         if verified.entry.tc is not None:
             self.learn_tc(verified.entry.tc)
         return vote
+
+    def _sign(self, signer: Signer | None, message: bytes) -> bytes:
+        if signer is None or self._record.is_follower:
+            raise RefusedError("a follower signs nothing")
+        return signer.sign(message)

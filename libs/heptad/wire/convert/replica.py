@@ -24,6 +24,7 @@ class ReplicaStatus:
     timeouts: int
     rounds_certified: int
     catching_up: bool
+    follower: bool
 
 
 def to_status_response(status: ReplicaStatus) -> bytes:
@@ -43,6 +44,7 @@ def to_status_response(status: ReplicaStatus) -> bytes:
         timeouts=status.timeouts,
         rounds_certified=status.rounds_certified,
         catching_up=status.catching_up,
+        follower=status.follower,
     )
     return response.SerializeToString()
 
@@ -65,4 +67,5 @@ def from_status_response(data: bytes) -> ReplicaStatus:
         timeouts=response.timeouts,
         rounds_certified=response.rounds_certified,
         catching_up=response.catching_up,
+        follower=response.follower,
     )

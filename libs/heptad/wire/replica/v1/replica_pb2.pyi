@@ -45,7 +45,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up")
+    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up", "follower")
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,7 @@ class GetStatusResponse(_message.Message):
     TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     CATCHING_UP_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWER_FIELD_NUMBER: _ClassVar[int]
     replica: int
     epoch: int
     round: int
@@ -74,4 +75,5 @@ class GetStatusResponse(_message.Message):
     timeouts: int
     rounds_certified: int
     catching_up: bool
-    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ...) -> None: ...
+    follower: bool
+    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ..., follower: _Optional[bool] = ...) -> None: ...
