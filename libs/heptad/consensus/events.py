@@ -29,6 +29,15 @@ class PeerConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerLost:
+    """A connection to or from a member is broken, or could not be made: if he leads, he is not
+    waited for as long as another. Anything that is heard of him takes it back.
+    """
+
+    member: MemberIndex
+
+
+@dataclass(frozen=True, slots=True)
 class BatchReceived:
     """A batch from the validator itself, as `heptad.model.batch.encode_batch` made it.
 
@@ -52,4 +61,6 @@ class TimerFired:
     """`Ready.timer_at_ms` has come. Harmless when early or late."""
 
 
-Event: TypeAlias = MessageReceived | PeerConnected | BatchReceived | EvidenceReceived | TimerFired
+Event: TypeAlias = (
+    MessageReceived | PeerConnected | PeerLost | BatchReceived | EvidenceReceived | TimerFired
+)

@@ -20,6 +20,8 @@ class Limits:
     """No round is waited for longer than this."""
     timeout_ms_first: int = 1_000
     """The time-out until a round has been measured."""
+    timeout_ms_lost: int = 50
+    """How long a leader is waited for to whom the connection is broken."""
     timeout_multiple: int = 10
     """A round times out after this many measured round times."""
     rebroadcast_ms_max: int = 1_000

@@ -11,7 +11,7 @@ death only the disk is left; `boot` makes a new process from it.
 
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -20,7 +20,14 @@ from heptad.consensus.committee import Cell
 from heptad.consensus.decoding import Decoding
 from heptad.consensus.driver import Driver
 from heptad.consensus.errors import RecordMissingError
-from heptad.consensus.events import BatchReceived, Event, MessageReceived, PeerConnected, TimerFired
+from heptad.consensus.events import (
+    BatchReceived,
+    Event,
+    MessageReceived,
+    PeerConnected,
+    PeerLost,
+    TimerFired,
+)
 from heptad.consensus.limits import Limits
 from heptad.consensus.ports import (
     Restored,
@@ -109,6 +116,7 @@ class Machine:
         self.is_follower = False
         self.driver: Driver | None = None
         self.waves = 0
+        self.when_dead: Callable[[Machine], None] = lambda _: None
         self._setting = setting
         self._mouth = Mouth(self, setting)
         self._clock = LocalClock(0, 0)
@@ -230,6 +238,7 @@ class Machine:
         self.driver = None
         self._cut = None
         self._inbox.clear()
+        self.when_dead(self)
 
     # --- what arrives -----------------------------------------------------------------------
 
@@ -249,6 +258,11 @@ class Machine:
         """A connection to `peer` has come up."""
         if self.driver is not None:
             self.post(PeerConnected(peer))
+
+    def lost(self, peer: MemberIndex) -> None:
+        """The connection to `peer` has broken."""
+        if self.driver is not None:
+            self.post(PeerLost(peer))
 
     def post(self, event: Event) -> None:
         """Queue an event for the process."""

@@ -31,6 +31,8 @@ from heptad.simulation.scenario import (
 
 DRIFT_PPM_MAX: Final = 200
 CONNECT_US_MAX: Final = 5_000
+SILENT_DEATHS: Final = 0.3
+"""The share of deaths that nobody notices but by what is not said any more."""
 
 
 class Stage:
@@ -49,6 +51,8 @@ class Stage:
         }
         for name, validator in cast.validators.items():
             self._nodes[name] = NodeId(VALIDATORS_AT + validator.number)
+        for machine in cast.machines.values():
+            machine.when_dead = self._disconnect
         for action in scenario.actions:
             _require_known(action, set(self._nodes))
 
@@ -169,6 +173,19 @@ class Stage:
         for end, peer in ((one, other), (other, one)):
             at_us = self._timeline.now_us + self._rng.randrange(CONNECT_US_MAX)
             self._timeline.at(at_us, end.connected, peer.member)
+
+    def _disconnect(self, dead: Machine) -> None:
+        """A process has died: mostly the others hear of it soon, for its connections break.
+
+        Not where the network is cut, nor where the whole machine lost its power.
+        """
+        if self._rng.random() < SILENT_DEATHS:
+            return
+        for other in self._cast.machines.values():
+            is_cut = self._network.is_cut(dead.identity.node, other.identity.node)
+            if other.member != dead.member and not is_cut:
+                at_us = self._timeline.now_us + self._rng.randrange(CONNECT_US_MAX)
+                self._timeline.at(at_us, other.lost, dead.member)
 
     def _links(
         self, sources: tuple[str, ...], targets: tuple[str, ...]

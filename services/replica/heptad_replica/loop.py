@@ -23,6 +23,7 @@ from heptad.consensus.events import (
     EvidenceReceived,
     MessageReceived,
     PeerConnected,
+    PeerLost,
     TimerFired,
 )
 
@@ -175,8 +176,8 @@ def _size_bytes(event: Event) -> int:
 
 def _sender(event: Event) -> _Sender:
     match event:
-        case MessageReceived(sender, _):
-            return MessageReceived, sender
+        case MessageReceived(sender, _) | PeerLost(sender):
+            return MessageReceived, sender  # In one line, so that no message takes a loss back.
         case BatchReceived(validator, _):
             return BatchReceived, validator
         case PeerConnected(member):

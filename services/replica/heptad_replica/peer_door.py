@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from heptad.consensus.events import MessageReceived
+from heptad.consensus.events import MessageReceived, PeerLost
 from heptad.model.ids import MemberIndex
 from heptad.runtime.group import member_index
 from heptad.runtime.identity import Identity
@@ -58,6 +58,8 @@ class PeerDoor:
             reading.cancel()
             if self._reading.get(sender) is reading:
                 del self._reading[sender]
+                # Behind its last message, so that nothing late takes it back.
+                self._events.offer(PeerLost(sender))
 
     async def _read(self, stream: FrameStream, sender: MemberIndex) -> None:
         pacer = self._pacers.setdefault(sender, Pacer(PACE, self._clock_s()))

@@ -3,7 +3,9 @@
 Every replica dials every other and sends on the stream that it has dialled: two replicas share two
 one-way streams and neither has to agree with the other on who connects. Consensus copes with loss,
 so a queue that is full drops its oldest message rather than hold up the replica: what matters is
-sent again, and a peer that was away is told the highest certificates when it comes back.
+sent again, and a peer that was away is told the highest certificates when it comes back. A stream
+that breaks is told to the core at once: a process that dies takes its connections with it, and a
+leader that is gone need not be waited for.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from typing import Final
 
 import grpc
 
-from heptad.consensus.events import Event, PeerConnected
+from heptad.consensus.events import Event, PeerConnected, PeerLost
 from heptad.model.ids import MemberIndex
 from heptad.model.problems import Problem
 from heptad.runtime.streams import ClientFrameStream, open_frame_stream
@@ -90,6 +92,7 @@ class PeerLink:
             self.is_connected = False
             self._queue.clear()
             self._queued_bytes = 0
+            self._offer(PeerLost(self.member))
             if writer is not None:
                 writer.cancel()
             stream.cancel()

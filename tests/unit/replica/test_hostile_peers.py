@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 
-from heptad.consensus.events import BatchReceived, MessageReceived, PeerConnected
+from heptad.consensus.events import BatchReceived, MessageReceived, PeerConnected, PeerLost
 from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.runtime.identity import Identity, Role
 from heptad.runtime.pacing import Pace, Pacer
@@ -174,12 +174,14 @@ def test_a_members_second_stream_ends_its_first(monkeypatch):
     monkeypatch.setattr(loop_module, "EVENTS_PER_SENDER_MAX", 1)
 
     async def story():
-        door = PeerDoor(events=EventQueue())
+        events = EventQueue()
+        door = PeerDoor(events=events)
         first = asyncio.ensure_future(door.serve(Stream(), EVIL))
         for _ in range(10):
             await asyncio.sleep(0)
         second = asyncio.ensure_future(door.serve(Stream(), EVIL))
         await first
+        assert PeerLost(MemberIndex(5)) not in events.take(9)
         assert not second.done()
         assert len(door._reading) == 1
         second.cancel()
@@ -197,7 +199,8 @@ def test_a_stream_that_ends_is_forgotten_and_what_it_said_is_queued():
         stream = Stream(b"said", count=3)
         await door.serve(stream, EVIL)
         assert stream.written == [peers.HELLO]
-        assert events.take(9) == [MessageReceived(MemberIndex(5), b"said")] * 3
+        said = [MessageReceived(MemberIndex(5), b"said")] * 3
+        assert events.take(9) == [*said, PeerLost(MemberIndex(5))]
         assert door._reading == {}
 
     run(story())

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from heptad.consensus.events import PeerConnected, PeerLost
 from heptad.model.ids import MemberIndex
+from heptad.model.problems import Problem
 from heptad_replica import peers
-from heptad_replica.peers import PeerLink, PeerOutbox
+from heptad_replica.peers import HELLO, PeerLink, PeerOutbox
 
 
 @pytest.fixture(name="link")
@@ -67,6 +69,27 @@ class Stream:
         self.is_cancelled = True
 
 
+class Script:
+    """A stream from which this can be read, and then nothing, or a fault."""
+
+    def __init__(self, *bodies: bytes, fault: Exception | None = None) -> None:
+        self.bodies = list(bodies)
+        self.fault = fault
+
+    async def read(self) -> bytes | None:
+        if self.bodies:
+            return self.bodies.pop(0)
+        if self.fault is not None:
+            raise self.fault
+        return None
+
+    async def write(self, body: bytes) -> None:
+        assert body == HELLO
+
+    def cancel(self) -> None:
+        pass
+
+
 def test_messages_are_written_in_order_and_a_broken_stream_is_let_go(link):
     async def story():
         stream = Stream(breaks_after=3)
@@ -77,3 +100,22 @@ def test_messages_are_written_in_order_and_a_broken_stream_is_let_go(link):
         assert stream.is_cancelled
 
     asyncio.run(asyncio.wait_for(story(), 20))
+
+
+FAULT = Problem("frame_malformed", "the stream broke")
+
+
+@pytest.mark.parametrize("fault", [None, FAULT])
+@pytest.mark.parametrize(
+    ("bodies", "told"),
+    [((), [PeerLost(1)]), ((HELLO, HELLO), [PeerConnected(1), PeerLost(1)])],
+)
+def test_a_stream_that_breaks_or_cannot_be_made_is_told_at_once(monkeypatch, bodies, told, fault):
+    events = []
+    link = PeerLink(
+        member=MemberIndex(1), channel=None, offer=lambda event: not events.append(event),
+        queue_bytes_max=1_000,
+    )  # fmt: skip
+    monkeypatch.setattr(peers, "open_frame_stream", lambda *_: Script(*bodies, fault=fault))
+    asyncio.run(asyncio.wait_for(link._serve_one_stream(), 20))
+    assert events == told

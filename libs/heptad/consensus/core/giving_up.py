@@ -187,8 +187,9 @@ class GivingUp:
             return False
         offered_ms = oldest.offered_ms
         if offered_ms is None:
-            due_ms = self._waiting.offer_at_ms(oldest, parts.rounds.pacemaker.round_ms)
-            if parts.now_ms < due_ms:
+            pacemaker = parts.rounds.pacemaker
+            due_ms = self._waiting.offer_at_ms(oldest, pacemaker.round_ms)
+            if parts.now_ms < due_ms and not pacemaker.leader_is_lost:
                 self.wake_ms = due_ms
                 return False
             offered_ms = parts.now_ms
@@ -221,5 +222,6 @@ class GivingUp:
     def _follow_leader(self) -> None:
         parts = self._parts
         leader = parts.rounds.leader(parts.chain.tree)
-        if leader != self._tenure.leader:
+        parts.rounds.pacemaker.follow(leader)
+        if leader is not None and leader != self._tenure.leader:
             self._tenure = Tenure(leader, parts.now_ms, parts.rounds.round)

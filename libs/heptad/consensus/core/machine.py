@@ -39,6 +39,7 @@ from heptad.consensus.events import (
     EvidenceReceived,
     MessageReceived,
     PeerConnected,
+    PeerLost,
     TimerFired,
 )
 from heptad.consensus.limits import Limits
@@ -191,7 +192,12 @@ class Core:
         match event:
             case MessageReceived(sender, payload):
                 return self._take_message(sender, payload)
+            case PeerLost(member):
+                if member in self._parts.others:
+                    self._parts.rounds.pacemaker.lost(member, self._parts.now_ms)
+                return True
             case PeerConnected(member):
+                self._parts.rounds.pacemaker.heard(member)
                 if member in self._parts.others:
                     self._parts.results.send((member,), self._parts.rounds.message())
                     self._say_again(member)
@@ -218,6 +224,7 @@ class Core:
             return False
         message, refusal, has_news = None, None, True
         try:
+            parts.rounds.pacemaker.heard(sender)
             parts.sync.require_asked(blocks_kind(payload))
             message = self._decode(payload)
             has_news = self._dispatch(sender, message)
