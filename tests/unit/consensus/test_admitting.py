@@ -1,5 +1,7 @@
 """What is decided by a batch's number costs neither its reading nor its hashing."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.limits import Limits
@@ -32,6 +34,15 @@ def test_a_batch_that_waits_here_already_is_not_read_again(world, read):
         world.submit(world.batch(sequence=1), to=[3])
     assert len(read) == 1
     assert last_verdict(world) is BatchVerdict.ACCEPTED
+
+
+def test_a_pruned_copy_of_a_batch_that_waits_is_refused(world):
+    """Its digest is the same, and a validator that lost its sealed half must hear of it."""
+    whole = world.batch(sequence=1)
+    world.submit(whole, to=[3])
+    world.submit(replace(whole, sealed=None), to=[3])
+    assert last_verdict(world) is BatchVerdict.INVALID
+    assert "sealed half" in world.replicas[3].outcomes[-1].detail
 
 
 def test_a_committed_batch_that_is_sent_again_is_not_read(world, read):

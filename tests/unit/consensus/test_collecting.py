@@ -51,6 +51,15 @@ def test_a_bad_vote_is_thrown_out_and_the_others_make_the_certificate(idle, vote
     assert refused == [(0, "signature of member 0: the hashes differ")]
 
 
+def test_a_vote_that_was_found_good_is_not_replaced_by_a_bad_one(idle, votes):
+    votes.add(idle.vote(0, 3, A), is_verified=True)
+    votes.add(replace(idle.vote(0, 3, A), signature=bytes(64)))
+    for voter in (1, 2, 3):
+        votes.add(idle.vote(voter, 3, A))
+    assert votes.certificate(Round(3), A) == (None, [])
+    assert idle.verifier.checked == 0
+
+
 def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):
     for voter, round_, block in ((0, 3, A), (1, 3, A), (2, 3, B), (3, 3, B), (4, 4, A), (5, 4, A)):
         votes.add(idle.vote(voter, round_, block))
@@ -139,3 +148,8 @@ def test_entering_a_round_forgets_the_timeouts_of_the_last(idle, timeouts):
     timeouts.enter(Round(5))
     timeouts.add(timeout(idle, 6, 4, round_=5))
     assert not timeouts.must_join()
+
+
+def test_a_timeout_of_another_round_is_not_taken_in(idle, timeouts):
+    with pytest.raises(AssertionError):
+        timeouts.add(timeout(idle, 6, 4, round_=5))

@@ -95,6 +95,17 @@ def test_a_voter_that_lacks_a_batch_fetches_it_from_the_proposer(world):
     assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
 
 
+def test_a_voter_asks_the_proposer_first_whoever_that_is(world):
+    world.run()
+    genesis, genesis_qc, state = world.genesis()
+    tc = world.tc(1, dict.fromkeys(range(5), 0), genesis_qc)
+    block = world.block(genesis, state, 2, tc=tc, proposer=2, batches=[world.batch()]).block
+    world.inject(2, 6, Proposal(block, world.vote(2, 2, block.id).signature))
+    world.run(for_ms=world.limits.fetch_after_ms)
+    asked = [target for _, source, target, m in world.sent if isinstance(m, FetchBatches)]
+    assert asked == [2]
+
+
 def test_a_batch_that_is_only_late_is_not_asked_for(world):
     """A proposal overtakes a batch by less than the time that voters wait for it."""
     world.run()
@@ -121,6 +132,17 @@ def test_a_batch_that_nobody_asked_for_is_refused(world):
     assert world.replicas[3].driver.status().batches_pending == 0
 
 
+def test_while_one_batch_is_asked_for_another_is_refused(world):
+    world.run()
+    genesis, _, state = world.genesis()
+    wanted, other = world.batch(), world.batch(validator=2)
+    block = world.block(genesis, state, 1, batches=[wanted]).block
+    world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
+    world.inject(5, 3, BatchesReply((encode_batch(other),)))
+    assert "was not asked for" in world.replicas[3].named("message_refused")[0]["reason"]
+    assert world.replicas[3].driver.status().batches_pending == 0
+
+
 def test_a_batch_that_waits_is_offered_before_its_holder_times_out(world):
     """A validator that sends to one replica only must not stall a round."""
     world.run()
@@ -129,6 +151,26 @@ def test_a_batch_that_waits_is_offered_before_its_holder_times_out(world):
     assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
     assert BatchOffer in kinds(world)
     assert Timeout not in kinds(world)
+
+
+def test_no_timer_runs_for_a_batch_that_was_not_offered_yet(world):
+    """The leader is down and one member holds a batch: it counts from its offer on."""
+    world.run()
+    world.crash(0)
+    began_ms = world.now_ms
+    world.submit(world.batch(), to=[3])
+    world.run(until=lambda: Timeout in kinds(world))
+    limits = world.limits
+    assert world.now_ms - began_ms == limits.relay_after_ms + limits.timeout_ms_first
+
+
+def test_a_proposal_whose_batches_nobody_gives_is_given_up_on(world):
+    world.run()
+    genesis, _, state = world.genesis()
+    block = world.block(genesis, state, 1, batches=[world.batch()]).block
+    world.inject(0, 3, Proposal(block, world.vote(0, 1, block.id).signature))
+    world.run(for_ms=world.limits.timeout_ms_first + 1)
+    assert {source for _, source, _, m in world.sent if isinstance(m, Timeout)} == {3}
 
 
 def test_a_batch_in_a_block_is_not_offered(world):
@@ -173,8 +215,12 @@ def test_a_peer_cannot_have_more_than_its_share_of_offers_fetched(world):
     assert sum(asked) == 64
 
 
-def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(world):
-    """Member 0 goes on with validator 1's batches and never hears of validator 2's."""
+def test_a_leader_that_leaves_out_a_batch_is_refused_until_its_term_ends(make_world):
+    """Member 0 goes on with validator 1's batches and never hears of validator 2's.
+
+    Its term is long, so only its being refused brings another leader.
+    """
+    world = make_world(limits=Limits(term_rounds=10_000)).start()
 
     def hides(source, target, message):
         return target == 0 and isinstance(message, BatchOffer)
@@ -235,6 +281,7 @@ def test_a_refused_leader_gets_no_vote_until_its_term_ends(make_world):
     voted = [m.round for _, source, _, m in world.sent if isinstance(m, Vote) and source == 3]
     assert voted
     assert min(voted) == 8
+    assert not world.replicas[3].driver._core._voting.is_refused(0)
     assert all(len(replica.log()) == 8 for replica in world.replicas)
 
 
@@ -276,6 +323,40 @@ def test_batches_of_an_abandoned_block_are_proposed_again(world):
     world.drop = lambda *_: False
     world.run()
     assert all(replica.log() == [(1, 1, 0)] for replica in world.live())
+
+
+def test_a_proposer_keeps_the_batches_of_its_block_until_they_commit(world):
+    """Nobody hears its proposal, and nobody else holds the batch: it is offered after all."""
+    world.run()
+    world.drop = lambda source, target, m: isinstance(m, Proposal) and m.block.round == 1
+    world.submit(world.batch(), to=[0])
+    world.run()
+    assert all(replica.log() == [(1, 1, 0)] for replica in world.replicas)
+
+
+def test_what_can_never_commit_any_more_is_dropped_from_the_disk(world):
+    """A block that was voted for and abandoned kept its batch; then that is fenced off."""
+    world.run()
+    world.drop = lambda *_: True
+    old, fence = world.batch(), world.batch(incarnation=2, records=0)
+    genesis, genesis_qc, state = world.genesis()
+    abandoned = world.block(genesis, state, 1, batches=[old])
+    tc = world.tc(1, dict.fromkeys(range(5), 0), genesis_qc)
+    two = world.block(genesis, state, 2, tc=tc, proposer=2, batches=[fence])
+    three = world.block(two.block, two.state, 3, proposer=2)
+    four = world.block(three.block, three.state, 4, proposer=2)
+    for batch in (old, fence):
+        world.submit(batch, to=[6])
+    store = world.replicas[6].store
+
+    for verified in (abandoned, two, three, four):
+        block = verified.block
+        assert old.digest in store.batches or block is abandoned.block
+        signature = world.vote(block.proposer, block.round, block.id).signature
+        world.inject(block.proposer, 6, Proposal(block, signature))
+
+    assert world.replicas[6].log() == [(1, 2, 0)]
+    assert old.digest not in store.batches
 
 
 @pytest.mark.parametrize("holders", [[1], [3, 4], [1, 2, 3]])

@@ -354,3 +354,13 @@ def test_votes_for_far_future_rounds_are_dropped_unread(world):
     world.run()
     world.inject(4, 0, world.vote(4, 18, b"a" * 32))
     assert "vote for round 18, this is 1" in world.replicas[0].named("message_refused")[0]["reason"]
+
+
+def test_nothing_is_kept_of_rounds_that_are_over(world):
+    load(world, count=30, every_ms=30)
+    world.run()
+    for replica in world.replicas:
+        core = replica.driver._core
+        assert len(core._voting._proposals) <= 1
+        assert len(core._parts.chain.parked) == 0
+        assert len(core._parts.rounds.votes._rounds) <= 1

@@ -284,6 +284,14 @@ def test_what_held_once_costs_no_signature_again(idle):
     assert idle.verifier.checked == checked
 
 
+def test_a_proof_that_was_refused_is_refused_again(idle):
+    judge = Judge(idle.cell, idle.verifier)
+    other = replace(idle.vote(5, 3, B), voter=4)
+    evidence = of_votes(idle.vote(4, 3, A), other, origin=origin(idle))
+    for _ in range(2):
+        assert "second signature: not by replica-5" in refused(judge, evidence)
+
+
 def test_the_layout_is_the_one_that_is_documented(idle):
     evidence = two_votes(idle)
     name = origin(idle).encode()

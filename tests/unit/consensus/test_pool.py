@@ -94,6 +94,18 @@ def test_a_block_takes_no_more_than_its_limits_but_always_one(pool, add):
     assert numbers(pool.select({1: (1, 4)})) == [(2, 1, 0)]
 
 
+@pytest.mark.parametrize(("spare_bytes", "count"), [(0, 2), (-1, 1)])
+def test_a_block_takes_no_more_bytes_than_its_limit(idle, spare_bytes, count):
+    reader = BatchReader(idle.cell, idle.verifier)
+    batches = [idle.batch(sequence=sequence) for sequence in range(3)]
+    pooled = [reader.trusted(each, encode_batch(each), now_ms=0) for each in batches]
+    size_bytes = sum(each.ref.size_bytes for each in pooled[:2])
+    pool = BatchPool(Limits(block_bytes_max=size_bytes + spare_bytes))
+    for each in pooled:
+        pool.add(each)
+    assert len(pool.select({})) == count
+
+
 def test_batches_leave_at_commit_and_not_before(pool, add):
     for sequence in range(3):
         add(sequence)

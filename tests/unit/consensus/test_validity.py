@@ -11,6 +11,7 @@ from heptad.consensus.objects import LogHead
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.state import ChainState, follows
 from heptad.consensus.tree import Node
+from heptad.consensus.validity import BLOCK_BATCH_BYTES_MAX, require_batches
 from heptad.model.batch import encode_batch
 from heptad.model.canonical import Reader
 from heptad.model.ids import Height, Round
@@ -102,17 +103,29 @@ def test_a_reference_must_say_what_its_batch_says(idle, pair):
             check(idle, block, one, [batch])
 
 
+def test_a_reference_names_its_batch_by_digest(idle, pair):
+    """Two batches under one number are two: what is voted for is what is held."""
+    _one, two, batch = pair
+    (ref,) = two.block.batches
+    with pytest.raises(RefusedError, match="reference"):
+        require_batches([replace(ref, digest=bytes(32))], [pooled(idle, batch)])
+
+
 def test_a_batch_that_was_pruned_on_the_way_serves_by_its_digest(idle, pair):
     one, two, batch = pair
     assert check(idle, two.block, one, [batch.pruned()]).state == two.state
 
 
-def test_batches_refer_to_less_than_the_limit_that_all_replicas_share(idle, pair):
+def test_batches_refer_to_no_more_than_the_limit_that_all_replicas_share(idle, pair):
     one, two, batch = pair
     (ref,) = two.block.batches
-    block = remade(two.block, batches=(replace(ref, size_bytes=65 << 20),))
-    with pytest.raises(RefusedError, match="at most"):
-        check(idle, block, one, [batch])
+    for size_bytes, reason in (
+        (BLOCK_BATCH_BYTES_MAX + 1, "at most"),
+        (BLOCK_BATCH_BYTES_MAX, "reference to"),
+    ):
+        block = remade(two.block, batches=(replace(ref, size_bytes=size_bytes),))
+        with pytest.raises(RefusedError, match=reason):
+            check(idle, block, one, [batch])
 
 
 @pytest.mark.parametrize(
@@ -141,6 +154,14 @@ def test_a_batch_is_refused_that_leaves_one_out_or_comes_twice(idle, pair):
         batch = idle.batch(sequence=sequence)
         with pytest.raises(RefusedError, match="does not follow"):
             idle.block(one.block, one.state, 2, batches=[batch])
+
+
+def test_a_block_leaves_the_state_of_its_parent_as_it_was(idle):
+    """Two blocks on one parent must not see each other's batches."""
+    parent, _, state = idle.genesis()
+    for _ in range(2):
+        idle.block(parent, state, 1, batches=[idle.batch()])
+        assert state == ChainState.genesis()
 
 
 def test_the_state_hash_binds_positions_members_and_epoch_and_the_head_binds_the_log(idle, pair):
