@@ -12,9 +12,13 @@ from heptad.specification.messages import (
     Block,
     Knowledge,
     Member,
+    Protocol,
     State,
+    Step,
     committed_by,
     round_max,
+    timeout,
+    vote,
 )
 from heptad.specification.rules import Group, Rules
 
@@ -96,12 +100,36 @@ def _unsealed(member: Member) -> str | None:
     return None
 
 
+def calm_commits(rules: Rules, group: Group, state: State, knowledge: Knowledge) -> str | None:
+    """From here on honest members alone can commit, once they hear each other.
+
+    They share what they know, give up together on the round that it enters, follow the TC with a
+    block on the highest certificate and that one with a second block; no Byzantine member helps.
+    """
+    if group.honest < group.quorum:
+        return None
+    protocol = Protocol(rules, group, rounds_max=0)
+    top = knowledge.certified[-1]
+    entered = 1 + max(top.round, *(r for r in range(round_max(state) + 1) if knowledge.tcs(r)), 0)
+    first = Block(entered + 1, top, 0)
+    for said in (timeout(entered, top.round), vote(first), vote(Block(entered + 2, first, 0))):
+        for index in range(group.honest):
+            refusal = protocol.refusal_of(knowledge, state[index].record, said)
+            if refusal is not None:
+                return f"a calm group is stuck in round {entered}: {refusal}"
+        for index in range(group.honest):
+            state = protocol.after(state, Step(index, said))
+        knowledge = Knowledge(rules, group, state)
+    return None
+
+
 INVARIANTS: Final[dict[str, Invariant]] = {
     "agreement": agreement,
     "one chain": one_chain,
     "one certificate a round": one_certificate,
     "TCs seal": tc_seals,
     "TCs can be followed": tc_is_followable,
+    "a calm group commits": calm_commits,
     "votes once": votes_once,
     "time-outs seal": timeouts_seal,
 }

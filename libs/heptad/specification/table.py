@@ -23,6 +23,7 @@ SEVEN: Final = Group(7, 2)
 EVERYTHING: Final = tuple(INVARIANTS)
 FORK: Final = ("agreement",)
 STUCK: Final = ("TCs can be followed",)
+DEADLOCK: Final = ("a calm group commits",)
 STATES_MAX: Final = 2_000_000
 
 
@@ -190,7 +191,6 @@ MUST_HOLD: Final = (
     _endless(SEVEN, 24),
     _endless(Group(10, 3), 16),
     _endless(Group(13, 4), 16),
-    _harmless("time-outs only where one is", replace(ALL, timeout_entered=False), "messages", 2),
     _harmless("time-outs only where one is", replace(ALL, timeout_entered=False), "rounds", 5),
     _harmless("time-outs go forward", replace(ALL, timeout_forward=False), "messages", 2),
     _harmless("time-outs go forward", replace(ALL, timeout_forward=False), "rounds", 5),
@@ -210,6 +210,8 @@ MUST_FAIL: Final = (
                   FOUR, "messages", 2, STUCK),
     Configuration("without: a QC behind the greatest claim", replace(ALL, claims_backed=False),
                   FOUR, "messages", 2, STUCK),
+    Configuration("without: time-outs only where one is", replace(ALL, timeout_entered=False),
+                  FOUR, "messages", 2, DEADLOCK),
     _group("a quorum of n - f - 1 of 4", Group(4, 1, 2)),
     _group("a quorum of 2f + 1 of 5", Group(5, 1, 3)),
     _group("a quorum of 2f + 1 of 6", Group(6, 1, 3)),

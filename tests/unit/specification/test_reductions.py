@@ -1,14 +1,17 @@
 """The thinned-out models lose nothing: they reach the same trees, states and forks."""
 
+from collections import defaultdict
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from heptad.specification import messages
-from heptad.specification.messages import GENESIS, Block, Knowledge, Protocol
+from heptad.specification.messages import GENESIS, Block, Knowledge, Protocol, Step, timeout
 from heptad.specification.rounds import Act, Rounds, forgotten
 from heptad.specification.rules import Group, Record, Rules
 from heptad.specification.search import Model, search
+from heptad.specification.walk import walk
 
 ALL = Rules()
 STATES_MAX = 200_000
@@ -60,6 +63,76 @@ def test_thinned_out_the_model_reaches_the_same_certified_trees(rules, group, ro
 
     assert len(trees) >= 5
     assert trees_of_rounds(rules, group, rounds_max) == trees
+
+
+def walks(group, count=12):
+    """Deep histories of all messages, at random."""
+    protocol = Protocol(ALL, group, 100)
+    for seed in range(count):
+        yield protocol, list(walk(protocol, Random(seed).randrange, steps_max=150).steps)
+
+
+def replayed(protocol, steps):
+    """What is certified after these steps. Each must be allowed in its place."""
+    state = protocol.initial()
+    for number, step in enumerate(steps):
+        assert protocol.refusal(state, step) is None, f"step {number}: {step.text()}"
+        state = protocol.after(state, step)
+    return Knowledge(protocol.rules, protocol.group, state).certified
+
+
+def by_rounds(steps):
+    return sorted(steps, key=lambda step: step.said.round)
+
+
+def only_quorums(protocol, steps):
+    """Of each certificate the first voters, or the lowest claims; nothing that is in none."""
+    needed = protocol.group.honest_needed
+    votes, claims = defaultdict(list), defaultdict(dict)
+    for step in steps:
+        if step.said.kind == "vote":
+            votes[step.said.block].append(step)
+        else:
+            known = claims[step.said.round].get(step.member, step)
+            claims[step.said.round][step.member] = min(known, step, key=lambda s: s.said.claim)
+    kept = set()
+    for cast in votes.values():
+        kept.update(cast[:needed] if len(cast) >= needed else ())
+    for given in claims.values():
+        lowest = sorted(given.values(), key=lambda step: step.said.claim)
+        kept.update(lowest[:needed] if len(lowest) >= needed else ())
+    return [step for step in steps if step in kept]
+
+
+def lowest_claims(protocol, steps):
+    """Each claim as low as the rules allow when its turn comes."""
+    state, lowered = protocol.initial(), []
+    for step in steps:
+        if step.said.kind == "time-out":
+            options = (Step(step.member, timeout(step.said.round, c)) for c in range(100))
+            step = next(each for each in options if protocol.refusal(state, each) is None)  # noqa: PLW2901
+        lowered.append(step)
+        state = protocol.after(state, step)
+    return lowered
+
+
+@pytest.mark.parametrize("group", [Group(4, 1), Group(7, 2)])
+def test_a_history_may_be_put_into_the_order_of_its_rounds(group):
+    for protocol, steps in walks(group):
+        assert replayed(protocol, by_rounds(steps)) == replayed(protocol, steps)
+
+
+@pytest.mark.parametrize("group", [Group(4, 1), Group(7, 2)])
+def test_of_a_history_only_quorums_are_needed_and_only_the_lowest_claims(group):
+    thinned = 0
+    for protocol, steps in walks(group):
+        ordered = by_rounds(steps)
+        fewer = only_quorums(protocol, ordered)
+        certified = replayed(protocol, ordered)
+        thinned += len(steps) - len(fewer)
+        assert replayed(protocol, fewer) == certified
+        assert replayed(protocol, lowest_claims(protocol, fewer)) == certified
+    assert thinned > 100
 
 
 def boundaries(machine, rounds_max, *, simplify=lambda state: state):

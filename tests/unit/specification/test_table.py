@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from heptad.specification.messages import GENESIS, Block, Step, timeout, vote
+from heptad.specification.invariants import INVARIANTS
+from heptad.specification.messages import (
+    GENESIS,
+    Block,
+    Knowledge,
+    Protocol,
+    Step,
+    timeout,
+    vote,
+)
 from heptad.specification.rules import Group
 from heptad.specification.table import (
     ALL,
@@ -112,3 +121,20 @@ def test_time_outs_are_told_with_their_claims():
 def test_a_group_with_too_many_liars_is_not_called_the_protocol_itself():
     assert MUST_HOLD[0].has_all_rules
     assert not replace(MUST_HOLD[0], group=Group(4, 2)).has_all_rules
+
+
+def test_every_invariant_is_violated_by_some_counter_example():
+    """An invariant that nothing can violate checks nothing."""
+    violated = set()
+    for configuration in MUST_FAIL:
+        protocol = Protocol(configuration.rules, configuration.group, 64)
+        state = protocol.initial()
+        for step in run(configuration).steps:
+            state = protocol.after(state, step)
+        knowledge = Knowledge(configuration.rules, configuration.group, state)
+        violated |= {
+            name for name, invariant in INVARIANTS.items()
+            if invariant(configuration.rules, configuration.group, state, knowledge) is not None
+        }  # fmt: skip
+
+    assert violated == set(INVARIANTS)
