@@ -117,12 +117,12 @@ def test_a_voter_without_the_parent_waits_for_it_before_it_knows_the_leader(grou
     wrong = group.block(one.block, one.state, 2, proposer=4).block
     group.drop = lambda *_: True
     group.sent.clear()
-    group.inject(4, 3, Proposal(wrong, group.vote(4, 2, wrong.id).signature))
+    group.inject(4, 6, Proposal(wrong, group.vote(4, 2, wrong.id).signature))
     assert not of_kind(group, Vote)
     group.drop = lambda *_: False
-    group.inject(0, 3, Proposal(one.block, group.vote(0, 1, one.block.id).signature))
+    group.inject(0, 6, Proposal(one.block, group.vote(0, 1, one.block.id).signature))
     assert [m.round for _, _, _, m in of_kind(group, Vote) if m.round == 2] == []
-    assert any("led by 0" in each["reason"] for each in group.replicas[3].named("vote_refused"))
+    assert any("led by 0" in each["reason"] for each in group.replicas[6].named("vote_refused"))
 
 
 def test_a_proposal_by_somebody_else_takes_no_batch(group):
