@@ -93,6 +93,10 @@ mutants-table: $(VENV)/.dev ## Write docs/spec/mutants.md from the list, and run
 faults: $(VENV)/.run ## Break processes, disks, networks and clocks of a running mesh, and check its history
 	$(BIN)/heptad faults
 
+.PHONY: hostile
+hostile: $(VENV)/.run ## Attack a running mesh as an evil replica and an evil validator, and measure the others
+	$(BIN)/heptad hostile
+
 .PHONY: model
 model: $(VENV)/.run ## The protocol's rules exhausted, and each of them taken out: a table
 	$(BIN)/heptad model

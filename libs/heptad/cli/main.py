@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Row("verify", "Check a receipt or evidence, off line."),
     Row("simulate", "Run consensus in a simulated, hostile world."),
     Row("faults", "Break things on a running cell, under load, and check its history."),
+    Row("hostile", "Let an evil member with real keys attack a running cell, and measure."),
     Row("model", "Check the protocol's rules exhaustively, and that each is needed."),
     Row("bench", "Measure the running cell."),
     Row("explain", "Explain an error code, or list them all."),
