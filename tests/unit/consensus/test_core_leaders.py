@@ -114,7 +114,8 @@ def test_a_voter_without_the_parent_waits_for_it_before_it_knows_the_leader(grou
     """Somebody else's proposal for the same round gets no vote once the parent is there."""
     genesis, _, state = group.genesis()
     one = group.block(genesis, state, 1)
-    wrong = group.block(one.block, one.state, 2, proposer=4).block
+    of_others = group.qc(1, one.block.id, [0, 1, 2, 4, 5])
+    wrong = group.block(one.block, one.state, 2, proposer=4, justify=of_others).block
     group.drop = lambda *_: True
     group.sent.clear()
     group.inject(4, 6, Proposal(wrong, group.vote(4, 2, wrong.id).signature))
