@@ -72,6 +72,7 @@ class FakeValidator:
     messages: list[list[SubmitItem]] = field(default_factory=list)
     metadata: list[dict[str, object]] = field(default_factory=list)
     streams: int = 0
+    is_hung: bool = False
     before_answer: Callable[[], Awaitable[object]] | None = None
     port: int = 0
     _server: grpc.aio.Server | None = None
@@ -101,6 +102,9 @@ class FakeValidator:
 
     async def _submit_stream(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         self.streams += 1
+        if self.is_hung:
+            await asyncio.Event().wait()
+        await context.send_initial_metadata(())
         while isinstance(message := await context.read(), bytes):
             items = validator_wire.decode_items(message)
             self.messages.append(items)

@@ -152,6 +152,8 @@ class ValidatorStream:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = self._open(wait_for_ready=True)
         writer: asyncio.Task[None] | None = None
         try:
+            # Sent by the validator itself, not by a connection that has outlived it.
+            await call.initial_metadata()
             await call.wait_for_connection()
             self._call = call
             self.connected, self.trouble = True, None

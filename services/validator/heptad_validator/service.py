@@ -108,6 +108,8 @@ class ValidatorDoor:
         return None if ticket is None else ticket.standing_for(sink)
 
     async def _submit_stream(self, _requests: object, context: Context) -> None:
+        # The first sign of life: a hung process keeps its connections, and takes streams on them.
+        await context.send_initial_metadata(())
         sink = ManyAnswers(in_flight_max=self._stream_items_max)
         writer = asyncio.create_task(_write_answers(context, sink))
         try:

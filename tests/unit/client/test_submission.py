@@ -255,6 +255,27 @@ def test_a_validator_that_falls_silent_hands_its_requests_to_the_next(fake_cell,
     asyncio.run(story())
 
 
+def test_a_validator_that_is_hung_counts_as_gone_until_it_speaks(fake_cell, eventually):
+    """Its connection is alive, and takes new streams in its stead."""
+
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell) as sent:
+            first, second = first_of(ISS, cell), second_of(ISS, cell)
+            first.answer = lambda _: None
+            await all_connected(sent)
+            answer = sent.submit(b"x", iss=ISS)
+            await eventually(lambda: first.items)
+            first.is_hung, streams = True, first.streams
+            sent.expire(asyncio.get_running_loop().time() + 7.1)
+            assert (await answer).state is RequestState.COMMITTED
+            # when a new stream has been opened on the old connection
+            await eventually(lambda: first.streams > streams)
+            assert (await sent.submit(b"y", iss=ISS)).state is RequestState.COMMITTED
+            assert [item.jws for item in second.items] == [b"x", b"y"]
+
+    asyncio.run(story())
+
+
 def test_a_slow_validator_that_still_answers_is_not_given_up(fake_cell, eventually):
     """Its requests would be worked on twice, just when there is too much to do."""
 

@@ -79,7 +79,8 @@ class ValidatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitStream(self, request_iterator, context):
-        """Records many: several requests a message, many in flight, answers matched by `id`, in any order. Roles: gateway, service.
+        """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
+        The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class ValidatorServiceStub:
     Submit: _grpc.UnaryUnaryMultiCallable[_validator_pb2.SubmitRequest, _validator_pb2.SubmitResponse]
     """Records one signed request and answers once it is committed. Roles: gateway, service."""
     SubmitStream: _grpc.StreamStreamMultiCallable[_validator_pb2.SubmitStreamRequest, _validator_pb2.SubmitStreamResponse]
-    """Records many: several requests a message, many in flight, answers matched by `id`, in any order. Roles: gateway, service."""
+    """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
+    The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+    """
     RegisterSubject: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RegisterSubjectRequest, _validator_pb2.RegisterSubjectResponse]
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
     RecordStatement: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RecordStatementRequest, _validator_pb2.RecordStatementResponse]
@@ -54,7 +56,9 @@ class ValidatorServiceAsyncStub(ValidatorServiceStub):
     Submit: _aio.UnaryUnaryMultiCallable[_validator_pb2.SubmitRequest, _validator_pb2.SubmitResponse]  # type: ignore[assignment]
     """Records one signed request and answers once it is committed. Roles: gateway, service."""
     SubmitStream: _aio.StreamStreamMultiCallable[_validator_pb2.SubmitStreamRequest, _validator_pb2.SubmitStreamResponse]  # type: ignore[assignment]
-    """Records many: several requests a message, many in flight, answers matched by `id`, in any order. Roles: gateway, service."""
+    """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
+    The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+    """
     RegisterSubject: _aio.UnaryUnaryMultiCallable[_validator_pb2.RegisterSubjectRequest, _validator_pb2.RegisterSubjectResponse]  # type: ignore[assignment]
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
     RecordStatement: _aio.UnaryUnaryMultiCallable[_validator_pb2.RecordStatementRequest, _validator_pb2.RecordStatementResponse]  # type: ignore[assignment]
@@ -81,7 +85,9 @@ class ValidatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_validator_pb2.SubmitStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_validator_pb2.SubmitStreamResponse], _abc.AsyncIterator[_validator_pb2.SubmitStreamResponse]]:
-        """Records many: several requests a message, many in flight, answers matched by `id`, in any order. Roles: gateway, service."""
+        """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
+        The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+        """
 
     @_abc_1.abstractmethod
     def RegisterSubject(
