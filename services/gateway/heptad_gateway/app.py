@@ -97,12 +97,7 @@ class App:
         )
         auditing = AuditingApi(ledger=ports.ledger, policy=self._policy, deadline_s=deadline_s)
         operations = OperationsApi(
-            quorum=QuorumWatch(
-                ports.validators,
-                replica_count=len(self._cell.replicas),
-                quorum=self._cell.quorum,
-                now_s=time.monotonic,
-            ),
+            quorum=QuorumWatch(ports.validators, now_s=time.monotonic),
             submissions=ports.submissions,
             ledger=ports.ledger,
             cell=self._cell,

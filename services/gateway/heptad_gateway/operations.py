@@ -17,7 +17,7 @@ from heptad_gateway.bodies import JSON
 from heptad_gateway.calls import traceparent_of
 from heptad_gateway.ports import Ledger, Submissions
 from heptad_gateway.problems import kind_of, page_of, problem_response
-from heptad_gateway.quorum import Heard, QuorumWatch
+from heptad_gateway.quorum import Heard, QuorumWatch, shortage
 from heptad_gateway.routing import Parameters, Route
 
 OPENAPI_FILE: Final = "openapi.json"
@@ -152,7 +152,7 @@ class OperationsApi:
     def _needed_checks(self, heard: Heard) -> list[Check]:
         draining = self._is_draining()
         reachable = self._submissions.ready
-        lacking = self._quorum.reason(heard)
+        lacking = shortage(heard)
         return [
             Check("open", not draining, True, "about to stop" if draining else "takes requests"),
             Check(

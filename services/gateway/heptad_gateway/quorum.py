@@ -1,8 +1,9 @@
 """Whether what is recorded here could be agreed on: asked of the validators, who would know.
 
 A gateway has no connection to replicas. A validator has one to each, and knows best of all whether
-its batches commit. So readiness asks the validators, at most once a second however often it is
-asked itself: `/readyz` is open to anybody, and must not be a way to make others work.
+its batches commit: it tells what it would refuse a new request with. So readiness asks the
+validators, at most once a second however often it is asked itself: `/readyz` is open to anybody,
+and must not be a way to make others work.
 """
 
 import asyncio
@@ -21,6 +22,22 @@ Heard = Mapping[int, ValidatorStatus | Problem]
 """What each validator said of itself, or why it said nothing, by number."""
 
 
+def shortage(heard: Heard) -> str | None:
+    """Why nothing new can be recorded now, or None if some validator could have it recorded.
+
+    Where no validator answers nobody knows, and that is another check's business.
+    """
+    statuses = {n: s for n, s in heard.items() if isinstance(s, ValidatorStatus)}
+    reasons = {
+        number: status.trouble.detail
+        for number, status in statuses.items()
+        if status.trouble is not None and status.trouble.code == "quorum_unavailable"
+    }
+    if not statuses or len(reasons) < len(statuses):
+        return None
+    return "; ".join(f"validator-{number}: {why}" for number, why in reasons.items())
+
+
 class QuorumWatch:
     """Asks the validators how they are."""
 
@@ -28,14 +45,10 @@ class QuorumWatch:
         self,
         validators: Validators,
         *,
-        replica_count: int,
-        quorum: int,
         now_s: Callable[[], float],
     ) -> None:
         """`now_s` is a monotonic clock."""
         self._validators = validators
-        self._replica_count = replica_count
-        self._quorum = quorum
         self._now_s = now_s
         self._heard: Heard = {}
         self._heard_s = float("-inf")
@@ -50,32 +63,6 @@ class QuorumWatch:
                 self._heard = dict(zip(numbers, answers, strict=True))
                 self._heard_s = self._now_s()
         return self._heard
-
-    def reason(self, heard: Heard) -> str | None:
-        """Why nothing new can be recorded now, or None if some validator could have it recorded.
-
-        Where no validator answers nobody knows, and that is another check's business.
-        """
-        reasons = {
-            number: self._reason(status)
-            for number, status in heard.items()
-            if isinstance(status, ValidatorStatus)
-        }
-        if not reasons or None in reasons.values():
-            return None
-        return "; ".join(f"validator-{number}: {why}" for number, why in reasons.items())
-
-    def _reason(self, status: ValidatorStatus) -> str | None:
-        """What this validator lacks. `quorum_unavailable` is what it would say to a request."""
-        reasons = []
-        if status.replicas_connected < self._quorum:
-            reasons.append(
-                f"{status.replicas_connected} of {self._replica_count} replicas are connected, "
-                f"{self._quorum} are needed"
-            )
-        if status.trouble is not None and status.trouble.code == "quorum_unavailable":
-            reasons.append(status.trouble.detail)
-        return ", ".join(reasons) or None
 
     async def _ask(self, number: int) -> ValidatorStatus | Problem:
         try:

@@ -63,6 +63,7 @@ class ValidatorService:
             context.tasks.spawn(f"link {link.replica_id}", link.run())
         context.tasks.spawn("link vault", validator.vault.run())
         context.tasks.spawn("heartbeat", validator.heartbeat.run())
+        context.tasks.spawn("group", validator.group.run())
         await dispatcher.fenced()
         while not validator.parts.recorder.has_keys:  # noqa: ASYNC110  once in a life
             await asyncio.sleep(_POLL_S)

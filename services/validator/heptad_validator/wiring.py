@@ -21,6 +21,7 @@ from heptad_validator.admission import Admission, Queues
 from heptad_validator.clock import Clock
 from heptad_validator.dispatching.batching import Batcher, BatchLimits
 from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
+from heptad_validator.dispatching.group_watch import GroupWatch
 from heptad_validator.dispatching.replica_links import ReplicaLink
 from heptad_validator.dispatching.submission import Submission
 from heptad_validator.heartbeat import Heartbeat
@@ -60,6 +61,7 @@ class Validator:
     verifier: BatchVerifier
     vault: VaultLink
     links: tuple[ReplicaLink, ...]
+    group: GroupWatch
     admission: Admission
     registrar: Registrar
     statements: Statements
@@ -94,6 +96,9 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
         recorder=recorder,
         dispatcher=dispatcher,
     )
+    links = _links(context, submission, dispatcher)
+    group = GroupWatch(links, quorum=cell.quorum)
+    dispatcher.shortage = lambda: group.shortage
     verifier = BatchVerifier()
     admission = Admission(parts, verifier=verifier, queues=_queues(config))
     registrar = Registrar(parts, admission=admission)
@@ -101,7 +106,8 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
         parts=parts,
         verifier=verifier,
         vault=vault,
-        links=_links(context, submission, dispatcher),
+        links=links,
+        group=group,
         admission=admission,
         registrar=registrar,
         statements=Statements(clock=clock, window=window, recorder=recorder, dispatcher=dispatcher),

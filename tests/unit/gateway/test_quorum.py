@@ -8,7 +8,11 @@ from heptad.model.problems import Problem
 from heptad_gateway.quorum import LOOK_AGAIN_S, QuorumWatch
 
 WELL = ValidatorStatus(1, 1, 1, 0, 7, True, 0)
-CUT_OFF = replace(WELL, replicas_connected=4)
+SHORT = replace(
+    WELL,
+    replicas_connected=4,
+    trouble=Problem("quorum_unavailable", "4 of 7 replicas are up, 5 are needed"),
+)
 STALLED = replace(
     WELL, trouble=Problem("quorum_unavailable", "nothing was committed for 9 s", retry_after_s=1)
 )
@@ -17,12 +21,12 @@ SILENT = Problem("validator_unavailable", "away")
 
 def test_a_gateway_is_not_ready_when_every_validator_misses_a_quorum(gateway):
     async def story(gateway):
-        gateway.validators.statuses = {1: CUT_OFF, 2: STALLED}
+        gateway.validators.statuses = {1: SHORT, 2: STALLED}
         answer = await gateway.call("GET", "/readyz")
         assert (answer.status, answer.code) == (503, "quorum_unavailable")
         assert answer.headers["Retry-After"] == "1"
         assert answer.json()["detail"] == (
-            "validator-1: 4 of 7 replicas are connected, 5 are needed; "
+            "validator-1: 4 of 7 replicas are up, 5 are needed; "
             "validator-2: nothing was committed for 9 s"
         )
         assert (await gateway.call("GET", "/v1")).json()["status"] == "unavailable"
@@ -46,11 +50,11 @@ def test_one_validator_that_reaches_a_quorum_is_enough(gateway):
 
 def test_verbose_readiness_names_what_the_quorum_lacks(gateway):
     async def story(gateway):
-        gateway.validators.statuses = {1: CUT_OFF, 2: CUT_OFF}
+        gateway.validators.statuses = {1: SHORT, 2: SHORT}
         checks = (await gateway.call("GET", "/readyz?verbose")).json()["checks"]
         [quorum] = [check for check in checks if check["name"] == "quorum"]
         assert (quorum["ok"], quorum["needed"]) == (False, True)
-        assert "4 of 7 replicas are connected, 5 are needed" in quorum["reason"]
+        assert "4 of 7 replicas are up, 5 are needed" in quorum["reason"]
 
     gateway(story)
 
@@ -91,7 +95,7 @@ class Validators:
 def test_however_often_it_is_asked_it_asks_once_a_second():
     async def main():
         validators, now = Validators(), [10.0]
-        watch = QuorumWatch(validators, replica_count=7, quorum=5, now_s=lambda: now[0])
+        watch = QuorumWatch(validators, now_s=lambda: now[0])
         await asyncio.gather(*(watch.look() for _ in range(50)))
         assert validators.asked == 2
         now[0] += LOOK_AGAIN_S

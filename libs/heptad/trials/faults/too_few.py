@@ -7,6 +7,8 @@ time after which to come back, `/readyz` says why, and once five are up all of i
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from heptad.trials.faults.trial import Fault, Trial
@@ -17,6 +19,8 @@ from heptad.verification import ReceiptFile, verify_receipt_file
 PENDING_S: Final = (4.0, 9.0)
 """When a request that waits is answered: after 5 s, on a machine that has much else to do."""
 
+BURST: Final = 100
+BURST_STEP_S: Final = 0.02
 _BACK_S_MAX: Final = 60.0
 _PAUSE_S: Final = 0.25
 
@@ -26,12 +30,14 @@ async def lose_quorum(trial: Trial) -> str:
     scene = trial.stage.scene
     names = trial.replicas(3)
     recorded = next(iter(trial.stage.history.acknowledged))
-    waiting = _request(scene)
     trial.begins()
     try:
+        # Some of these come before the kill, some after it is known; those between have to wait.
+        posted = [asyncio.create_task(_post(scene, number)) for number in range(BURST)]
+        await asyncio.sleep(BURST_STEP_S)
         await trial.order("kill", *names)
-        waited_s = await _is_pending_in_time(scene, waiting)
-        await _is_refused_until(scene)
+        waited_s, waiting = _first_that_waits(trial, await asyncio.gather(*posted))
+        await _is_refused(scene)
         await trial.hold()
         reason = await _is_told_why(scene)
         await _reads_go_on(scene, recorded)
@@ -53,30 +59,64 @@ async def lose_quorum(trial: Trial) -> str:
     )
 
 
-def _request(scene: Scene) -> bytes:
-    return scene.sign(scene.crowd[0], data={"of": "somebody who waits"})
+def _request(scene: Scene, citizen: int) -> bytes:
+    return scene.sign(scene.crowd[citizen % len(scene.crowd)], data={"of": "somebody who waits"})
 
 
 def _is_pending(reply: Reply) -> bool:
     return reply.status == 202 and reply.members.get("state") == "PENDING"
 
 
-async def _is_pending_in_time(scene: Scene, jws: bytes) -> float:
-    """The seconds after which a request that was let in is answered. Raises: Disproved."""
-    started_s = time.monotonic()
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    jws: bytes
+    reply: Reply
+    waited_s: float
+
+
+async def _post(scene: Scene, number: int) -> _Posted:
+    await asyncio.sleep(number * BURST_STEP_S)
+    jws, started_s = _request(scene, number), time.monotonic()
     reply = await scene.post("/v1/requests", jws)
-    waited_s = time.monotonic() - started_s
-    require(_is_pending(reply), f"a request that waits got {reply.said}")
-    require(reply.headers.get("Retry-After"), "the answer does not say when to ask again")
-    require(PENDING_S[0] <= waited_s <= PENDING_S[1], f"PENDING came after {waited_s:.1f} s")
-    return waited_s
+    return _Posted(jws, reply, time.monotonic() - started_s)
 
 
-async def _is_refused_until(scene: Scene) -> None:
-    reply = await scene.post("/v1/requests", _request(scene))
-    said = (reply.status, reply.code)
-    require(said == (503, "quorum_unavailable"), f"a new request got {reply.said}")
+def _first_that_waits(trial: Trial, posted: Sequence[_Posted]) -> tuple[float, bytes]:
+    """How long a request waited that was let in and not committed, and its bytes.
+
+    Each must have been told what is true of it. Raises: Disproved.
+    """
+    waiting = [each for each in posted if _is_pending(each.reply)]
+    for each in posted:
+        reply = each.reply
+        if reply.status == 201:
+            note_acknowledged(trial, reply)
+        elif each not in waiting:
+            _require_refused(reply)
+    require(waiting, f"of {len(posted)} requests around the kill none had to wait")
+    for each in waiting:
+        late = f"PENDING came after {each.waited_s:.1f} s"
+        require(PENDING_S[0] <= each.waited_s <= PENDING_S[1], late)
+        require(each.reply.headers.get("Retry-After"), "PENDING without a Retry-After")
+    return waiting[0].waited_s, waiting[0].jws
+
+
+def _require_refused(reply: Reply) -> None:
+    """A request of whom another validator may know something is refused for want of the ledger's
+    word: with fewer than five replicas in sight it cannot say that it has seen all there is."""
+    known = reply.code in ("quorum_unavailable", "vault_unavailable")
+    require(reply.status == 503 and known, f"a new request got {reply.said}")
     require(reply.headers.get("Retry-After"), "the refusal does not say when to come back")
+
+
+async def _is_refused(scene: Scene) -> None:
+    """New requests of all citizens are. Raises: Disproved."""
+    requests = [_request(scene, citizen) for citizen in range(len(scene.crowd))]
+    replies = await asyncio.gather(*(scene.post("/v1/requests", jws) for jws in requests))
+    for reply in replies:
+        _require_refused(reply)
+    codes = [reply.code for reply in replies]
+    require("quorum_unavailable" in codes, f"all are told {set(codes)}")
 
 
 async def _is_told_why(scene: Scene) -> str:
@@ -106,6 +146,11 @@ async def _comes_back(trial: Trial, waiting: bytes) -> None:
             break
         require(time.monotonic() < give_up_s, f"five are up, and it says {reply.said}")
         await asyncio.sleep(_PAUSE_S)
+    note_acknowledged(trial, reply)
+
+
+def note_acknowledged(trial: Trial, reply: Reply) -> None:
+    """A 201 that the load does not know of belongs to the history too."""
     index = reply.members["index"]
     assert isinstance(index, int)
     request_id = str(reply.members["request_id"])

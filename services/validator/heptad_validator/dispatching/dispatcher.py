@@ -105,6 +105,8 @@ class Dispatcher:
         """Whether a replica has told of batches of an older incarnation."""
         self.on_fenced: Callable[[CommittedBatch], None] = lambda fence: None
         """Told where the fence stands *before* anything is let in on the strength of it."""
+        self.shortage: Callable[[], str | None] = lambda: None
+        """Why the group cannot agree on anything, where that is known from elsewhere."""
         self.on_committed: Callable[[Sequence[Ticket]], None] = lambda tickets: None
 
     # What is under way.
@@ -152,12 +154,16 @@ class Dispatcher:
 
         Asked for what is *new* only: whoever sends again what was admitted before the group stalled
         must hear that it is pending, and not a refusal, which says that nothing was recorded.
-        Raises: Problem as `require_open` does, and `quorum_unavailable` while nothing commits.
+        Raises: Problem as `require_open` does, and `quorum_unavailable` while nothing commits, or
+        too few replicas are up.
         """
         self.require_open()
         age_s = self._submission.oldest_age_s(self._clock.monotonic_s())
+        reasons = [shortage] if (shortage := self.shortage()) is not None else []
         if age_s > self._bounds.stuck_s:
-            raise _no_quorum(f"nothing was committed for {age_s:.0f} s")
+            reasons.append(f"nothing was committed for {age_s:.0f} s")
+        if reasons:
+            raise _no_quorum(", ".join(reasons))
 
     # Records in, batches out.
 

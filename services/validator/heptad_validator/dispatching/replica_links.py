@@ -14,10 +14,12 @@ import grpc
 
 from heptad.model.problems import Problem
 from heptad.runtime.streams import ClientFrameStream, open_frame_stream
+from heptad.wire.convert.replica import from_status_response
 from heptad.wire.streams import FrameMalformedError, ReplicaToValidator, decode_to_validator
 from heptad_validator.dispatching.submission import Submission
 
 METHOD: Final = "/heptad.replica.v1.ReplicaService/SubmitBatches"
+STATUS: Final = "/heptad.replica.v1.ReplicaService/GetStatus"
 RECONNECT_S_MIN: Final = 0.1
 RECONNECT_S_MAX: Final = 2.0
 PAUSE_S_MIN: Final = 0.1
@@ -80,6 +82,14 @@ class ReplicaLink:
                 delay_s = RECONNECT_S_MIN
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_S_MAX)
+
+    async def peers_connected(self, *, timeout_s: float) -> int:
+        """How many other replicas this one reaches; 0 if it does not say."""
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(STATUS)
+        try:
+            return from_status_response(await ask(b"", timeout=timeout_s)).peers_connected
+        except (grpc.aio.AioRpcError, Problem):
+            return 0
 
     async def close(self) -> None:
         """Let the connection go; `run` has ended."""

@@ -324,6 +324,22 @@ def test_while_nothing_commits_who_sends_again_what_was_admitted_hears_that_it_i
     play(scenario)
 
 
+def test_with_too_few_replicas_new_requests_are_refused_at_once_and_pending_ones_are_not(
+    play, ed_key
+):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        jws = world.sign(ed_key, subject)
+        await world.submit(jws)
+        world.dispatcher.shortage = lambda: "4 of 7 replicas are up, 5 are needed"
+        assert await world.refused(world.sign(ed_key, subject)) == "quorum_unavailable"
+        assert world.admission.trouble().detail == "4 of 7 replicas are up, 5 are needed"
+        [again] = await world.submit(jws, wait=Wait.ADMITTED)
+        assert world.answers.of(again).state is RequestState.PENDING
+
+    play(scenario)
+
+
 def test_a_validator_says_what_a_new_request_would_be_refused_with(play, ed_key):
     async def scenario(world):
         assert world.admission.trouble() is None
