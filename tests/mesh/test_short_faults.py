@@ -16,7 +16,7 @@ from heptad.trials.faults.trial import HOLDS, QUICK
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_a_cell_keeps_its_promises_through_killed_stopped_damaged_and_misled_replicas(tmp_path):
+def test_a_cell_keeps_its_promises_whatever_happens_to_some_of_its_replicas(tmp_path):
     """One history, judged after each fault: killed, stopped, restarted, damaged store, clock."""
     try:
         findings = played(SHIMS, SHORT, tmp_path / "shims")

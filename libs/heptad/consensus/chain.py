@@ -32,7 +32,7 @@ from heptad.consensus.validity import Validity
 from heptad.consensus.verified import VerifiedBlock, VerifiedSnapshot
 from heptad.consensus.wants import Wants
 from heptad.model.batch import BATCH_BYTES_MAX
-from heptad.model.canonical import Reader, Writer
+from heptad.model.canonical import MalformedError, Reader, Writer
 from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round, ValidatorNumber
 
 _INVALID_MAX: Final = 1_024
@@ -384,12 +384,17 @@ def encode_committed(node: Node) -> bytes:
 def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
     """The root to start from: what `encode_committed` wrote, or the genesis block.
 
-    Whether the chain itself proves it is not stored, so a block on top of it has to.
+    Whether the chain itself proves it is not stored, so a block on top of it has to. That the state
+    is the block's is looked at here: on a state that a disk has spoiled a replica would refuse
+    every honest block, and nobody would know why.
     Raises: MalformedError.
     """
     if encoded is None:
         return Node(genesis_block(cell), ChainState.genesis(), None, is_durable=True)
     block, state = decode_state(encoded)
+    hashed = state.hash(epoch=cell.epoch, membership_hash=cell.membership_hash())
+    if (state.head(), hashed) != (block.head, block.state_hash):
+        raise MalformedError(f"it is not the state after block {block.id.hex()}")
     return Node(block, state, None, is_durable=True, is_unproven=True)
 
 

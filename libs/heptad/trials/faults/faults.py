@@ -25,7 +25,7 @@ its own for some members; all of it on one small disk.
 Faults of one ground follow one another on one cell, so the history that is judged grows with each.
 """
 
-SHORT: Final = ("sigkill", "sigstop", "restart", "corrupted-page", "clock-ahead")
+SHORT: Final = ("sigkill", "sigstop", "restart", "corrupted-page", "clock-ahead", "too-few")
 """What `make test` runs: no special rights, a minute at most."""
 
 

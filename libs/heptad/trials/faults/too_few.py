@@ -36,12 +36,13 @@ async def lose_quorum(trial: Trial) -> str:
         posted = [asyncio.create_task(_post(scene, number)) for number in range(BURST)]
         await asyncio.sleep(BURST_STEP_S)
         await trial.order("kill", *names)
-        waited_s, waiting = _first_that_waits(trial, await asyncio.gather(*posted))
+        waiting = _those_that_wait(trial, await asyncio.gather(*posted))
+        first = waiting[0]
         await _is_refused(scene)
         await trial.hold()
         reason = await _is_told_why(scene)
         await _reads_go_on(scene, recorded)
-        again = await scene.post("/v1/requests", waiting)
+        again = await scene.post("/v1/requests", first.jws)
         require(_is_pending(again), f"sent again, a pending request got {again.said}")
         standing = await scene.get(f"/v1/requests/{again.members['request_id']}")
         require(standing.members.get("state") == "PENDING", f"its status is {standing.said}")
@@ -49,13 +50,14 @@ async def lose_quorum(trial: Trial) -> str:
         trial.ends()
         await trial.order("restart", names[0])
     try:
-        await _comes_back(trial, waiting)
+        for each in waiting:
+            await _is_committed(trial, each.jws)
     finally:
         await trial.order("restart", *names[1:])
     return (
-        f"{', '.join(names)} killed: 202 PENDING after {waited_s:.1f} s, then 503 "
+        f"{', '.join(names)} killed: 202 PENDING after {first.waited_s:.1f} s, then 503 "
         f'quorum_unavailable, /readyz says "{reason}", receipts and checkpoint verify; with '
-        f"{names[0]} back the pending request was committed"
+        f"{names[0]} back {len(waiting)} pending requests were committed"
     )
 
 
@@ -81,8 +83,8 @@ async def _post(scene: Scene, number: int) -> _Posted:
     return _Posted(jws, reply, time.monotonic() - started_s)
 
 
-def _first_that_waits(trial: Trial, posted: Sequence[_Posted]) -> tuple[float, bytes]:
-    """How long a request waited that was let in and not committed, and its bytes.
+def _those_that_wait(trial: Trial, posted: Sequence[_Posted]) -> list[_Posted]:
+    """The requests that were let in and not committed, at least one.
 
     Each must have been told what is true of it. Raises: Disproved.
     """
@@ -98,7 +100,7 @@ def _first_that_waits(trial: Trial, posted: Sequence[_Posted]) -> tuple[float, b
         late = f"PENDING came after {each.waited_s:.1f} s"
         require(PENDING_S[0] <= each.waited_s <= PENDING_S[1], late)
         require(each.reply.headers.get("Retry-After"), "PENDING without a Retry-After")
-    return waiting[0].waited_s, waiting[0].jws
+    return waiting
 
 
 def _require_refused(reply: Reply) -> None:
@@ -137,7 +139,7 @@ async def _reads_go_on(scene: Scene, request_id: str) -> None:
     await scene.checkpoint(size_min=1)
 
 
-async def _comes_back(trial: Trial, waiting: bytes) -> None:
+async def _is_committed(trial: Trial, waiting: bytes) -> None:
     """Nobody does anything more, and the request that waited is committed. Raises: Disproved."""
     scene, give_up_s = trial.stage.scene, time.monotonic() + _BACK_S_MAX
     while True:
