@@ -3,7 +3,8 @@
 A silent leader is the easy half: rounds time out, and another leads. One that makes a block each
 round, well signed and on time, but never with a batch in it, lets no round time out; a pacemaker
 that looks at rounds alone is content with it for ever. Here batches have a clock too: a leader
-whose rounds go on without a batch that everybody has gets no more votes in its term.
+whose rounds go on without a batch that everybody has gets no more votes in its term. Either way the
+round that fails stands in the chain under its name, and it is left out of the next terms.
 """
 
 import pytest
@@ -23,6 +24,7 @@ def test_a_leader_who_says_nothing_is_left_behind(play, submit, members, trick):
     story.until(5_000)
     assert story.records == 1
     assert story.noticed("round_timed_out") > 0
+    assert story.status("replica-2").leaders_failed[0] == 0
     story.close()
 
 
@@ -44,4 +46,5 @@ def test_a_leader_who_proposes_only_empty_blocks_is_refused(play, submit, member
     story.until(12_000)
     assert story.noticed("leader_refused") > 0
     assert story.records == 2
+    assert story.status("replica-2").leaders_failed[0] == 0
     story.close()

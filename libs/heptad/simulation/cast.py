@@ -55,9 +55,10 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
     faulty = frozenset(members[name.removesuffix("-twin")] for name in bad)
     nodes = dict(members) | {twin_name(name): members[name] for name in scenario.twins}
     timeline = Timeline()
+    limits = Limits(**scenario.limits)
     setting = Setting(
         cell=cell,
-        limits=Limits(**scenario.limits),
+        limits=limits,
         verifier=keys.verifier,
         timeline=timeline,
         network=Network(timeline, stream(scenario.seed, "network"), scenario.weather),
@@ -65,6 +66,7 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
             cell=cell,
             verifier=keys.verifier,
             faulty=faulty,
+            term_rounds=limits.term_rounds,
             equivocating=_of_manners(scenario, frozenset({Manner.EQUIVOCATING})),
         ),
         transcript=transcript,

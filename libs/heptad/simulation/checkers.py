@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from heptad.consensus.committee import Cell
+from heptad.consensus.limits import Limits
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ports import SignatureVerifier
@@ -23,6 +24,7 @@ from heptad.model.batch import Batch
 from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.simulation.disk import Disk
 from heptad.simulation.evidence_checker import EvidenceChecker
+from heptad.simulation.leader_checker import LeaderChecker
 from heptad.simulation.log_checker import LogChecker
 from heptad.simulation.promise_checker import PromiseChecker
 
@@ -58,9 +60,10 @@ class Checkers:
         cell: Cell,
         verifier: SignatureVerifier,
         faulty: frozenset[MemberIndex],
+        term_rounds: int = Limits().term_rounds,
         equivocating: frozenset[ValidatorNumber] = frozenset(),
     ) -> None:
-        """`faulty` members lie, have twins, or will lose their disks.
+        """`faulty` members lie, have twins, or will lose their disks. `term_rounds` is K.
 
         `equivocating` validators sign two batches under one number.
         """
@@ -70,12 +73,14 @@ class Checkers:
         self.evidence = EvidenceChecker(
             cell=cell, verifier=verifier, honest=self._honest, equivocating=equivocating
         )
+        self.leaders = LeaderChecker(cell, term_rounds=term_rounds)
         self.log = LogChecker(
             cell=cell,
             verifier=verifier,
             honest=self._honest,
             is_tolerable=self.is_tolerable,
             evidence=self.evidence,
+            leaders=self.leaders,
         )
         self.promises = PromiseChecker(
             log=self.log, honest=self._honest, is_tolerable=self.is_tolerable
@@ -101,6 +106,8 @@ class Checkers:
     def written(self, who: Watched, persist: Persist) -> None:
         """All of `persist` is on `who`'s disk now."""
         self.log.written(who, persist.commits)
+        if persist.state is not None and self.is_tolerable:
+            self.leaders.stored(who, persist.state)
         if self.listener is not None:
             self.listener.written(who, persist)
 

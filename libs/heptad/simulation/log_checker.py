@@ -25,6 +25,7 @@ from heptad.model.batch import Batch
 from heptad.model.ids import BatchDigest, Height, MemberIndex, ValidatorNumber
 from heptad.model.problems import Problem
 from heptad.simulation.evidence_checker import EvidenceChecker
+from heptad.simulation.leader_checker import LeaderChecker
 from heptad.simulation.violations import Broken, ViolationError
 from heptad.transparency.checkpoint import Checkpoint, cosigned_message
 from heptad.transparency.merkle import CompactRange, leaf_hashes
@@ -44,6 +45,7 @@ class LogChecker:
         honest: frozenset[MemberIndex],
         is_tolerable: bool,
         evidence: EvidenceChecker,
+        leaders: LeaderChecker,
     ) -> None:
         self.chain: list[Block] = []
         self.records = 0
@@ -52,6 +54,7 @@ class LogChecker:
         self._honest = honest
         self._is_tolerable = is_tolerable
         self._evidence = evidence
+        self._leaders = leaders
         self._machines: list[Watched] = []
         self._heights_told: dict[int, Height] = {}
         self._made: dict[BatchDigest, Batch] = {}
@@ -153,6 +156,8 @@ class LogChecker:
                 raise ViolationError(
                     Broken.VOTE_RULE, f"height {block.height} goes back in rounds or time"
                 )
+        if self._is_tolerable:
+            self._leaders.extend(block)
         self._require_held(block)
         for ref in block.batches:
             self._take(ref)

@@ -40,7 +40,7 @@ def test_a_committed_block_is_served_by_height_and_no_longer_restored(scene, dis
     block, _ = block_with_batch(scene)
     scene.store_everywhere(block)
     commit = scene.forge.commit(block)
-    scene.write(scene.replicas[0], Persist(record=b"r2", commits=(commit,), state=b"s"))
+    disk.write(Persist(record=b"r2", commits=(commit,), state=b"s"))
 
     assert disk.load().blocks == ()
     assert disk.load().state == b"s"
