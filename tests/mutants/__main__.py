@@ -1,4 +1,7 @@
-"""`python -m mutants`: plant every mutant of the list, see it caught, and write the table."""
+"""`python -m mutants`: plant every mutant of the list, see it caught, and write the table.
+
+With --systematic: every small change of the files that matter most, and the score.
+"""
 
 import argparse
 import os
@@ -13,22 +16,26 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from mutants.catalogue import Mutant, areas, mutants
-from mutants.judging import DEPTHS, Verdict, judge
+from mutants.judging import DEPTHS, MISNAMED, MISSED, Verdict, judge
+from mutants.systematic import systematic
 from mutants.table import TABLE, rendered
 from mutants.workshop import Tree
 
 
 def main() -> int:
-    """Exit status 0 if every mutant was caught by a test that the list names."""
+    """Exit status 0 if every mutant was caught, those of the list by a test that it names."""
     chosen = _arguments()
     if not chosen.table:
-        listed = [each for each in mutants() if each.id.startswith(tuple(chosen.only))]
+        everything = systematic() if chosen.systematic else mutants()
+        listed = [each for each in everything if each.id.startswith(tuple(chosen.only))]
         verdicts = _judged(_part(listed, chosen.part), chosen)
         counts = Counter(verdict.word for verdict in verdicts)
         print(", ".join(f"{count} {word}" for word, count in counts.most_common()))
-        if any(not verdict.is_good for verdict in verdicts):
+        bad = MISSED if chosen.systematic else MISSED | MISNAMED
+        if bad & counts.keys():
             return 1
-    TABLE.write_text(rendered(areas()))
+    if not chosen.systematic:
+        TABLE.write_text(rendered(areas()))
     return 0
 
 
@@ -36,6 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("only", nargs="*", default=[""], help="ids, or how they begin")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--systematic", action="store_true", help="every small change instead")
     parser.add_argument("--part", default="1/1", help="2/5: the second of five parts of the list")
     parser.add_argument("--table", action="store_true", help="write the table and run nothing")
     parser.add_argument("--depth", choices=DEPTHS, default="simulation", help="how far to look")

@@ -9,6 +9,10 @@ DEPTHS = ("named", "unit", "simulation")
 """How far to look for somebody who notices: the named tests, all fast ones, all of them."""
 
 
+MISSED = frozenset({"survived"})
+MISNAMED = frozenset({"elsewhere", "broken"})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One mutant and its fate.
@@ -21,11 +25,6 @@ class Verdict:
     mutant: Mutant
     word: str
     test: str
-
-    @property
-    def is_good(self) -> bool:
-        """True if the tests that the list names have noticed."""
-        return self.word in ("caught", "timeout")
 
     def __str__(self) -> str:
         """One line."""

@@ -20,8 +20,8 @@ from mutants.nursery import ENDLESS
 
 FAST = ("tests/unit/consensus", "tests/scenarios")
 SLOW = ("tests/simulation",)
-TEST_SECONDS_MAX = 30
-"""Of the processor, for one test: the slowest takes a fifth of that."""
+TEST_SECONDS_MAX = 20
+"""Of the processor, for one test: the slowest takes a third of that."""
 RUN_SECONDS_MAX = 900
 """Of the processor, for one run of tests."""
 

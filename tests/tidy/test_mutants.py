@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 from mutants.catalogue import ROOT, areas, mutants
+from mutants.systematic import equivalents, everything
 from mutants.table import TABLE, rendered
 
 
@@ -59,3 +60,8 @@ def test_every_mutant_names_tests_that_exist():
 def test_the_page_for_people_is_made_from_the_list():
     if TABLE.read_text() != rendered(areas()):
         pytest.fail("docs/spec/mutants.md is stale: run `make mutants`")
+
+
+def test_what_is_listed_as_equivalent_is_a_change_that_is_made_and_has_a_reason():
+    made = {mutant.id for mutant in everything()}
+    assert [each.id for each in equivalents() if each.id not in made or len(each.why) < 20] == []

@@ -65,6 +65,11 @@ def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):
         votes.add(idle.vote(voter, round_, block))
     for round_, block in ((3, A), (3, B), (4, A)):
         assert votes.certificate(Round(round_), block) == (None, [])
+    for voter in range(2, 7):
+        votes.add(idle.vote(voter, 5, A))
+    votes.add(idle.vote(0, 5, B))
+    assert votes.certificate(Round(5), B) == (None, [])
+    assert votes.certificate(Round(5), A)[0].qc.block_id == A
 
 
 def test_a_second_vote_of_one_member_in_one_round_is_reported(idle, votes):

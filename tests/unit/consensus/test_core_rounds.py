@@ -97,6 +97,17 @@ def test_under_load_all_commit_as_soon_as_the_leader_can_prove_it(world):
     assert second_at < told[0] < third_at
 
 
+def test_a_certificate_that_the_next_proposal_will_carry_and_that_commits_nothing_is_kept(world):
+    """Under load the others need no message for it: the proposal comes within the pace."""
+    world.run()
+    world.sent.clear()
+    world.submit(world.batch())
+    world.submit(world.batch(sequence=1))
+    world.run(for_ms=world.limits.pace_ms - 1)
+    assert world.replicas[0].driver.status().high_qc_round == 1
+    assert of_kind(world, Certificates) == []
+
+
 def test_from_idle_a_leader_does_not_wait_for_its_pace(world):
     load(world, count=2, every_ms=100)
     first, second = [at for at, block in proposals(world) if block.batches]
@@ -350,10 +361,41 @@ def test_a_member_that_is_behind_is_answered_but_not_at_every_message(world):
     assert answers() == [2]
 
 
+def lone_timeout(world, voter, round_, high_qc, tc=None):
+    return new_timeout(
+        epoch=world.cell.epoch,
+        round_=round_,
+        high_qc=high_qc,
+        tc=tc,
+        fast_vote=b"",
+        voter=voter,
+        signature=world.claim(voter, round_, high_qc.round).signature,
+    )
+
+
+def test_a_single_timeout_brings_whoever_is_behind_into_its_round_by_its_certificates(world):
+    world.run()
+    genesis_qc = world.genesis()[1]
+    (one,) = world.chain([1])
+    tc = world.tc(2, dict.fromkeys(range(5), 0), genesis_qc)
+    by_qc = lone_timeout(world, 4, 2, world.qc(1, one.block.id))
+    by_tc = lone_timeout(world, 4, 3, genesis_qc, tc)
+    for target, timeout, state in ((3, by_qc, (2, 1)), (5, by_tc, (3, 0))):
+        world.inject(4, target, timeout)
+        status = world.replicas[target].driver.status()
+        assert (status.round, status.high_qc_round) == state
+
+
 def test_votes_for_far_future_rounds_are_dropped_unread(world):
     world.run()
-    world.inject(4, 0, world.vote(4, 18, b"a" * 32))
-    assert "vote for round 18, this is 1" in world.replicas[0].named("message_refused")[0]["reason"]
+    last = 1 + world.limits.round_window
+    world.inject(4, 0, world.vote(4, last, b"a" * 32))
+    assert world.replicas[0].named("message_refused") == []
+    world.inject(4, 0, world.vote(4, last + 1, b"a" * 32))
+    assert (
+        f"vote for round {last + 1}, this is 1"
+        in (world.replicas[0].named("message_refused")[0]["reason"])
+    )
 
 
 def test_nothing_is_kept_of_rounds_that_are_over(world):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from heptad.consensus.chain import decode_committed, encode_committed
 from heptad.consensus.tree import BlockTree, Node, cosignable
 
 
@@ -120,3 +121,11 @@ def test_which_heads_are_cosigned_does_not_depend_on_how_commits_come_in_waves(i
         )
     ]
     assert at_once == one_by_one
+
+
+def test_a_restart_does_not_take_its_last_block_for_proven(idle):
+    """What proved it may have been shown to this replica only: a block on top of it has to."""
+    one, *_ = idle.chain([1, 2, 3])
+    node = Node(one.block, one.state, one)
+    assert decode_committed(encode_committed(node), idle.cell).is_unproven
+    assert not decode_committed(None, idle.cell).is_unproven
