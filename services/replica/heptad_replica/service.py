@@ -75,6 +75,7 @@ class ReplicaService:
             store=self._store,
             offer=self._events.offer,
             last_committed=self._driver.last_committed,
+            has_room=self._has_room,
         )
         self._followers = FollowerDoor(
             store=self._store, applied=self._prune, accused=self._accused
@@ -168,11 +169,16 @@ class ReplicaService:
         """A ledger hands on a proof of misbehaviour."""
         self._events.offer(EvidenceReceived(evidence))
 
+    def _has_room(self) -> bool:
+        """False while the disk holds all that may wait for the ledger."""
+        config = self._context.config
+        return self._store.stored_bytes() < config.retention_bytes_max + config.backlog_bytes_max
+
     def _note(self) -> str:
         return FOLLOWS if self._driver.status().is_follower else ""
 
     def _prune(self, applied: AppliedFrame) -> None:
-        """Drop old batches that the ledger has made durable and published."""
+        """Drop the oldest blocks that the ledger has made durable and published."""
         self._store.prune(
             height_max=Height(applied.height),
             size_max=applied.published_size,

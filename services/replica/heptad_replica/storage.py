@@ -222,6 +222,15 @@ class LmdbStore:
             block = self._header(txn, block_id)
             return StoredBlock(height, first_index, block, bytes(row[_COMMIT.size :]))
 
+    def stored_bytes(self) -> int:
+        """Bytes of all committed blocks that are here: headers, proofs and batches."""
+        with self._env.begin() as txn, txn.cursor(db=self._commits) as cursor:
+            if not cursor.last():
+                return 0
+            total = int(_COMMIT.unpack_from(cursor.value())[1])
+            cursor.first()
+            return total - int(_COMMIT.unpack_from(cursor.value())[1])
+
     def place(self, batch_id: BatchId) -> CommittedPlace | None:
         """Where a committed batch stands, or None where it is not committed."""
         with self._env.begin() as txn:

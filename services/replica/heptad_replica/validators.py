@@ -52,14 +52,19 @@ class ValidatorDoor:
         store: LmdbStore,
         offer: Callable[[Event], bool],
         last_committed: Callable[[ValidatorNumber], BatchId | None],
+        has_room: Callable[[], bool] = lambda: True,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`last_committed` is the last batch of a validator that is final, by the chain's state."""
+        """`last_committed` is the last batch of a validator that is final, by the chain's state.
+
+        `has_room` is False while the disk holds as much as may wait for a ledger.
+        """
         self._clock_s = clock_s
         self._pacers: dict[ValidatorNumber, Pacer] = {}
         self._store = store
         self._offer = offer
         self._last_committed = last_committed
+        self._has_room = has_room
         self._streams: dict[int, set[asyncio.Queue[bytes]]] = defaultdict(set)
 
     @property
@@ -124,12 +129,18 @@ class ValidatorDoor:
     def _take(self, validator: ValidatorNumber, body: bytes, queue: asyncio.Queue[bytes]) -> None:
         try:
             frame = decode_from_validator(body)
-            if self._offer(BatchReceived(validator, frame.batch)):
+            is_welcome = self._has_room() or self._is_committed(validator, frame.batch)
+            if is_welcome and self._offer(BatchReceived(validator, frame.batch)):
                 return
             header = decode_header(frame.batch)
         except (FrameMalformedError, MalformedError) as error:
             raise Problem("frame_malformed", str(error)) from error
         _put(queue, RefusedFrame(header.incarnation, header.sequence, "overloaded"))
+
+    def _is_committed(self, validator: ValidatorNumber, encoded: bytes) -> bool:
+        """True if a validator only asks again where a batch stands. Raises: MalformedError."""
+        header, last = decode_header(encoded), self._last_committed(validator)
+        return last is not None and (header.incarnation, header.sequence) <= last[1:]
 
     def _standing(self, validator: ValidatorNumber) -> StandingFrame:
         last = self._last_committed(validator)

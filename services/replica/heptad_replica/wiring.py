@@ -39,7 +39,12 @@ def limits_of(config: ReplicaConfig) -> Limits:
 
 def open_store(context: Context[ReplicaConfig]) -> LmdbStore:
     """The replica's disk. Raises: StoreInUseError, lmdb.Error, OSError."""
-    return LmdbStore(context.data / "store", map_bytes=context.config.map_bytes_max)
+    config = context.config
+    return LmdbStore(
+        context.data / "store",
+        map_bytes=config.map_bytes_max,
+        subtrees_bytes_max=config.consistency_bytes_max,
+    )
 
 
 def build_driver(

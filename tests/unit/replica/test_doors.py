@@ -73,7 +73,7 @@ def follow(height: int, *, batches: bool) -> bytes:
     return streams.encode_from_ledger(streams.FollowFrame(height, batches))
 
 
-def validator_door(store, offered=None, *, takes=True, last=None) -> ValidatorDoor:
+def validator_door(store, offered=None, *, takes=True, last=None, room=True) -> ValidatorDoor:
     events = [] if offered is None else offered
 
     def offer(event) -> bool:
@@ -81,7 +81,9 @@ def validator_door(store, offered=None, *, takes=True, last=None) -> ValidatorDo
             events.append(event)
         return takes
 
-    return ValidatorDoor(store=store, offer=offer, last_committed=(last or {}).get)
+    return ValidatorDoor(
+        store=store, offer=offer, last_committed=(last or {}).get, has_room=lambda: room
+    )
 
 
 # Validators.
@@ -202,6 +204,25 @@ def test_a_batch_that_could_not_be_read_is_refused_without_a_number(store):
         refused = await served.told(streams.decode_to_validator)
         assert refused == streams.RefusedFrame(0, 0, "batch_invalid")
         await served.end()
+
+    run(story())
+
+
+def test_a_disk_full_of_what_no_ledger_has_acknowledged_takes_no_new_batch(store, chain):
+    """But whoever only asks again where a batch stands is still answered."""
+
+    async def story():
+        events = []
+        old, new = (chain.batch(1)[1] for _ in range(2))
+        door = validator_door(store, events, last={1: BatchId(1, 1, 0)}, room=False)
+        served = Served(door, VALIDATOR)
+        await served.told(streams.decode_to_validator)
+        served.send(streams.encode_batch(streams.BatchFrame(new)))
+        refused = await served.told(streams.decode_to_validator)
+        assert refused == streams.RefusedFrame(1, 1, "overloaded")
+        served.send(streams.encode_batch(streams.BatchFrame(old)))
+        await served.end()
+        assert events == [BatchReceived(1, old)]
 
     run(story())
 

@@ -7,16 +7,24 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import lmdb
 import pytest
 
 import heptad_replica.storage
+from heptad.consensus.chain import encode_committed
 from heptad.consensus.codec import encode_proof
+from heptad.consensus.limits import Limits
+from heptad.consensus.messages import FetchChain
 from heptad.consensus.objects import BatchId
 from heptad.consensus.ready import Persist
-from heptad.model.ids import ValidatorNumber
-from heptad.transparency.subtrees import Growth
+from heptad.consensus.serving import answer
+from heptad.consensus.state import ChainState
+from heptad.consensus.tree import Node
+from heptad.model.ids import Height, ValidatorNumber
+from heptad.transparency.merkle import CompactRange
+from heptad.transparency.subtrees import Growth, grown_by_cover, grown_by_leaves
 from heptad_replica.storage import LmdbStore, StoreInUseError
 
 
@@ -225,6 +233,43 @@ def test_blocks_on_both_sides_of_a_jump_are_pruned_by_one_rule(store, chain):
     assert store.height() == 9
     assert store.prune(height_max=7, size_max=99, retention_bytes=0) == 4
     assert store.next_height(1) == 8
+
+
+def test_what_is_stored_is_counted_without_what_was_pruned(store, chain):
+    assert store.stored_bytes() == 0
+    wave = chain.grow(6)
+    store.write(wave)
+    before = store.stored_bytes()
+    store.prune(height_max=3, size_max=99, retention_bytes=0)
+    gone = sum(map(size_of, wave.commits[1:4]))
+    assert store.stored_bytes() == before - gone
+
+
+# What leads from one size of the log to another.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_store_leads_from_any_boundary_to_its_head_although_its_blocks_are_pruned(
+    store, chain, seed
+):
+    rng = Random(seed)
+    edges = [CompactRange.empty()]
+    for _ in range(40):
+        leaves = [rng.randbytes(32) for _ in range(rng.choice((1, 2, 3, 17, 100)))]
+        edge, growth = grown_by_leaves(edges[-1], leaves)
+        ref, encoded = chain.batch(len(leaves))
+        block = chain.block(ref)
+        commit = replace(chain.commit(block), grown=(growth,))
+        state = encode_committed(Node(block, ChainState(edge, {}), None))
+        batches = ((ref.digest, encoded),)
+        store.write(Persist(b"r", blocks=(block,), batches=batches, commits=(commit,), state=state))
+        edges.append(edge)
+    store.prune(height_max=99, size_max=1 << 40, retention_bytes=0)
+
+    for edge in edges:
+        reply = answer(FetchChain(Height(1), edge.size), store=store, limits=Limits())
+        led, _ = grown_by_cover(edge, reply.hashes, size=edges[-1].size)
+        assert led == edges[-1]
 
 
 HASHES = (bytes(32),) * 3

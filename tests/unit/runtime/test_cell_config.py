@@ -107,7 +107,7 @@ VALIDATOR = Node("validator-1", "127.0.0.1:1", "127.0.0.1:2")
 
 def broken_services() -> Iterator[tuple[object, str]]:
     yield ReplicaConfig(NODE, timeout_ms_min=900, timeout_ms_max=800), "timeout_ms_min"
-    yield ReplicaConfig(NODE, map_bytes_max=1 << 24), "retention_bytes_max"
+    yield ReplicaConfig(NODE, map_bytes_max=1 << 24), "map_bytes_max"
     yield ReplicaConfig(replace(NODE, listen="nowhere")), "node.listen"
     yield ReplicaConfig(replace(NODE, metrics=NODE.listen)), "node.metrics"
     yield ReplicaConfig(replace(NODE, log_level="loud")), "node.log_level"

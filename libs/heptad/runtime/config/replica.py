@@ -25,8 +25,16 @@ class ReplicaConfig:
     pending_bytes_per_validator_max: Annotated[int, Between(1 << 20, 1 << 34)] = 64 << 20
     # Unsent bytes to one peer; beyond it the oldest messages go, for consensus copes with loss.
     peer_queue_bytes_max: Annotated[int, Between(1 << 20, 1 << 30)] = 64 << 20
-    # Committed bytes kept for a ledger that is away; beyond it the oldest acknowledged go.
-    retention_bytes_max: Annotated[int, Between(1 << 20, 1 << 40)] = 4 << 30
+    # Bytes of committed blocks (headers, proofs, batches) kept for members that were away, who else
+    # have to jump; beyond it the oldest go that the ledger has acknowledged and published.
+    retention_bytes_max: Annotated[int, Between(1 << 20, 1 << 40)] = 1 << 30
+    # Committed bytes beyond the retention that still wait for the ledger's acknowledgement; beyond
+    # it validators are told `overloaded`, or a ledger that stays away would fill the disk.
+    backlog_bytes_max: Annotated[int, Between(1 << 20, 1 << 40)] = 4 << 30
+    # Bytes of what leads from one size of the log to another, about 150 for a small block. They
+    # outlive the blocks, for a member that was away for longer than the retention can come back
+    # only as long as they reach back to where it left: 1 GiB is some seven million blocks.
+    consistency_bytes_max: Annotated[int, Between(1 << 20, 1 << 36)] = 1 << 30
     # Size of LMDB's address space; sparse, so it costs nothing until used.
     map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 1 << 40
 
@@ -35,5 +43,6 @@ class ReplicaConfig:
         yield from self.node.mistakes()
         if self.timeout_ms_min > self.timeout_ms_max:
             yield "timeout_ms_min", f"{self.timeout_ms_min} is above timeout_ms_max"
-        if self.retention_bytes_max > self.map_bytes_max:
-            yield "retention_bytes_max", "is above map_bytes_max"
+        kept = self.retention_bytes_max + self.backlog_bytes_max + self.consistency_bytes_max
+        if kept > self.map_bytes_max:
+            yield "map_bytes_max", f"holds less than the {kept} bytes that may have to be kept"
