@@ -16,6 +16,7 @@ RESULTS_FOLDER: Final = Path(".heptad-bench")
 """Not in the home: a mesh that is started for a bench is gone after it."""
 
 _CRASHED: Final = "crashed"
+_GROWTH: Final = "growth"
 
 
 def command(
@@ -29,7 +30,8 @@ def command(
         typer.Option(
             "--paths",
             help="What to measure, of consensus,grpc,http-batch,http; and crashed: consensus and "
-            "grpc with one and with two replicas killed, in cells of their own.",
+            "grpc with one and with two replicas killed, in cells of their own; and growth: what a "
+            "replica takes of memory and disk while the log grows.",
         ),
     ] = "consensus,grpc,http-batch,http",
     seconds: Annotated[
@@ -38,6 +40,9 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="See that it works; the figures mean little.")
     ] = False,
+    entries: Annotated[
+        int, typer.Option("--entries", min=10_000, help="For growth: how far the log grows.")
+    ] = 10_000_000,
     compare: Annotated[
         Path | None,
         typer.Option("--compare", help="Compare with this file, not with the last run."),
@@ -47,20 +52,21 @@ def command(
     ] = RESULTS_FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure throughput, latency and cost of a whole cell on this machine.
+    """Measure throughput, latency and cost of a cell of its own, or of the one in `--home`.
 
-    Starts a cell of its own in a temporary folder, unless `--home` names one that runs. Each path
-    is driven to its capacity first, then with half of it in an open loop.
+    Each path is driven to its capacity first, then with half of it in an open loop.
     """
-    ways, with_crashed = _ways(paths, as_json=as_json)
+    ways, others = _ways(paths, as_json=as_json)
     with told(as_json=as_json):
         from heptad.trials.bench import Plan, run_bench
         from heptad.trials.crashed import CrashPlan
         from heptad.trials.errors import TrialFault
+        from heptad.trials.growth import GrowthPlan
 
-        crashed = CrashPlan(seconds=2 * seconds) if with_crashed else None
+        crashed = CrashPlan(seconds=2 * seconds) if _CRASHED in others else None
+        growth = GrowthPlan(entries=entries) if _GROWTH in others else None
         cell = home.absolute() if home else None
-        plan = Plan(home=cell, ways=ways, seconds=seconds, crashed=crashed)
+        plan = Plan(home=cell, ways=ways, seconds=seconds, crashed=crashed, growth=growth)
         earlier = compare if compare is not None else _last(results)
         # Read before the measurement, which takes minutes: a file that cannot be used is said now.
         before = _read(earlier, as_json=as_json) if earlier is not None else None
@@ -75,18 +81,18 @@ def command(
         _print(figures, before, earlier, kept)
 
 
-def _ways(paths: str, *, as_json: bool) -> "tuple[tuple[Way, ...], bool]":
-    """The paths named, in their own order, and whether to kill replicas."""
+def _ways(paths: str, *, as_json: bool) -> "tuple[tuple[Way, ...], set[str]]":
+    """The paths named, in their own order, and what is to be measured besides."""
     from heptad.trials.orders import Way
 
     words = {path.strip() for path in paths.split(",")}
-    with_crashed = _CRASHED in words
+    others = words & {_CRASHED, _GROWTH}
     try:
-        named = {Way(word) for word in words - {_CRASHED}}
+        named = {Way(word) for word in words - others}
     except ValueError:
-        known = ", ".join([*(way.value for way in Way), _CRASHED])
+        known = ", ".join([*(way.value for way in Way), _CRASHED, _GROWTH])
         fail(f"--paths knows {known}", status=EXIT_USAGE, as_json=as_json)
-    return tuple(way for way in Way if way in named), with_crashed
+    return tuple(way for way in Way if way in named), others
 
 
 def _tell(what: str) -> None:

@@ -29,6 +29,15 @@ def usage_of(pid: int) -> ProcessUsage | None:
     return ProcessUsage(cpu_s, _kib(rollup, "Rss:") * 1_024, _kib(rollup, "Pss:") * 1_024)
 
 
+def anonymous_bytes_of(pid: int) -> int:
+    """What a running process holds of memory that no file stands behind; 0 if that is not known."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return _kib(rollup, "Anonymous:") * 1_024
+
+
 def _kib(rollup: str, label: str) -> int:
     for line in rollup.splitlines():
         if line.startswith(label):

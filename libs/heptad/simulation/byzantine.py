@@ -33,6 +33,7 @@ from heptad.consensus.messages import (
     ChainReply,
     Message,
     Proposal,
+    SnapshotReply,
     decode_message,
     encode_message,
 )
@@ -42,6 +43,8 @@ from heptad.model.canonical import MalformedError
 from heptad.model.ids import BatchDigest, BlockId, Epoch, Height, MemberIndex, Round
 from heptad.simulation.hearsay import Hearsay
 from heptad.simulation.keys import forged_signature
+
+_ANSWERS: Final = (BatchesReply, BlocksReply, ChainReply, SnapshotReply)
 
 MEMORY_MAX: Final = 200
 """Messages that a villain keeps for replaying them."""
@@ -200,7 +203,25 @@ def withhold_certificates(villain: Villain, plain: Sending, message: Message) ->
 
 def withhold_data(_villain: Villain, plain: Sending, message: Message) -> list[Sending]:
     """Propose what others lack, and never hand it out."""
-    return [] if isinstance(message, BatchesReply | BlocksReply | ChainReply) else [plain]
+    return [] if isinstance(message, _ANSWERS) else [plain]
+
+
+def misserve(villain: Villain, plain: Sending, message: Message) -> list[Sending]:
+    """Answer those who catch up with what is cut, bent or about something else, or not at all."""
+    match message:
+        case BlocksReply(blocks):
+            wrong: Message = BlocksReply(blocks[1:] or blocks * 2)
+        case ChainReply(blocks, proof):
+            wrong = ChainReply(blocks[1:] or blocks * 2, proof)
+        case BatchesReply(batches):
+            wrong = BatchesReply((batches[0][:-1], *batches[1:]))
+        case SnapshotReply(hashes=hashes):
+            wrong = replace(message, hashes=(villain.rng.randbytes(32), *hashes[1:]))
+        case _:
+            return [plain]
+    bent = Sending(plain.targets, _flipped(villain, plain.payload))
+    cut = Sending(plain.targets, encode_message(wrong))
+    return villain.rng.choice(([], [bent], [cut]))
 
 
 def dawdle(villain: Villain, plain: Sending, _message: Message) -> list[Sending]:
@@ -388,6 +409,7 @@ TRICKS: Final[dict[str, Callable[[Villain, Sending, Message], list[Sending]]]] =
     "withhold_votes": withhold_votes,
     "withhold_certificates": withhold_certificates,
     "withhold_data": withhold_data,
+    "misserve": misserve,
     "dawdle": dawdle,
     "equivocate": equivocate,
     "stale": stale,

@@ -30,6 +30,7 @@ from heptad.simulation.scenario import (
     Heal,
     Partition,
     Pause,
+    Prune,
     Restart,
     Resume,
     Scenario,
@@ -79,6 +80,8 @@ class _Draft:
             self._part_twins()
         for name in self.wiped:
             self.actions.append(Wipe(self._moment(), name))
+        if "disk" in self.faults:
+            self._prune()
         self._traffic()
         self.actions.sort(key=lambda action: action.at_ms)
         return Scenario(
@@ -202,6 +205,12 @@ class _Draft:
             self.actions.append(BreakDisk(at_ms, node, rng.choice(tuple(WriteFault))))
             back_ms = at_ms + rng.choice((20, 300, 1_500)) + rng.randrange(100)
             self.actions.append(Restart(back_ms, node, rng.randint(-200, 200)))
+
+    def _prune(self) -> None:
+        """Disks let go of what is committed; drawn apart, so that all else stays as it was."""
+        rng = stream(self.seed, "pruning")
+        for _ in range(rng.choice((0, 0, 1, 3))):
+            self.actions.append(Prune(rng.randrange(self.quiet_ms), rng.choice((1, 4, 16))))
 
     def draw_validators(self) -> None:
         """Validators crash and come back as a new incarnation."""

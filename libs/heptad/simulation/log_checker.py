@@ -63,6 +63,7 @@ class LogChecker:
         self._edge = CompactRange.empty()
         self._roots: dict[int, bytes] = {0: self._edge.root()}
         self._proven: set[bytes] = set()
+        self._ahead: dict[int, Block] = {}
 
     def watch(self, who: "Watched") -> None:
         """Count `who` among those who must agree."""
@@ -105,6 +106,9 @@ class LogChecker:
             block = commit.block
             if block.height <= len(self.chain):
                 self._compare(who, block)
+            elif commit.is_jump or block.height - 1 in self._ahead:
+                # It has jumped over blocks that nobody who is watched has committed yet.
+                self._ahead[block.height] = block
             else:
                 self._extend(who, block)
             if commit.first_index != block.head.size - block.entry_count:
@@ -142,6 +146,11 @@ class LogChecker:
             )
 
     def _extend(self, who: "Watched", block: Block) -> None:
+        ahead = self._ahead.pop(block.height, block)
+        if ahead.id != block.id:
+            raise ViolationError(
+                Broken.FORK, f"height {block.height}: {who.name} commits another block than a jump"
+            )
         if block.height != len(self.chain) + 1:
             raise ViolationError(
                 Broken.LOST, f"{who.name} commits height {block.height} on {len(self.chain)} blocks"

@@ -16,7 +16,7 @@ from heptad.consensus.messages import (
     FetchBatches,
     encode_message,
 )
-from heptad.consensus.objects import CommittedBlock, Cosignature
+from heptad.consensus.objects import Block, CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, BatchVerdict, Fact
 from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.simulation.byzantine import Sending
@@ -52,8 +52,7 @@ class Mouth:
         """A new process: tell validators what the store holds, as a shell does at its start."""
         self._leaving.clear()
         self._reported.clear()
-        for commit in self._machine.disk.chain.values():
-            self._take_in(commit)
+        self._take_in_all()
 
     def close(self, at_us: int) -> None:
         """The wave is over: what was let out is on its way from `at_us` on."""
@@ -96,7 +95,9 @@ class Mouth:
             self._setting.checkers.told(self._machine, commits)
         touched: dict[ValidatorNumber, None] = {}
         for commit in commits:
-            touched.update(self._take_in(commit))
+            if commit.is_jump:
+                self._take_in_all()
+            touched.update(self._take_in(commit.block))
         for validator in touched:
             self._report(validator)
         block = commits[-1].block
@@ -136,9 +137,18 @@ class Mouth:
             elif fact.name == fact_names.CERTIFIED_BLOCK_INVALID:
                 self._require_intolerable(fact)
 
-    def _take_in(self, commit: CommittedBlock) -> dict[ValidatorNumber, None]:
+    def _take_in_all(self) -> None:
+        """Up to the disk's height: what was pruned or jumped over, validators learn elsewhere.
+
+        Outside they ask the ledger, which has it all; here the agreed chain stands for that.
+        """
+        height = self._machine.disk.height
+        for block in self._setting.checkers.log.chain[:height]:
+            self._take_in(block)
+
+    def _take_in(self, block: Block) -> dict[ValidatorNumber, None]:
         touched: dict[ValidatorNumber, None] = {}
-        for ref in commit.block.batches:
+        for ref in block.batches:
             self._reported.setdefault(ref.validator, {})[ref.incarnation] = ref.sequence
             touched[ref.validator] = None
         return touched

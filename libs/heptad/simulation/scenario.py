@@ -118,6 +118,14 @@ class Wipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Prune:
+    """Every disk lets go of its committed blocks but the last `keep`: who is behind has to jump."""
+
+    at_ms: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """A new process starts if none is up; its clock is `offset_ms` off. Also for validators."""
 
@@ -161,8 +169,8 @@ class Submit:
 
 
 Action: TypeAlias = (
-    Partition | Sever | Heal | Change | Forbid | Allow | Crash | Arm | BreakDisk | Wipe | Restart
-    | Pause | Resume | SlowDisk | Submit
+    Partition | Sever | Heal | Change | Forbid | Allow | Crash | Arm | BreakDisk | Wipe | Prune
+    | Restart | Pause | Resume | SlowDisk | Submit
 )  # fmt: skip
 
 

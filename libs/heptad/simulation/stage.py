@@ -20,6 +20,7 @@ from heptad.simulation.scenario import (
     Heal,
     Partition,
     Pause,
+    Prune,
     Restart,
     Resume,
     Scenario,
@@ -73,6 +74,9 @@ class Stage:
                 self._cast.validators[validator].submit(count)
             case Restart(_, node, offset_ms):
                 self._restart(node, offset_ms)
+            case Prune(_, keep):
+                for machine in self._cast.machines.values():
+                    machine.disk.prune(keep)
             case _:
                 self._change_machine(action, self._cast.machines[action.node])
 
@@ -216,7 +220,7 @@ def _require_known(action: Action, known: set[str]) -> None:
             names = [*action.sources, *action.targets]
         case Submit(_, validator, _):
             names = [validator]
-        case Heal() | Allow():
+        case Heal() | Allow() | Prune():
             names = []
         case _:
             names = [action.node]

@@ -24,9 +24,11 @@ from heptad.runtime.ports import PortPlan, free_base
 from heptad.runtime.process_usage import ProcessUsage, usage_of
 from heptad.trials.crashed import CrashPlan, measure_crashed
 from heptad.trials.disk_usage import disk_bytes
-from heptad.trials.figures import GENERATOR, Figures, MeshFigures, Run, WayFigures
+from heptad.trials.figures import GENERATOR, Figures, GrowthFigures, MeshFigures, Run, WayFigures
 from heptad.trials.generator import BATCH, PROFILE
 from heptad.trials.generators import run_order
+from heptad.trials.growth import GrowthPlan, prepare
+from heptad.trials.growth import measure as measure_growth
 from heptad.trials.load import Closed, Load, Open, Paced
 from heptad.trials.machine import this_machine
 from heptad.trials.meshes import RunningMesh, attach, new_home, replicas_only, running
@@ -53,6 +55,7 @@ class Plan:
     idle_pause_s: float = 0.03
     subjects: int = 200
     crashed: CrashPlan | None = None
+    growth: GrowthPlan | None = None
 
     def quick(self) -> "Plan":
         """The same in a tenth of the time: to see that it works, not to believe the figures."""
@@ -65,6 +68,7 @@ class Plan:
             idle_pause_s=0.02,
             subjects=16,
             crashed=crashed,
+            growth=self.growth.quick() if self.growth is not None else None,
         )
 
 
@@ -89,8 +93,9 @@ def run_bench(plan: Plan, *, tell: Tell) -> Figures:
                 bench = _MeshBench(plan, mesh, Path(scratch), tell)
                 mesh_figures = bench.measure_idle(genesis_s)
                 ways += [bench.measure(way) for way in rest]
+        growth = _measure_growth(plan.growth, Path(scratch), tell) if plan.growth else None
     crashed = measure_crashed(plan.crashed, tell=tell) if plan.crashed is not None else ()
-    return Figures(date, plan.seconds, this_machine(), mesh_figures, tuple(ways), crashed)
+    return Figures(date, plan.seconds, this_machine(), mesh_figures, tuple(ways), crashed, growth)
 
 
 @contextmanager
@@ -116,6 +121,17 @@ def _measure_consensus(plan: Plan, scratch: Path, tell: Tell) -> WayFigures:
     with replicas_only(home, cell) as pids:
         measuring = _Measuring(home, lambda: pids)
         return _limit_and_half(Way.CONSENSUS, plan, measuring, "", tell)
+
+
+def _measure_growth(plan: GrowthPlan, scratch: Path, tell: Tell) -> GrowthFigures:
+    """Seven replicas in a home of their own, with the plan's retention."""
+    tell(f"growth: {plan.entries:,} entries into seven replicas")
+    home = scratch / "growth"
+    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
+    cell = create_home(home, GenesisPlan(ports=ports), now=datetime.now(UTC))
+    prepare(home, cell, plan)
+    with replicas_only(home, cell) as pids:
+        return asyncio.run(measure_growth(home, cell, pids, plan, tell))
 
 
 class _MeshBench:

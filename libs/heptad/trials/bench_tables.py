@@ -5,7 +5,15 @@ from typing import Final
 
 from rich.table import Table
 
-from heptad.trials.figures import GENERATOR, CrashFigures, Figures, MeshFigures, Run, WayFigures
+from heptad.trials.figures import (
+    GENERATOR,
+    CrashFigures,
+    Figures,
+    GrowthFigures,
+    MeshFigures,
+    Run,
+    WayFigures,
+)
 
 CHANGED_FROM: Final = 0.10
 """Below this a change is noise, on a machine that others use too."""
@@ -20,6 +28,26 @@ def tables(figures: Figures) -> Iterable[Table]:
         yield _mesh_table(figures.mesh)
     if figures.crashed:
         yield _crashed_table(figures.crashed)
+    if figures.growth is not None:
+        yield _growth_table(figures.growth)
+
+
+def _growth_table(growth: GrowthFigures) -> Table:
+    table = Table(
+        title=f"One replica while the log grows, entries of {growth.entry_bytes} B, "
+        f"{growth.retention_bytes / 1e6:,.0f} MB retained"
+    )
+    for heading in ("entries", "a second", "RSS MB", "of it its own MB", "disk MB"):
+        table.add_column(heading, justify="right")
+    for sample in growth.samples:
+        table.add_row(
+            f"{sample.entries:,}",
+            f"{sample.entries / sample.seconds:,.0f}",
+            f"{sample.rss_bytes / 1e6:,.0f}",
+            f"{sample.anonymous_bytes / 1e6:,.0f}",
+            f"{sample.disk_bytes / 1e6:,.0f}",
+        )
+    return table
 
 
 def comparison(before: Mapping[str, float], after: Mapping[str, float]) -> Table | None:

@@ -79,6 +79,31 @@ class CrashFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class GrowthSample:
+    """The replicas after so many entries; of each figure that of the replica with the most.
+
+    `rss_bytes` counts pages of the mapped store that happen to be in memory; `anonymous_bytes` is
+    what the process itself holds.
+    """
+
+    entries: int
+    seconds: float
+    rss_bytes: int
+    anonymous_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthFigures:
+    """One run: its plan, and what was found on the way, the last sample at its end."""
+
+    entries: int
+    entry_bytes: int
+    retention_bytes: int
+    samples: tuple[GrowthSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """All of one bench. `mesh` is None where only consensus was measured."""
 
@@ -88,6 +113,7 @@ class Figures:
     mesh: MeshFigures | None
     ways: tuple[WayFigures, ...]
     crashed: tuple[CrashFigures, ...] = ()
+    growth: GrowthFigures | None = None
 
     def encode(self) -> str:
         """The JSON document."""
@@ -106,6 +132,7 @@ def read_figures(text: bytes) -> Figures:
             mesh=_mesh(mesh) if mesh is not None else None,
             ways=tuple(map(_way, members.pop("ways"))),
             crashed=tuple(map(_crashed, members.pop("crashed", ()))),
+            growth=_growth(members.pop("growth", None)),
             **members,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -123,6 +150,13 @@ def _crashed(members: dict[str, Any]) -> CrashFigures:
     )
     way = Way(members.pop("way"))
     return CrashFigures(way=way, fault_free=fault_free, degraded=degraded, **members)
+
+
+def _growth(members: dict[str, Any] | None) -> GrowthFigures | None:
+    if members is None:
+        return None
+    samples = tuple(GrowthSample(**each) for each in members.pop("samples"))
+    return GrowthFigures(samples=samples, **members)
 
 
 def _run(members: dict[str, Any]) -> Run:

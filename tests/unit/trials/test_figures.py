@@ -10,6 +10,8 @@ from heptad.trials.errors import TrialFault
 from heptad.trials.figures import (
     CrashFigures,
     Figures,
+    GrowthFigures,
+    GrowthSample,
     MeshFigures,
     Run,
     WayFigures,
@@ -34,6 +36,7 @@ def figures(per_s=1_000.0) -> Figures:
         rest,
         (WayFigures(Way.HTTP, run, run),),
         (CrashFigures(Way.GRPC, 2, measured, replace(measured, achieved_per_s=850.0), 0.0, 3.0),),
+        GrowthFigures(9, 64, 1_000, (GrowthSample(9, 3.0, 90_000_000, 50_000_000, 5_000_000),)),
     )
 
 
@@ -67,7 +70,7 @@ def test_a_change_of_a_tenth_is_shown_and_a_smaller_one_is_not():
 def test_every_table_is_drawn():
     titles = [table.title for table in tables(figures())]
 
-    assert len(titles) == 4
+    assert len(titles) == 5
     assert json.loads(figures().encode())["format"] == "heptad-bench/v1"
 
 
