@@ -1,5 +1,6 @@
 """Faults of clocks: the wall clock of one replica's machine is an hour off."""
 
+import asyncio
 from typing import Final
 
 from heptad.trials.faults.machinery import SUFFERERS
@@ -7,6 +8,8 @@ from heptad.trials.faults.trial import Fault, Trial
 
 HOUR_S: Final = 3_600
 VICTIM: Final = SUFFERERS[0]
+EACH_LEADS_S: Final = 16.0
+"""Within this time every replica has had its turn to lead: a term is 64 rounds of 25 ms or less."""
 
 
 async def jump_ahead(trial: Trial) -> str:
@@ -29,7 +32,7 @@ async def _start_with(trial: Trial, seconds: int) -> str:
     try:
         shim.move_clock(seconds)
         await trial.order("restart", VICTIM)
-        await trial.hold()
+        await asyncio.sleep(max(trial.pace.hold_s, EACH_LEADS_S))
     finally:
         shim.move_clock(0)
         trial.ends()
