@@ -1,6 +1,7 @@
 """Many faults, ground by ground, each ground in a process of its own (`stage`)."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
+from heptad.runtime.channels import GRPC_ENVIRONMENT
 from heptad.trials.faults.faults import FAULTS, find
 from heptad.trials.faults.grounds import wrapper_of
 from heptad.trials.faults.machinery import NotPossibleHere
@@ -43,6 +45,7 @@ def _run_ground(ground: str, names: list[str], pace: Pace, told: Callable[[Findi
         [*wrapper, sys.executable, "-m", "heptad.trials.faults.stage", json.dumps(order)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        env={**os.environ, **GRPC_ENVIRONMENT},
         text=True,
         # So that Ctrl-C comes to us, and the stage gets the one signal that it cleans up after.
         start_new_session=True,
