@@ -20,9 +20,9 @@ EQUIVALENTS = Path(__file__).parent / "equivalents.toml"
 
 _ROOM = "libs/heptad/consensus"
 _FIRST = {
-    "kernel/rules.py": ("kernel", "known_bugs_durability"),
-    "kernel/record.py": ("kernel", "driver"),
-    "certificates.py": ("certificates", "known_bugs_certificates", "codec"),
+    "kernel/rules.py": ("kernel", "following", "known_bugs_durability"),
+    "kernel/record.py": ("kernel", "following", "driver"),
+    "certificates.py": ("certificates", "known_bugs_certificates", "codec", "accusing"),
     "leaders.py": ("leaders",),
     "leader_record.py": ("leaders",),
     "validity.py": ("validity", "known_bugs_certificates", "evidence"),

@@ -17,6 +17,7 @@ from heptad.consensus.messages import (
 from heptad.consensus.objects import Timeout, Vote
 from heptad.consensus.state import ChainState
 from heptad.consensus.tree import Node
+from heptad.consensus.validity import CONTROL_ENTRIES_MAX
 from heptad.consensus.witness import ROUNDS_MAX, Witness
 from heptad.model.batch import encode_batch
 from heptad.model.canonical import Reader
@@ -363,6 +364,16 @@ def test_a_block_with_a_bad_proof_gets_no_vote(idle, bad):
     entry = idle.certificates().entry(block)
     with pytest.raises(RefusedError, match=r"twice|not by"):
         idle.validity().check(block, entry, parent=Node(genesis, state, None), batches=[])
+
+
+def test_a_block_carries_no_more_proofs_than_all_replicas_agree_on(idle):
+    proofs = [
+        of_votes(idle.vote(member, 1, A), idle.vote(member, 1, B), origin=idle.cell.origin)
+        for member in range(CONTROL_ENTRIES_MAX + 1)
+    ]
+    assert block_with(idle, proofs[:-1]).state.proven == {each.charge for each in proofs[:-1]}
+    with pytest.raises(RefusedError, match="5 control entries, at most 4"):
+        block_with(idle, proofs)
 
 
 def test_the_state_hash_binds_who_is_proven_guilty(idle):

@@ -110,6 +110,14 @@ def test_a_certificate_is_verified_once_by_all_of_its_bytes(idle, verifier):
         verifier.qc(rebuilt(qc, votes=votes))
 
 
+def test_a_tc_is_verified_once(idle, verifier):
+    tc = idle.tc(5, dict.fromkeys(range(5), 0), idle.genesis()[1])
+    verifier.tc(tc)
+    checked = idle.verifier.checked
+    verifier.tc(tc)
+    assert idle.verifier.checked == checked
+
+
 def test_what_was_verified_as_a_qc_does_not_pass_as_a_tc(idle, verifier):
     """Whoever finds bytes that read as both must not have one checked as the other."""
     qc = idle.qc(3, BLOCK)

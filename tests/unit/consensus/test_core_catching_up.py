@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heptad.consensus.codec import decode_proof
+from heptad.consensus.codec import decode_proof, new_qc
 from heptad.consensus.messages import (
     BatchesReply,
     BlocksReply,
@@ -12,8 +12,9 @@ from heptad.consensus.messages import (
     ChainReply,
     FetchBlocks,
     FetchChain,
+    Proposal,
 )
-from heptad.consensus.objects import Vote
+from heptad.consensus.objects import CommitProof, Vote
 from heptad.model.ids import Height
 
 
@@ -158,6 +159,33 @@ def test_a_chunk_must_extend_what_is_committed_and_end_with_its_proof(world):
     assert all("chunk" in reason or "does not extend" in reason for reason in reasons)
 
 
+def test_a_chunk_whose_proof_nobody_signed_commits_nothing(world):
+    """Its blocks hold together and extend what is committed, and no quorum stands behind them."""
+    world.crash(6)
+    load(world, 0, 60)
+    world.restart(6)
+    answers = []
+
+    def keep(source, target, message):
+        if isinstance(message, ChainReply):
+            answers.append((source, message))
+        return isinstance(message, ChainReply)
+
+    world.drop = keep
+    world.run(until=lambda: answers)
+    source, chunk = answers[0]
+    qc = chunk.proof.child_qc
+    forged = new_qc(
+        epoch=qc.epoch,
+        round_=qc.round,
+        block_id=qc.block_id,
+        votes={voter: bytes(64) for voter, _ in qc.votes},
+    )
+    world.inject(source, 6, ChainReply(chunk.blocks, CommitProof(chunk.proof.child, forged)))
+    assert "signature of member" in world.replicas[6].named("message_refused")[-1]["reason"]
+    assert world.replicas[6].commits == []
+
+
 def test_a_block_rides_in_on_no_other_blocks_certificate(world):
     """What comes with the wanted block must be its ancestors, or anything would be certified."""
     world.run()
@@ -181,6 +209,19 @@ def test_answers_that_were_not_asked_for_are_refused(world):
     world.inject(2, 1, ChainReply((one,), decode_proof(proof)))
     reasons = [fact["reason"] for fact in world.replicas[1].named("message_refused")]
     assert ["not asked for" in reason for reason in reasons] == [True, True]
+
+
+@pytest.mark.parametrize("reply", [BlocksReply(()), BatchesReply(())])
+def test_an_empty_answer_is_refused_while_blocks_are_missing(world, reply):
+    """Nothing is no answer, and must not be taken for the first block of one."""
+    world.run()
+    _one, two = world.chain([1, 2], batches=[[], [world.batch()]])
+    world.drop = lambda *_: True
+    world.inject(0, 3, Proposal(two.block, world.vote(0, 2, two.block.id).signature))
+    world.inject(5, 3, reply)
+    refused = world.replicas[3].named("message_refused")
+    assert len(refused) == isinstance(reply, BlocksReply)
+    assert world.replicas[3].driver.status().round == 2
 
 
 def test_a_proposal_whose_parent_is_missing_waits_for_it_and_is_voted_for(world):
