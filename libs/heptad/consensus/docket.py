@@ -45,9 +45,10 @@ class Docket:
 
     def forget(self, proven: frozenset[Charge]) -> None:
         """Let go of what is committed."""
-        for charge in proven.intersection(self._pending):
-            del self._pending[charge]
-            self._is_changed = True
+        if self._pending:
+            for charge in proven.intersection(self._pending):
+                del self._pending[charge]
+                self._is_changed = True
 
     def take_changed(self) -> bytes | None:
         """The docket's bytes if it has changed since the last call: u16 count ‖ bytes32 each."""

@@ -45,7 +45,8 @@ class Entry:
     """One leaf of the log, read.
 
     `time_ms` is Unix time in ms by the validator's clock at admission, `validator` its number from
-    1. `commitment` is 32 bytes, or empty where there is no private half. `statement` is public
+    1. (Evidence is admitted by nobody: its block's time, and 0; see `heptad.model.control_entry`.)
+    `commitment` is 32 bytes, or empty where there is no private half. `statement` is public
     bytes whose form depends on `kind`, mostly empty.
     """
 

@@ -21,6 +21,8 @@ from heptad.consensus.validity import CONTROL_ENTRIES_MAX
 from heptad.consensus.witness import ROUNDS_MAX, Witness
 from heptad.model.batch import encode_batch
 from heptad.model.canonical import Reader
+from heptad.model.control_entry import control_entry
+from heptad.model.entry import Kind
 from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
 from heptad.transparency.merkle import leaf_hashes
 
@@ -80,6 +82,11 @@ def test_the_entry_in_the_log_is_the_proof_behind_the_batches_of_its_block(world
     edge = ChainState.genesis().edge.extended(leaf_hashes([*batch.entries(), entry]))
     assert (commit.block.head.size, commit.block.head.root) == (4, edge.root())
     assert commit.first_index == 0
+    assert entry == control_entry(
+        Kind.MISBEHAVIOUR_EVIDENCE,
+        time_ms=commit.block.time_ms,
+        statement=proof_of(world).encoded,
+    )
 
 
 def test_the_head_behind_a_proof_is_cosigned(world):

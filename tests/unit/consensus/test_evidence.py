@@ -19,6 +19,7 @@ from heptad.consensus.evidence import (
 )
 from heptad.consensus.judging import Judge
 from heptad.consensus.objects import Cosignature, LogHead
+from heptad.model.batch import batch_signing_bytes, signed
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import MemberIndex
 from heptad.transparency.checkpoint import Checkpoint, cosigned_message
@@ -258,6 +259,20 @@ def test_a_head_that_no_log_can_have_is_refused_and_never_crashes(idle, judge):
 def test_batches_of_two_numbers_are_no_proof(idle, judge):
     evidence = of_batches(idle.batch(sequence=0), idle.batch(sequence=1), origin=origin(idle))
     assert "two numbers" in refused(judge, evidence)
+
+
+def test_batches_in_another_validators_name_are_no_proof(idle, judge):
+    """Validator 2 signs batches that say they are validator 1's: wrong, but not this offence."""
+    key = idle.batch_keys[2]
+    batches = [
+        signed(each, key.sign(batch_signing_bytes(origin=origin(idle), digest=each.digest)))
+        for each in (idle.batch(records=1), idle.batch(records=2))
+    ]
+    encoded = of_batches(*batches, origin=origin(idle)).encoded
+    at = 4 + len(origin(idle).encode())
+    assert encoded[at : at + 4] == bytes([0, 0, 0, 1])
+    with pytest.raises(RefusedError, match="batches of validator 1, not of validator-2"):
+        judge.read(encoded[:at] + bytes([0, 0, 0, 2]) + encoded[at + 4 :])
 
 
 def test_a_batch_and_its_pruned_form_are_one(idle, judge):

@@ -1,5 +1,7 @@
 """The tree of uncommitted blocks, and which heads are cosigned."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.chain import decode_committed, encode_committed
@@ -105,6 +107,8 @@ def test_a_head_behind_which_an_empty_block_flushes_is_cosigned(idle):
     assert cosignable([full], before, flush.block) == [full]
     assert cosignable([full], before, full.block) == []
     assert cosignable([full, flush], before, None) == [full]
+    with_a_proof = replace(flush.block, control=(b"proof",))
+    assert cosignable([full], before, with_a_proof) == []
 
 
 def test_which_heads_are_cosigned_does_not_depend_on_how_commits_come_in_waves(idle):

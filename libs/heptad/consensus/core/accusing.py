@@ -27,11 +27,12 @@ def has_noticed(parts: Parts) -> bool:
 
 def accuse(parts: Parts) -> None:
     """Make proofs of all that was noticed since the last call, and forget what is committed."""
-    origin = parts.cell.origin
-    for one, other in parts.certificates.witness.take():
-        _take(parts, of_votes(one, other, origin=origin))
-    for first, second in parts.chain.take_rivals():
-        _take(parts, of_batches(decode_batch(first), decode_batch(second), origin=origin))
+    if has_noticed(parts):
+        origin = parts.cell.origin
+        for one, other in parts.certificates.witness.take():
+            _take(parts, of_votes(one, other, origin=origin))
+        for first, second in parts.chain.take_rivals():
+            _take(parts, of_batches(decode_batch(first), decode_batch(second), origin=origin))
     parts.docket.forget(parts.chain.tree.root.state.proven)
 
 
