@@ -36,6 +36,9 @@ RSS_GROWTH_BYTES_MAX: Final = 192 << 20
 SHARE_MIN: Final = 0.7
 """Of the throughput before, under attack and after it."""
 
+_CUT_OFF: Final = {"messages": 0, "sent_bytes": 0, "opened": 0, "broken": 0, "cpu_s": 0.0}
+"""The tally of an attacker that did not end by itself, and so could not tell it."""
+
 _SAMPLE_S: Final = 0.25
 _END_S_MAX: Final = 20.0
 
@@ -207,6 +210,9 @@ async def _attacked(
     try:
         async with asyncio.timeout(seconds + _END_S_MAX):
             said, complained = await process.communicate()
+    except TimeoutError:
+        made.append(dict(_CUT_OFF))  # it hung on what it had opened; it is killed below
+        return
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
