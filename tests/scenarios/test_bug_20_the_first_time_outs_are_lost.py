@@ -35,11 +35,11 @@ def test_a_time_out_is_said_again_until_the_round_ends(play, submit):
 def test_said_only_once_it_would_never_end(play, submit, monkeypatch):
     original = GivingUp._give_up
 
-    def once(self):
+    def once(self, *, by):
         if self._parts.rounds.pacemaker.has_timed_out:
             self._parts.rounds.pacemaker.timed_out(self._parts.now_ms)
         else:
-            original(self)
+            original(self, by=by)
 
     monkeypatch.setattr(GivingUp, "_give_up", once)
     story = play(**STORY, actions=actions(submit))

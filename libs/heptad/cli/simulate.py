@@ -53,7 +53,7 @@ def command(
     faults: Annotated[
         str,
         typer.Option(
-            help="all, none, or some of network,crash,disk,byzantine,twins,validators,limits."
+            help="all, none, or some of network,crash,disk,clock,byzantine,twins,validators,limits."
         ),
     ] = "all",
     twins: Annotated[

@@ -9,6 +9,7 @@ so nothing is fetched that nobody waits for any more.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from typing import Final
 
 from heptad.consensus import facts
@@ -32,7 +33,7 @@ from heptad.consensus.validity import Validity
 from heptad.consensus.verified import VerifiedBlock, VerifiedSnapshot
 from heptad.consensus.wants import Wants
 from heptad.model.batch import BATCH_BYTES_MAX
-from heptad.model.canonical import MalformedError, Reader, Writer
+from heptad.model.canonical import DIGEST_BYTES, MalformedError, Reader, Writer
 from heptad.model.ids import BatchDigest, BlockId, LogIndex, MemberIndex, Round, ValidatorNumber
 
 _INVALID_MAX: Final = 1_024
@@ -377,8 +378,13 @@ def voters(qc: QC) -> tuple[MemberIndex, ...]:
 
 
 def encode_committed(node: Node) -> bytes:
-    """The committed state for the store: bytes32 header ‖ the state after it."""
-    return Writer().bytes32(node.block.encoded).fixed(node.state.encode()).done()
+    """The committed state for the store: bytes32 header ‖ the state after it ‖ SHA-256 of both.
+
+    The header binds most of the state, but nothing on the disk binds the header: a replica that
+    started from a damaged one would agree with nobody, and not know why.
+    """
+    body = Writer().bytes32(node.block.encoded).fixed(node.state.encode()).done()
+    return body + sha256(body).digest()
 
 
 def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
@@ -400,6 +406,9 @@ def decode_committed(encoded: bytes | None, cell: Cell) -> Node:
 
 def decode_state(encoded: bytes) -> tuple[Block, ChainState]:
     """The block and the state after it that `encode_committed` wrote. Raises: MalformedError."""
-    reader = Reader(encoded)
+    body, checksum = encoded[:-DIGEST_BYTES], encoded[-DIGEST_BYTES:]
+    if sha256(body).digest() != checksum:
+        raise MalformedError(f"a committed state of {len(encoded)} bytes: its checksum is wrong")
+    reader = Reader(body)
     block = decode_block(reader.bytes32(size_max=BLOCK_BYTES_MAX))
     return block, ChainState.decode(reader)

@@ -25,7 +25,10 @@ proof (bytes, see `heptad.consensus.evidence`).
 """
 
 ROUND_TIMED_OUT: Final = "round_timed_out"
-"""This replica gave up on a round. Fields: round, leader (-1 where not known)."""
+"""This replica gave up on a round.
+
+Fields: round, leader (-1 where not known), by (clock, or others: f + 1 had given up before it).
+"""
 
 ROUND_ENTERED: Final = "round_entered"
 """Fields: round, by (qc or tc)."""

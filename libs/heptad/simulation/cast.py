@@ -12,15 +12,15 @@ from heptad.consensus.committee import Validator as ValidatorKeys
 from heptad.consensus.leaders import Schedule
 from heptad.consensus.limits import Limits
 from heptad.model.ids import Epoch, MemberIndex, ValidatorNumber
-from heptad.simulation.byzantine import Villain
 from heptad.simulation.chance import stream
 from heptad.simulation.checkers import Checkers
 from heptad.simulation.clock import Timeline
-from heptad.simulation.disk import Disk
+from heptad.simulation.disk import Disk, WriteFault
 from heptad.simulation.keys import FakeKeys, Keys, RealKeys
 from heptad.simulation.machine import Identity, Machine, Setting
 from heptad.simulation.network import VALIDATORS_AT, Network, NodeId
-from heptad.simulation.scenario import Scenario, Wipe
+from heptad.simulation.repertoire import villain_of
+from heptad.simulation.scenario import BreakDisk, LoseWrites, Scenario, Wipe
 from heptad.simulation.sharing import shared_decoding
 from heptad.simulation.transcript import Transcript
 from heptad.simulation.twins import twin_name
@@ -47,8 +47,8 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
     keys: Keys = RealKeys(scenario.seed) if scenario.real_signatures else FakeKeys(scenario.seed)
     members = {f"replica-{index + 1}": MemberIndex(index) for index in range(scenario.members)}
     cell = _cell(scenario, keys)
-    wiped = [action.node for action in scenario.actions if isinstance(action, Wipe)]
-    bad = [*scenario.twins, *scenario.villains, *wiped]
+    broken_disks = _faulty_disks(scenario, Wipe, LoseWrites, BreakDisk)
+    bad = [*scenario.twins, *scenario.villains, *sorted(broken_disks)]
     strangers = sorted({name.removesuffix("-twin") for name in bad} - set(members))
     if strangers:
         raise ValueError(f"no such members: {', '.join(strangers)}")
@@ -82,6 +82,18 @@ def cast(scenario: Scenario, transcript: Transcript | None) -> Cast:
     return Cast(setting, machines, _validators(scenario, setting, keys), faulty)
 
 
+def _faulty_disks(
+    scenario: Scenario, *kinds: type[Wipe | LoseWrites | BreakDisk]
+) -> frozenset[str]:
+    """Nodes whose disks do what no disk may, in one of these ways."""
+    return frozenset(
+        action.node
+        for action in scenario.actions
+        if isinstance(action, kinds)
+        and not (isinstance(action, BreakDisk) and action.fault is not WriteFault.TORN)
+    )
+
+
 def _of_manners(scenario: Scenario, manners: frozenset[Manner]) -> frozenset[ValidatorNumber]:
     return frozenset(
         ValidatorNumber(index + 1)
@@ -111,22 +123,24 @@ def _machine(
     signer = keys.signer("vote", member)
     villain = None
     if name in scenario.villains:
-        villain = Villain(
+        villain = villain_of(
+            scenario.villains[name],
             me=member,
             cell=setting.cell,
             schedule=Schedule(setting.cell.committee, setting.limits.term_rounds),
             signer=signer,
+            cosigner=keys.signer("cosign", member),
             rng=stream(scenario.seed, f"villain {name}"),
-            tricks=scenario.villains[name],
         )
     machine = Machine(
         identity=Identity(node, name, member, signer, keys.signer("cosign", member)),
         setting=setting,
         disk=Disk(stream(scenario.seed, f"disk {name}")),
         villain=villain,
+        is_watched=villain is None and name not in _faulty_disks(scenario, LoseWrites),
     )
     setting.network.attach(node, machine)
-    if villain is None:
+    if machine.is_watched:
         setting.checkers.watch(machine)
     return machine
 

@@ -4,7 +4,13 @@
 two of them: the machine dies before the write or after it (see `machine`), or the write itself
 fails. A failed write is the treacherous case: the transaction may be whole on the disk or not there
 at all, and nobody can tell (fsync reports an error once, after that anything goes). Both happen
-here. What is never torn is a transaction, because LMDB's are not; the driver has to die either way.
+here, and so does a full disk, which fails every write until there is room again. The driver has to
+die of each.
+
+Two more faults break the port's promise, which LMDB on an honest disk keeps; they are drawn only
+for members that count as faulty. A *torn* write leaves bytes that belong to nothing, and the member
+must refuse to start from them. A disk that *loses* writes says "synced" and forgets all since then
+when the power goes, so its member may say what it must not; a group bears f of those.
 
 The disk also checks what it is asked to store: commits without a gap, nothing committed that it
 does not hold.
@@ -12,8 +18,10 @@ does not hold.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from copy import copy
 from enum import Enum
 from random import Random
+from typing import Final
 
 from heptad.consensus.codec import encode_proof
 from heptad.consensus.objects import Block, CommittedBlock
@@ -37,6 +45,21 @@ class WriteFault(Enum):
 
     NOTHING_KEPT = "nothing_kept"
     ALL_KEPT = "all_kept"
+    FULL = "full"
+    """Nothing is kept, of this write and of all that follow, until `Disk.mend`."""
+    TORN = "torn"
+    """Some of it is kept, in a way that a transaction excludes: what is there makes no sense."""
+
+
+TOLERABLE: Final = (WriteFault.NOTHING_KEPT, WriteFault.ALL_KEPT, WriteFault.FULL)
+"""Faults that honest members have to bear however often they come."""
+
+
+_CONTENT: Final = (
+    "record", "_state", "_evidence", "_uncommitted", "_blocks", "_batches", "_grown", "is_torn",
+    "height", "chain",
+)  # fmt: skip
+"""All that stands on a disk, by the names of its attributes."""
 
 
 class Disk:
@@ -44,8 +67,10 @@ class Disk:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self.fault: WriteFault | None = None
         self.writes = 0
+        self._fault: WriteFault | None = None
+        self._writes_before_fault = 0
+        self._before_losses: dict[str, object] | None = None
         self._erase()
 
     def _erase(self) -> None:
@@ -56,6 +81,7 @@ class Disk:
         self._blocks: dict[BlockId, Block] = {}
         self._batches: dict[BatchDigest, bytes] = {}
         self._grown: list[Growth] = []
+        self.is_torn = False
         self.height = Height(0)
         self.chain: dict[Height, CommittedBlock] = {}
 
@@ -63,16 +89,39 @@ class Disk:
         """Lose everything, as a replaced disk does."""
         self._erase()
 
+    def break_down(self, fault: WriteFault, *, after: int = 0) -> None:
+        """Fail the `after`-th write from now on, counted from 0."""
+        self._fault, self._writes_before_fault = fault, after
+
+    def mend(self) -> None:
+        """No write fails any more; what was lost or torn stays so."""
+        self._fault = None
+
+    def lose_writes(self) -> None:
+        """From now on what is written stands in a cache only, until the power goes."""
+        self._before_losses = {name: copy(getattr(self, name)) for name in _CONTENT}
+
+    def lose_power(self) -> None:
+        """The machine has died; forget what was never really written."""
+        if self._before_losses is not None:
+            for name, value in self._before_losses.items():
+                setattr(self, name, copy(value))
+
     def load(self) -> Restored | None:
         """See `Store.load`; blocks come in any order, for that is what the port allows."""
         if self.record is None:
             return None
+        record, state = self.record, self._state
+        if self.is_torn and state is not None and self._rng.random() < 0.5:
+            state = _torn(state, self._rng)
+        elif self.is_torn:
+            record = _torn(record, self._rng)
         headers = list(self._uncommitted.values())
         self._rng.shuffle(headers)
         digests = sorted({ref.digest for header in headers for ref in header.batches})
         return Restored(
-            record=self.record,
-            state=self._state,
+            record=record,
+            state=state,
             blocks=tuple(header.encoded for header in headers),
             batches=tuple(self._batches[digest] for digest in digests if digest in self._batches),
             evidence=self._evidence,
@@ -80,13 +129,30 @@ class Disk:
 
     def write(self, persist: Persist) -> None:
         """See `Store.write`. Raises: DiskFaultError if a fault is due; then the machine is dead."""
-        fault, self.fault = self.fault, None
+        fault = self._due()
         if fault is WriteFault.NOTHING_KEPT:
             raise DiskFaultError("a failed write that left nothing", is_kept=False)
+        if fault is WriteFault.FULL:
+            raise DiskFaultError("a full disk", is_kept=False)
+        if fault is WriteFault.TORN:
+            self.is_torn = True
+            raise DiskFaultError("a torn write", is_kept=False)
         self.writes += 1
         self._apply(persist)
         if fault is WriteFault.ALL_KEPT:
             raise DiskFaultError("a failed write that left everything", is_kept=True)
+
+    def _due(self) -> WriteFault | None:
+        """The fault that this write meets."""
+        fault = self._fault
+        if fault is None:
+            return None
+        if self._writes_before_fault:
+            self._writes_before_fault -= 1
+            return None
+        if fault is not WriteFault.FULL:
+            self._fault = None
+        return fault
 
     def block(self, block_id: BlockId) -> bytes | None:
         """See `Store.block`."""
@@ -172,3 +238,9 @@ class Disk:
             self.chain[block.height] = commit
             self._grown += commit.grown
             self.height = block.height
+
+
+def _torn(value: bytes, rng: Random) -> bytes:
+    """The value with one byte wrong."""
+    at = rng.randrange(len(value))
+    return value[:at] + bytes([value[at] ^ 1 << rng.randrange(8)]) + value[at + 1 :]

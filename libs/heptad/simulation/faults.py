@@ -16,11 +16,11 @@ from random import Random
 from typing import Final
 
 from heptad.simulation import twins
-from heptad.simulation.byzantine import INITIATIVES, TRICKS
 from heptad.simulation.chance import stream
-from heptad.simulation.disk import WriteFault
+from heptad.simulation.disk import TOLERABLE, WriteFault
 from heptad.simulation.machine import CutPoint
 from heptad.simulation.network import Weather
+from heptad.simulation.repertoire import NAMES
 from heptad.simulation.scenario import (
     Action,
     Arm,
@@ -28,12 +28,15 @@ from heptad.simulation.scenario import (
     Change,
     Crash,
     Heal,
+    LoseWrites,
+    MendDisk,
     Partition,
     Pause,
     Prune,
     Restart,
     Resume,
     Scenario,
+    SetClock,
     Sever,
     SlowDisk,
     Submit,
@@ -41,7 +44,9 @@ from heptad.simulation.scenario import (
 )
 from heptad.simulation.validators import Manner
 
-FAULTS: Final = ("network", "crash", "disk", "byzantine", "twins", "validators", "limits")
+FAULTS: Final = (
+    "network", "crash", "disk", "clock", "byzantine", "twins", "validators", "limits",
+)  # fmt: skip
 """The sorts of faults that a campaign may be restricted to."""
 
 _REACTION_US: Final = (0, 300, 1_500, 4_000)
@@ -78,8 +83,7 @@ class _Draft:
                 draw(self)
         if self.twins:
             self._part_twins()
-        for name in self.wiped:
-            self.actions.append(Wipe(self._moment(), name))
+        self._break_disks()
         if "disk" in self.faults:
             self._prune()
         self._traffic()
@@ -110,12 +114,26 @@ class _Draft:
             villains = rest[: rng.randint(0, len(rest))]
         self.villains = {name: self._tricks() for name in sorted(villains)}
         rest = rest[len(villains) :]
-        loses_disk = "disk" in self.faults and rng.random() < 0.25
-        self.wiped = tuple(sorted(rest[:1])) if loses_disk else ()
+        loses_disk = "disk" in self.faults and rng.random() < 0.3
+        self.broken = tuple(sorted(rest[:1])) if loses_disk else ()
+
+    def _break_disks(self) -> None:
+        """One more faulty member: its disk is replaced, torn, or forgets what it promised."""
+        rng = self.rng
+        for name in self.broken:
+            at_ms, chance = self._moment(), rng.random()
+            if chance < 0.4:
+                self.actions.append(Wipe(at_ms, name))
+            elif chance < 0.6:
+                self.actions.append(BreakDisk(at_ms, name, WriteFault.TORN))
+                self.actions.append(Restart(at_ms + rng.randrange(2_000), name))
+            else:
+                self.actions.append(LoseWrites(at_ms, name))
+                later_ms = at_ms + rng.randrange(2_000)
+                self.actions += [Crash(later_ms, name), Restart(later_ms + 50, name)]
 
     def _tricks(self) -> tuple[str, ...]:
-        known = sorted((*TRICKS, *INITIATIVES))
-        return tuple(sorted(self.rng.sample(known, self.rng.choice((1, 1, 2, 3, 5)))))
+        return tuple(sorted(self.rng.sample(NAMES, self.rng.choice((1, 2, 3, 5, 8)))))
 
     def _manners(self) -> tuple[Manner, ...]:
         rng = self.rng
@@ -195,16 +213,33 @@ class _Draft:
                 self.actions.append(Restart(later_ms, node, rng.randint(-200, 200)))
 
     def draw_disks(self) -> None:
-        """Writes that fail with and without a trace, and slow disks."""
+        """Writes that fail with and without a trace, full disks and slow ones."""
         rng = self.rng
         for _ in range(rng.choice((1, 4, 12))):
-            node, at_ms = rng.choice(self.nodes), self._moment()
-            if rng.random() < 0.3:
+            node, at_ms, chance = rng.choice(self.nodes), self._moment(), rng.random()
+            if chance < 0.25:
                 self.actions.append(SlowDisk(at_ms, node, rng.choice((2_000, 20_000, 150_000))))
                 continue
-            self.actions.append(BreakDisk(at_ms, node, rng.choice(tuple(WriteFault))))
+            fault, after = rng.choice(TOLERABLE), rng.choice((0, 0, 1, 5))
+            self.actions.append(BreakDisk(at_ms, node, fault, after))
             back_ms = at_ms + rng.choice((20, 300, 1_500)) + rng.randrange(100)
             self.actions.append(Restart(back_ms, node, rng.randint(-200, 200)))
+            if fault is WriteFault.FULL:
+                back_ms += rng.randrange(1_000)
+                self.actions.append(MendDisk(back_ms, node))
+                self.actions.append(Restart(back_ms + rng.randrange(500), node))
+
+    def draw_clocks(self) -> None:
+        """Clocks that jump by seconds or by an hour, or run wildly, of f members at most.
+
+        Of more the group could certify a block of the future, and would then wait for its time.
+        """
+        rng, f = self.rng, (len(self.names) - 1) // 3
+        for node in rng.sample(self.names, rng.randint(1, f) if f else 0):
+            for _ in range(rng.choice((1, 1, 3))):
+                by_ms = rng.choice((-1, 1)) * rng.choice((0, 900, 5_000, 60_000, 3_600_000))
+                drift_ppm = rng.choice((0, 0, -50_000, 50_000))
+                self.actions.append(SetClock(self._moment(), node, by_ms, drift_ppm))
 
     def _prune(self) -> None:
         """Disks let go of what is committed; drawn apart, so that all else stays as it was."""
@@ -219,7 +254,8 @@ class _Draft:
                 self.actions.append(Restart(self._moment(), f"validator-{index + 1}"))
 
     def _part_twins(self) -> None:
-        self.actions += twins.partitions(
+        how = twins.rounds_apart if self.rng.random() < 0.4 else twins.partitions
+        self.actions += how(
             members=self.names, twins=self.twins, rng=self.rng, until_ms=self.quiet_ms
         )
 
@@ -233,6 +269,7 @@ _DRAWN: Final[dict[str, Callable[[_Draft], None]]] = {
     "network": _Draft.draw_network,
     "crash": _Draft.draw_crashes,
     "disk": _Draft.draw_disks,
+    "clock": _Draft.draw_clocks,
     "validators": _Draft.draw_validators,
 }
 

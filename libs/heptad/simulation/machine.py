@@ -19,7 +19,7 @@ from typing import Final
 from heptad.consensus.committee import Cell
 from heptad.consensus.decoding import Decoding
 from heptad.consensus.driver import Driver
-from heptad.consensus.errors import RecordMissingError
+from heptad.consensus.errors import RecordDamagedError, RecordMissingError
 from heptad.consensus.events import (
     BatchReceived,
     Event,
@@ -106,7 +106,13 @@ class Machine:
     """A replica's machine, and the `Store` of its process. `is_up` while a process lives."""
 
     def __init__(
-        self, *, identity: Identity, setting: Setting, disk: Disk, villain: Villain | None
+        self,
+        *,
+        identity: Identity,
+        setting: Setting,
+        disk: Disk,
+        villain: Villain | None,
+        is_watched: bool,
     ) -> None:
         self.identity = identity
         self.disk = disk
@@ -114,6 +120,8 @@ class Machine:
         self.write_cost_us = WRITE_COST_US
         self.is_paused = False
         self.is_follower = False
+        self.is_lost = False
+        self.is_clock_wrong = False
         self.driver: Driver | None = None
         self.waves = 0
         self.when_dead: Callable[[Machine], None] = lambda _: None
@@ -125,9 +133,10 @@ class Machine:
         self._is_waking = False
         self._busy_until_us = 0
         self._timer_us: int | None = None
+        self._timer_number = 0
         self._cut: Cut | None = None
         self._has_written = False
-        self._watched = villain is None
+        self.is_watched = is_watched
         self._deaths: Counter[str] = Counter()
 
     @property
@@ -165,11 +174,13 @@ class Machine:
 
     def counts(self) -> Counter[str]:
         """What happened to it and what it noticed, by name."""
-        counts = self._deaths + Counter(self._mouth.facts)
+        counts = self._deaths + self._mouth.facts
+        counts.update({f"says {kind}": count for kind, count in self._mouth.said.items()})
+        counts["batches OVERLOADED"] = self._mouth.overloads
         counts["waves"] = self.waves
         counts["disk writes"] = self.disk.writes
         if self.villain is not None:
-            counts["villains' twists"] = self.villain.twisted
+            counts.update({f"villain: {name}": n for name, n in self.villain.played.items()})
         return counts
 
     # --- life and death ---------------------------------------------------------------------
@@ -178,27 +189,28 @@ class Machine:
         """Start a process from the disk. Without its record a member comes back as a follower."""
         assert self.driver is None, f"{self.name} is up"
         setting = self._setting
-        self._clock = clock
+        self._clock, self.is_clock_wrong = clock, False
         self._life += 1
         self._inbox.clear()
         self._is_waking = False
-        self._timer_us = None
         self._busy_until_us = setting.timeline.now_us
         try:
             self.driver = self._new_driver(is_new=is_new, signs=True)
-            if self.disk.record is None and not is_new:
+            if self.disk.is_torn or (self.disk.record is None and not is_new):
                 raise ViolationError(Broken.CRASH, f"{self.name} starts without its safety record")
             self._note("starts")
         except RecordMissingError:
-            self.driver = self._new_driver(is_new=False, signs=False)
-            self.is_follower = True
-            setting.checkers.follows(self)
-            self._note("follows: it has lost its safety record")
+            self._follow()
+        except RecordDamagedError as error:
+            if not self.disk.is_torn:
+                raise
+            self._stay_down(str(error))
+            return
         self._mouth.restart()
-        if self._watched:
+        if self.is_watched:
             setting.checkers.restarted(self)
         self._wave(None)
-        if self.driver is not None and self._watched:
+        if self.driver is not None and self.is_watched:
             self._require_restored()
 
     def _new_driver(self, *, is_new: bool, signs: bool) -> Driver:
@@ -211,6 +223,18 @@ class Machine:
             is_new=is_new, decoding=setting.decoding,
         )  # fmt: skip
 
+    def _follow(self) -> None:
+        self.driver = self._new_driver(is_new=False, signs=False)
+        self.is_follower = True
+        if self.is_watched:
+            self._setting.checkers.follows(self)
+        self._note("follows: it has lost its safety record")
+
+    def _stay_down(self, why: str) -> None:
+        self.is_lost = True
+        self._deaths["stays down for ever"] += 1
+        self._note(f"stays down: {why}")
+
     def crash(self) -> None:
         """Pull the plug now, between two waves."""
         if self.driver is not None:
@@ -219,6 +243,15 @@ class Machine:
     def arm(self, cut: Cut | None) -> None:
         """Pull the plug at this point of a coming wave; None: not after all."""
         self._cut = cut
+
+    def set_clock(self, by_ms: int, drift_ppm: int) -> None:
+        """The clock jumps, and drifts from now on; a timer may so be due at once."""
+        now_us = self._setting.timeline.now_us
+        self._clock = self._clock.changed(now_us, by_ms=by_ms, drift_ppm=drift_ppm)
+        self.is_clock_wrong = True
+        self._stop_timer()
+        if self.driver is not None:
+            self._plan_timer()
 
     def pause(self) -> None:
         """Stop the process for a while; what arrives waits."""
@@ -236,6 +269,8 @@ class Machine:
         self._note(f"dies: {how}")
         self._deaths[f"death by {how}"] += 1
         self.driver = None
+        self.disk.lose_power()
+        self._stop_timer()
         self._cut = None
         self._inbox.clear()
         self.when_dead(self)
@@ -245,6 +280,8 @@ class Machine:
     def receive(self, source: NodeId, parcel: Parcel) -> None:
         """A parcel comes off the network."""
         if self.driver is None or type(parcel) is not bytes:
+            return
+        if self.villain is not None and not self.villain.hears(source, parcel):
             return
         if source >= VALIDATORS_AT:
             self.post(BatchReceived(ValidatorNumber(source - VALIDATORS_AT), parcel))
@@ -322,7 +359,7 @@ class Machine:
         cost_us = STEP_COST_US * (1 if events is None else len(events))
         self._busy_until_us = now_us + cost_us + self.write_cost_us * self._has_written
         self._mouth.close(self._busy_until_us)
-        if self._watched:
+        if self.is_watched:
             self._setting.checkers.settled(self, is_whole=self.driver is not None)
         if self.driver is not None:
             self._plan_timer()
@@ -368,12 +405,16 @@ class Machine:
             return
         due_us = max(self._clock.when_us(due_ms), self._busy_until_us)
         if self._timer_us is None or due_us < self._timer_us:
+            self._stop_timer()
             self._timer_us = due_us
-            self._setting.timeline.at(due_us, self._timer, self._life, due_us)
+            self._timer_number = self._setting.timeline.at(due_us, self._timer)
 
-    def _timer(self, life: int, due_us: int) -> None:
-        if life != self._life or due_us != self._timer_us:
-            return
+    def _stop_timer(self) -> None:
+        if self._timer_us is not None:
+            self._setting.timeline.cancel(self._timer_number)
+            self._timer_us = None
+
+    def _timer(self) -> None:
         self._timer_us = None
         if self.driver is None or self.is_paused or self.driver.timer_at_ms is None:
             return
@@ -402,7 +443,7 @@ class Machine:
         self.pass_point(CutPoint.AFTER_WRITE)
 
     def _show_write(self, persist: Persist) -> None:
-        if self._watched:
+        if self.is_watched:
             self._setting.checkers.written(self, persist)
 
     def block(self, block_id: BlockId) -> bytes | None:

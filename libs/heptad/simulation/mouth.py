@@ -5,40 +5,33 @@ wave's work is done. Validators are told what became of their batches by `Report
 messages pass through his hands first.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from heptad.consensus import facts as fact_names
-from heptad.consensus.messages import (
-    BatchesReply,
-    BatchOffer,
-    BlocksReply,
-    FetchBatches,
-    encode_message,
-)
 from heptad.consensus.objects import Block, CommittedBlock, Cosignature
 from heptad.consensus.ready import BatchOutcome, BatchVerdict, Fact
 from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.simulation.byzantine import Sending
 from heptad.simulation.network import VALIDATORS_AT, NodeId, Parcel
 from heptad.simulation.reports import Report
+from heptad.simulation.transcript import describe_fact
 from heptad.simulation.violations import Broken, ViolationError
 
 if TYPE_CHECKING:
     from heptad.simulation.machine import Machine, Setting
 
-_NO_PROMISE: Final = frozenset(
-    encode_message(message)[0]
-    for message in (BlocksReply(()), BatchesReply(()), BatchOffer(()), FetchBatches(()))
-)
-"""Kinds of messages that promise nothing, so that no checker needs to decode them."""
+_TELLING: Final = ("by", "offence")
+"""Fields by which facts of one name are counted apart."""
 
 
 class Mouth:
     """Outbox and sink of one machine's process."""
 
     def __init__(self, machine: "Machine", setting: "Setting") -> None:
-        self.facts: dict[str, int] = {}
+        self.facts: Counter[str] = Counter()
+        self.said: Counter[str] = Counter()
         self.overloads = 0
         self._machine = machine
         self._setting = setting
@@ -71,8 +64,9 @@ class Mouth:
             for sending in machine.villain.twist(targets, payload):
                 self.spit(sending)
             return
-        if payload[0] not in _NO_PROMISE:
-            message = self._setting.decoding.message(payload)
+        message = self._setting.decoding.message(payload)
+        self.said[type(message).__name__] += 1
+        if machine.is_watched:
             self._setting.checkers.released(machine, message)
         self._note_message(targets, payload)
         for target in targets:
@@ -91,7 +85,7 @@ class Mouth:
 
     def committed(self, commits: Sequence[CommittedBlock]) -> None:
         """See `Sink.committed`: report to the validators whose batches these are."""
-        if self._machine.villain is None:
+        if self._machine.is_watched:
             self._setting.checkers.told(self._machine, commits)
         touched: dict[ValidatorNumber, None] = {}
         for commit in commits:
@@ -105,7 +99,7 @@ class Mouth:
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
         """See `Sink.cosigned`."""
-        if self._machine.villain is None:
+        if self._machine.is_watched:
             self._setting.checkers.cosigned(self._machine, cosignatures)
 
     def answered(self, outcomes: Sequence[BatchOutcome]) -> None:
@@ -128,7 +122,8 @@ class Mouth:
     def observed(self, facts: Sequence[Fact]) -> None:
         """See `Sink.observed`: count them, and let nobody accuse the innocent."""
         for fact in facts:
-            self.facts[fact.name] = self.facts.get(fact.name, 0) + 1
+            self.facts[fact.name] += 1
+            self.facts.update([f"{fact.name} ({v!s})" for k, v in fact.fields if k in _TELLING])
             self._note_fact(fact)
             if fact.name == fact_names.EVIDENCE:
                 proof = dict(fact.fields)["proof"]
@@ -176,8 +171,4 @@ class Mouth:
 
     def _note_fact(self, fact: Fact) -> None:
         if self._setting.transcript is not None:
-            fields = ", ".join(
-                f"{key}={value.hex()[:8] if isinstance(value, bytes) else value}"
-                for key, value in fact.fields
-            )
-            self._note(f"{fact.name} {fields}")
+            self._note(describe_fact(fact))

@@ -1,5 +1,7 @@
 """Rules of a script: which messages the network must drop. For scenarios that tell a story."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 from heptad.consensus.messages import (
     BlocksReply,
     Certificates,
@@ -52,6 +54,38 @@ class Rule:
             return False
         round_ = round_of(message)
         return forbid.round_min <= round_ <= (forbid.round_max or round_)
+
+
+class RoundPartitions:
+    """One `PartitionRounds` at work, as a `Verdict` of the network."""
+
+    def __init__(
+        self,
+        *,
+        round_first: int,
+        rounds: Sequence[Mapping[NodeId, int]],
+        decode: Callable[[bytes], Message],
+    ) -> None:
+        """`rounds[i]` says in which group each node is; those it does not name form one more."""
+        self.dropped = 0
+        self._first = round_first
+        self._rounds = rounds
+        self._decode = decode
+
+    def __call__(self, source: NodeId, target: NodeId, parcel: Parcel) -> bool:
+        """True if the parcel may pass."""
+        if not isinstance(parcel, bytes) or source >= VALIDATORS_AT:
+            return True
+        try:
+            index = round_of(self._decode(parcel)) - self._first
+        except MalformedError:
+            return True
+        if not 0 <= index < len(self._rounds):
+            return True
+        groups = self._rounds[index]
+        may_pass = groups.get(source) == groups.get(target)
+        self.dropped += not may_pass
+        return may_pass
 
 
 def round_of(message: Message) -> int:

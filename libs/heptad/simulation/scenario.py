@@ -83,6 +83,19 @@ class Allow:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionRounds:
+    """Each of some rounds has a partition of its own: `rounds[i]` is that of `round_first + i`.
+
+    What replicas say about such a round passes within its groups only (nodes in no group form one
+    more), until `Allow`. So a schedule follows the protocol's own time, as Twins wants it.
+    """
+
+    at_ms: int
+    round_first: int
+    rounds: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Crash:
     """The node's process dies now."""
 
@@ -102,11 +115,45 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class BreakDisk:
-    """The node's next write fails, and its process must die of it."""
+    """The node's next write fails, or the `after`-th after it: its process must die of it.
+
+    A full disk stays full until `MendDisk`. A torn write makes the node a faulty member.
+    """
 
     at_ms: int
     node: str
     fault: WriteFault
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MendDisk:
+    """There is room on the node's disk again."""
+
+    at_ms: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoseWrites:
+    """The node's disk keeps nothing from now on and says it does: it makes a faulty member."""
+
+    at_ms: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetClock:
+    """The node's clock goes wrong: it jumps by `by_ms`, and drifts from now on.
+
+    What a process reads never goes back: for a jump backwards it stands still instead. A new
+    process begins with a right clock, and who still has a wrong one is restarted in the end.
+    """
+
+    at_ms: int
+    node: str
+    by_ms: int
+    drift_ppm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +216,9 @@ class Submit:
 
 
 Action: TypeAlias = (
-    Partition | Sever | Heal | Change | Forbid | Allow | Crash | Arm | BreakDisk | Wipe | Prune
-    | Restart | Pause | Resume | SlowDisk | Submit
+    Partition | Sever | Heal | Change | Forbid | Allow | PartitionRounds | Crash | Arm | BreakDisk
+    | MendDisk | LoseWrites | Prune | Wipe | SetClock | Restart | Pause | Resume | SlowDisk
+    | Submit
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from heptad.simulation.chance import stream
 from heptad.simulation.clock import LocalClock
 from heptad.simulation.machine import WRITE_COST_US, Cut, Machine
 from heptad.simulation.network import VALIDATORS_AT, NodeId
-from heptad.simulation.rules import Rule
+from heptad.simulation.rules import RoundPartitions, Rule
 from heptad.simulation.scenario import (
     Action,
     Allow,
@@ -18,17 +18,22 @@ from heptad.simulation.scenario import (
     Crash,
     Forbid,
     Heal,
+    LoseWrites,
+    MendDisk,
     Partition,
+    PartitionRounds,
     Pause,
     Prune,
     Restart,
     Resume,
     Scenario,
+    SetClock,
     Sever,
     SlowDisk,
     Submit,
     Wipe,
 )
+from heptad.simulation.transcript import describe_action
 
 DRIFT_PPM_MAX: Final = 200
 CONNECT_US_MAX: Final = 5_000
@@ -65,11 +70,13 @@ class Stage:
     def perform(self, action: Action) -> None:
         """Do what the action says, now."""
         if self._cast.setting.transcript is not None:
-            self._cast.setting.transcript.note(self._timeline.now_us, "—", str(action))
+            self._cast.setting.transcript.note(self._timeline.now_us, "—", describe_action(action))
         self.counts[type(action).__name__] += 1
         match action:
-            case Partition() | Sever() | Heal() | Change() | Forbid() | Allow():
+            case Partition() | Sever() | Heal() | Change():
                 self._change_network(action)
+            case Forbid() | Allow() | PartitionRounds():
+                self._change_verdicts(action)
             case Submit(_, validator, count):
                 self._cast.validators[validator].submit(count)
             case Restart(_, node, offset_ms):
@@ -84,7 +91,10 @@ class Stage:
         """The end of all faults: whatever can work works again."""
         for machine in self._cast.machines.values():
             machine.arm(None)
-            machine.disk.fault = None
+            machine.disk.mend()
+            if machine.is_clock_wrong and machine.is_up:
+                self.counts["clocks set right"] += 1
+                machine.crash()
             machine.write_cost_us = WRITE_COST_US
         healed = self._network.clear_up(self._scenario.weather)
         self._reconnect(healed)
@@ -94,7 +104,7 @@ class Stage:
             if not machine.is_up:
                 self._restart(name, self._scenario.offsets_ms.get(name, 0))
 
-    def _change_network(self, action: Partition | Sever | Heal | Change | Forbid | Allow) -> None:
+    def _change_network(self, action: Partition | Sever | Heal | Change) -> None:
         match action:
             case Partition(_, groups, holds):
                 healed = self._network.heal()
@@ -110,14 +120,28 @@ class Stage:
             case Change(_, weather, sources, targets):
                 for link in self._links(sources, targets):
                     self._network.set_local_weather(*link, weather)
+
+    def _change_verdicts(self, action: Forbid | Allow | PartitionRounds) -> None:
+        match action:
             case Forbid():
                 self._network.verdicts.append(self._rule(action))
+            case PartitionRounds(_, round_first, rounds):
+                self._network.verdicts.append(self._round_partitions(round_first, rounds))
             case Allow():
                 self._network.verdicts.clear()
 
     def _change_machine(
         self,
-        action: Crash | Arm | BreakDisk | Wipe | Pause | Resume | SlowDisk,
+        action: Crash
+        | Arm
+        | BreakDisk
+        | MendDisk
+        | LoseWrites
+        | Wipe
+        | SetClock
+        | Pause
+        | Resume
+        | SlowDisk,
         machine: Machine,
     ) -> None:
         match action:
@@ -125,8 +149,14 @@ class Stage:
                 machine.crash()
             case Arm(_, _, point, after):
                 machine.arm(Cut(point, after))
-            case BreakDisk(_, _, fault):
-                machine.disk.fault = fault
+            case BreakDisk(_, _, fault, after):
+                machine.disk.break_down(fault, after=after)
+            case MendDisk():
+                machine.disk.mend()
+            case LoseWrites():
+                machine.disk.lose_writes()
+            case SetClock(_, _, by_ms, drift_ppm):
+                machine.set_clock(by_ms, drift_ppm)
             case Wipe():
                 machine.crash()
                 machine.disk.wipe()
@@ -142,7 +172,7 @@ class Stage:
             self._cast.validators[node].restart()
             return
         machine = self._cast.machines[node]
-        if not machine.is_up:
+        if not (machine.is_up or machine.is_lost):
             self.counts["machine restarts"] += 1
             self._boot(machine, offset_ms, is_new=False)
 
@@ -201,6 +231,16 @@ class Stage:
             for target in targets or self._nodes
         ]
 
+    def _round_partitions(
+        self, round_first: int, rounds: tuple[tuple[tuple[str, ...], ...], ...]
+    ) -> RoundPartitions:
+        places = [
+            {self._nodes[name]: number for number, group in enumerate(groups) for name in group}
+            for groups in rounds
+        ]
+        decode = self._cast.setting.decoding.message
+        return RoundPartitions(round_first=round_first, rounds=places, decode=decode)
+
     def _rule(self, forbid: Forbid) -> Rule:
         return Rule(
             forbid,
@@ -216,6 +256,8 @@ def _require_known(action: Action, known: set[str]) -> None:
             names = [name for group in groups for name in group]
         case Sever(_, sources, targets) | Change(_, _, sources, targets):
             names = [*sources, *targets]
+        case PartitionRounds(_, _, rounds):
+            names = [name for groups in rounds for group in groups for name in group]
         case Forbid():
             names = [*action.sources, *action.targets]
         case Submit(_, validator, _):

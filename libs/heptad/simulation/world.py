@@ -190,4 +190,6 @@ class World:
             counts.update(machine.counts())
         for charge in self._checkers.evidence.proven:
             counts[f"proofs of two {charge.offence.name.lower()}"] += 1
+        counts.update([f"validator: {manner.value}" for manner in self.scenario.manners])
+        counts["twins"] = len(self.scenario.twins)
         return +counts

@@ -6,6 +6,7 @@ import pytest
 
 from heptad.consensus.chain import decode_state
 from heptad.consensus.codec import decode_block
+from heptad.consensus.errors import RecordDamagedError
 from heptad.consensus.kernel.record import decode_record
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import ChainReply, FetchChain, SnapshotReply
@@ -332,3 +333,15 @@ def test_blocks_and_batches_that_a_jump_overtakes_leave_the_disk(make_world):
 
 def with_batches(store):
     return [each for each in store.uncommitted if decode_block(store.headers[each]).batches]
+
+
+def test_a_committed_state_that_a_disk_has_damaged_starts_nobody(behind):
+    """Found by simulated torn writes: with other positions it would agree with nobody."""
+    store = behind.replicas[0].store
+    state = store.load().state
+    for at in range(0, len(state), 5):
+        store.state = state[:at] + bytes([state[at] ^ 1]) + state[at + 1 :]
+        with pytest.raises(RecordDamagedError):
+            behind.restart(0)
+    store.state = state
+    behind.restart(0)

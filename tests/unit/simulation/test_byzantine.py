@@ -8,10 +8,14 @@ import pytest
 from heptad.consensus.certificates import Certificates as Judge
 from heptad.consensus.codec import new_tc
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.evidence import Charge, Offence
+from heptad.consensus.judging import Judge as Court
 from heptad.consensus.leader_record import Failure, LeaderRecord
 from heptad.consensus.leaders import Schedule
 from heptad.consensus.messages import (
     BatchesReply,
+    BatchOffer,
+    BlocksReply,
     Certificates,
     FetchChain,
     Proposal,
@@ -22,7 +26,10 @@ from heptad.consensus.objects import Timeout, TimeoutClaim, Vote
 from heptad.consensus.state import ChainState
 from heptad.model.canonical import MalformedError
 from heptad.model.ids import Epoch, Height, MemberIndex, Round
-from heptad.simulation.byzantine import INITIATIVES, TRICKS, Sending, Villain
+from heptad.simulation.byzantine import Sending
+from heptad.simulation.network import VALIDATORS_AT, NodeId
+from heptad.simulation.repertoire import INITIATIVES, TRICKS
+from heptad.simulation.repertoire import villain_of as named_villain
 
 OTHERS = (MemberIndex(1), MemberIndex(2), MemberIndex(3))
 
@@ -33,9 +40,11 @@ FAILED_BEFORE_ROUND_5 = LeaderRecord((Failure(0, 1, 4), Failure(2, 1, 2), Failur
 @pytest.fixture
 def villain_of(scene):
     def make(*tricks, seed=1):
-        return Villain(
-            me=MemberIndex(0), cell=scene.forge.cell, signer=scene.forge.keys.signer("vote", 0),
-            schedule=Schedule(scene.forge.cell.committee, 64), rng=Random(seed), tricks=tricks,
+        keys = scene.forge.keys
+        return named_villain(
+            tricks, me=MemberIndex(0), cell=scene.forge.cell, rng=Random(seed),
+            schedule=Schedule(scene.forge.cell.committee, 64),
+            signer=keys.signer("vote", 0), cosigner=keys.signer("cosign", 0),
         )  # fmt: skip
 
     return make
@@ -186,14 +195,18 @@ def believe(judge, message):
 def test_initiatives_come_out_of_what_was_heard(villain_of, scene, initiative):
     villain = villain_of(initiative)
     block = scene.forge.block(scene.forge.genesis)
+    others = scene.forge.proposal(scene.forge.block(scene.forge.genesis, proposer=1))
+    villain.overhear(encode_message(others))
     for _ in range(10):
         sent(villain, scene.forge.proposal(block))
-    sendings = [sending for _ in range(10) for sending in villain.initiative()]
+    acts = [villain.initiative() for _ in range(30)]
+    sendings = [sending for act in acts for sending in act]
 
     assert sendings
-    assert villain.twisted == len(sendings)
+    assert villain.played[initiative] == sum(map(bool, acts))
     if initiative == "replay":
-        assert {s.payload for s in sendings} == {encode_message(scene.forge.proposal(block))}
+        heard = {encode_message(each) for each in (others, scene.forge.proposal(block))}
+        assert {s.payload for s in sendings} <= heard
     if initiative == "future":
         assert min(message.round for message in messages(sendings)) > block.justify.round
 
@@ -207,5 +220,75 @@ def test_a_villains_memory_is_bounded(villain_of):
 
 
 def test_an_unknown_trick_is_refused(villain_of):
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match="charm"):
         villain_of("charm")
+
+
+def test_slander_never_convinces_a_judge_and_a_confession_does(villain_of, scene):
+    court = Court(scene.forge.cell, scene.forge.keys)
+    slanderer, penitent = villain_of("slander"), villain_of("confess")
+    block = scene.forge.block(scene.forge.genesis, proposer=1)
+    for villain in (slanderer, penitent):
+        villain.overhear(encode_message(scene.forge.proposal(block)))
+        sent(villain, scene.forge.proposal(scene.forge.block(scene.forge.genesis)))
+
+    lies = [m for _ in range(30) for m in messages(slanderer.initiative())]
+    assert {lie.evidence.charge.accused for lie in lies} == {1}
+    for lie in lies:
+        with pytest.raises(RefusedError):
+            court.read(lie.evidence.encoded)
+    truths = [m for _ in range(30) for m in messages(penitent.initiative())]
+    charges = {court.read(truth.evidence.encoded).charge for truth in truths}
+    assert charges == {Charge(Offence.BLOCKS, 0), Charge(Offence.HEADS, 0)}
+
+
+def test_a_censor_hears_everybody_but_one_validator(villain_of):
+    censor, other = villain_of("censor"), villain_of("silent")
+    offer = encode_message(BatchOffer(()))
+
+    assert not censor.hears(NodeId(VALIDATORS_AT + 1), b"batch")
+    assert not censor.hears(NodeId(1), offer)
+    assert censor.hears(NodeId(VALIDATORS_AT + 2), b"batch")
+    assert censor.played["censor"] == 2
+    assert other.hears(NodeId(VALIDATORS_AT + 1), b"batch")
+
+
+def test_two_time_outs_of_one_round_claim_two_certificates(villain_of, scene, judge):
+    villain = villain_of("two_timeouts")
+    first = scene.forge.block(scene.forge.genesis)
+    sent(villain, Certificates(scene.forge.genesis_qc, None))
+    sendings = sent(villain, villain.timeout(Round(2), scene.forge.qc(first), None))
+
+    said = messages(sendings)
+    assert {(m.round, m.high_qc.round) for m in said} == {(2, 0), (2, 1)}
+    reached = {target for sending in sendings[:2] for target in sending.targets}
+    assert reached == set(OTHERS)
+
+
+def test_who_understates_claims_an_older_certificate(villain_of, scene):
+    villain = villain_of("understate")
+    first = scene.forge.block(scene.forge.genesis)
+    sent(villain, Certificates(scene.forge.genesis_qc, None))
+    (lie,) = messages(sent(villain, Certificates(scene.forge.qc(first), None)))
+
+    assert lie.high_qc.round == 0
+
+
+def test_a_poisoned_tc_is_refused(villain_of, scene, judge):
+    villain = villain_of("poison")
+    timeout = villain.timeout(Round(5), scene.forge.genesis_qc, tc_of(scene))
+    (lie,) = messages(sent(villain, timeout))
+
+    assert lie.tc.encoded != timeout.tc.encoded
+    with pytest.raises(RefusedError):
+        judge.timeout(lie)
+
+
+def test_who_lies_in_answers_leaves_everything_else_as_it_was(villain_of, scene):
+    villain = villain_of("misserve")
+    block = scene.forge.block(scene.forge.genesis)
+    answer, vote = BlocksReply((block,)), scene.forge.vote(block, 0)
+
+    assert sent(villain, vote) == [Sending(OTHERS, encode_message(vote))]
+    told = {s.payload for _ in range(20) for s in sent(villain, answer)}
+    assert len(told) > 3

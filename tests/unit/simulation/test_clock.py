@@ -57,3 +57,29 @@ def test_when_is_the_first_moment_at_which_the_clock_shows_it(offset, drift, ela
 
     assert clock.now_ms(at_us) >= due_ms
     assert clock.now_ms(at_us - 1) < due_ms
+
+
+def test_what_is_cancelled_does_not_happen():
+    timeline, seen = Timeline(), []
+    number = timeline.at(10, seen.append, "cancelled")
+    timeline.at(20, seen.append, "kept")
+    timeline.cancel(number)
+    while timeline.advance(50):
+        pass
+
+    assert (seen, timeline.now_us, timeline.is_empty) == (["kept"], 20, True)
+
+
+@given(
+    by_ms=st.integers(-3_600_000, 3_600_000),
+    drift=drifts,
+    times=st.lists(st.integers(0, 10**10), min_size=2),
+)
+def test_a_clock_that_jumps_never_runs_backwards_in_a_process(by_ms, drift, times):
+    at_us, *later = sorted(times)
+    clock = LocalClock(0, 0)
+    changed = clock.changed(at_us, by_ms=by_ms, drift_ppm=drift)
+    shown = [clock.now_ms(at_us), *(changed.now_ms(each) for each in later)]
+
+    assert shown == sorted(shown)
+    assert changed.now_ms(at_us) == clock.now_ms(at_us) + max(by_ms, 0)

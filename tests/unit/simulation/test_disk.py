@@ -78,7 +78,7 @@ def test_a_committed_block_is_not_overwritten_by_another(scene, disk):
 )
 def test_a_failed_write_leaves_everything_or_nothing_and_fails_once(disk, fault, record, is_kept):
     disk.write(Persist(record=b"old"))
-    disk.fault = fault
+    disk.break_down(fault)
     with pytest.raises(DiskFaultError) as raised:
         disk.write(Persist(record=b"new"))
 
@@ -95,3 +95,52 @@ def test_a_wiped_disk_is_a_new_one(scene, disk):
 
     assert disk.load() is None
     assert disk.block(block.id) is None
+
+
+def test_the_write_that_fails_may_be_a_later_one(disk):
+    disk.break_down(WriteFault.NOTHING_KEPT, after=2)
+    disk.write(Persist(record=b"first"))
+    disk.write(Persist(record=b"second"))
+
+    with pytest.raises(DiskFaultError):
+        disk.write(Persist(record=b"third"))
+    assert disk.load().record == b"second"
+
+
+def test_a_full_disk_takes_nothing_until_there_is_room(disk):
+    disk.write(Persist(record=b"old"))
+    disk.break_down(WriteFault.FULL)
+    for _ in range(3):
+        with pytest.raises(DiskFaultError):
+            disk.write(Persist(record=b"new"))
+    assert disk.load().record == b"old"
+
+    disk.mend()
+    disk.write(Persist(record=b"new"))
+    assert disk.load().record == b"new"
+
+
+def test_a_torn_write_leaves_what_never_was(disk):
+    disk.write(Persist(record=b"old", state=b"state"))
+    disk.break_down(WriteFault.TORN)
+    with pytest.raises(DiskFaultError):
+        disk.write(Persist(record=b"new", state=b"next"))
+
+    restored = disk.load()
+    assert (restored.record, restored.state) != (b"old", b"state")
+    assert disk.is_torn
+
+
+def test_a_disk_that_loses_writes_forgets_them_when_the_power_goes(scene, disk):
+    block, _ = block_with_batch(scene)
+    disk.write(Persist(record=b"kept"))
+    disk.lose_writes()
+    disk.write(Persist(record=b"lost", blocks=(block,)))
+    assert disk.load().record == b"lost"
+
+    disk.lose_power()
+    assert disk.load().record == b"kept"
+    assert disk.header(block.id) is None
+    disk.write(Persist(record=b"lost again"))
+    disk.lose_power()
+    assert disk.load().record == b"kept"

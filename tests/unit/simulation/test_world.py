@@ -206,7 +206,7 @@ def test_a_transcript_tells_who_did_what():
     text = "\n".join(lines)
 
     for wanted in ("replica-1       starts", "proposal round 1", "vote round 1", "commits up to",
-                   "dies: a crash", "Submit(at_ms=10"):  # fmt: skip
+                   "dies: a crash", "Submit: validator validator-1"):  # fmt: skip
         assert wanted in text
 
 

@@ -113,7 +113,7 @@ class GivingUp:
         is_due = due_ms is not None and due_ms <= parts.now_ms
         is_refused = self._has_work and self._voting.is_refused(self._tenure.leader)
         if is_due or (is_refused and not pacemaker.has_timed_out):
-            self._give_up()
+            self._give_up(by="clock")
             return True
         return False
 
@@ -127,19 +127,19 @@ class GivingUp:
         """Somebody still gives up on this round, and may have missed that this replica did."""
         is_due = self._parts.rounds.pacemaker.must_repeat(self._parts.now_ms)
         if is_due:
-            self._give_up()
+            self._give_up(by="clock")
         return is_due
 
     def _count(self) -> bool:
         """Join f + 1 others; at a quorum, enter the next round. True if either was done."""
         parts = self._parts
         if parts.rounds.timeouts.must_join() and not parts.rounds.pacemaker.has_timed_out:
-            self._give_up()
+            self._give_up(by="others")
             return True
         verified = parts.rounds.timeouts.certificate()
         return verified is not None and adopt_tc(parts, verified)
 
-    def _give_up(self) -> None:
+    def _give_up(self, *, by: str) -> None:
         parts, rounds = self._parts, self._parts.rounds
         is_first = not rounds.pacemaker.has_timed_out
         rounds.pacemaker.timed_out(parts.now_ms)
@@ -161,6 +161,7 @@ class GivingUp:
                 facts.ROUND_TIMED_OUT,
                 round=rounds.round,
                 leader=-1 if leader is None else leader,
+                by=by,
             )
         else:
             self._offer_again()
