@@ -13,7 +13,7 @@ from heptad.trials.faults.machinery import NotPossibleHere
 from heptad.trials.faults.stage import play
 from heptad.trials.faults.trial import HOLDS, QUICK
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_cell_keeps_its_promises_whatever_happens_to_some_of_its_replicas(tmp_path):
