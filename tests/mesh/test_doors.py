@@ -231,7 +231,10 @@ def test_garbage_on_a_hot_stream_ends_that_stream_and_nothing_else(doomed, membe
     async def send_all():
         return await asyncio.gather(*map(send, GARBAGE))
 
-    assert {*run(send_all())} <= {"", "frame_malformed", "batch_invalid", "still open"}
+    codes = {*run(send_all())}
+    # Six at once, besides the member's own stream, are more than one caller may have under way.
+    assert codes <= {"", "frame_malformed", "batch_invalid", "overloaded", "still open"}
+    assert codes & {"", "frame_malformed", "batch_invalid"}
     assert meshes.pids_of(doomed.home) == before
 
 
