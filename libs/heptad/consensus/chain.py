@@ -29,7 +29,7 @@ from heptad.consensus.results import Results
 from heptad.consensus.scores import Scores
 from heptad.consensus.state import ChainState
 from heptad.consensus.tree import BlockTree, Node
-from heptad.consensus.validity import Validity
+from heptad.consensus.validity import Validity, require_sizes
 from heptad.consensus.verified import VerifiedBlock, VerifiedSnapshot
 from heptad.consensus.wants import Wants
 from heptad.model.batch import BATCH_BYTES_MAX
@@ -128,6 +128,17 @@ class Chain:
         """True if what is committed goes as far as this batch, or further."""
         position = self.tree.root.state.positions.get(batch_id.validator, (-1, -1))
         return (batch_id.incarnation, batch_id.sequence) <= position
+
+    def require_fetchable(self, block: Block) -> None:
+        """Refuse a proposal whose batches are not worth asking for, whatever its ancestors are.
+
+        More than any block may hold, or what is committed already: each member would fetch from
+        all others what they have on disk, and use up what they let it take. Raises: RefusedError.
+        """
+        require_sizes(block)
+        for ref in block.batches:
+            if self.is_committed(ref.id):
+                raise RefusedError(f"round {block.round}: batch {ref.id} is committed already")
 
     def add_batch(self, batch: PooledBatch) -> None:
         """Take a verified batch into the pool."""

@@ -126,8 +126,12 @@ class Sync:
 
     def on_batches(
         self, sender: MemberIndex, reply: BatchesReply, *, now_ms: int, results: Results
-    ) -> None:
-        """Batches that were asked for by digest. Raises: RefusedError at the first bad one."""
+    ) -> bool:
+        """Batches that were asked for by digest; False if none of them was of any use.
+
+        Raises: RefusedError at the first bad one.
+        """
+        is_useful = False
         for encoded in reply.batches:
             batch_id = self._reader.identify(encoded)
             if self._chain.pool.has_same(batch_id, encoded):
@@ -148,6 +152,8 @@ class Sync:
             self._chain.add_fetched(verified, results)
             self._scores.useful(sender)
             self._chain.batches_wanted.expedite(sender, now_ms)
+            is_useful = True
+        return is_useful
 
     def on_chain(self, sender: MemberIndex, reply: ChainReply) -> None:
         """A chunk of the committed chain. Raises: RefusedError."""
@@ -185,7 +191,7 @@ class Sync:
         )
         self._snapshots.add(snapshot, root=root.block.id, sender=sender)
         self._scores.useful(sender)
-        self._chunk_wanted.pass_on(following, now_ms)
+        self._chunk_wanted.pass_on(following, sender, now_ms)
 
     def on_refused(
         self, sender: MemberIndex, payload: bytes, error: Exception, *, now_ms: int

@@ -160,9 +160,7 @@ class Validity:
             raise RefusedError(
                 f"{len(block.control)} control entries, at most {CONTROL_ENTRIES_MAX}"
             )
-        size = sum(ref.size_bytes for ref in block.batches)
-        if size > BLOCK_BATCH_BYTES_MAX:
-            raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
+        require_sizes(block)
 
     def _require_bound(self, block: Block, state: ChainState) -> None:
         """Refuse a state that is not the one which the header names."""
@@ -201,6 +199,16 @@ class Validity:
 
     def _state_hash(self, state: ChainState) -> bytes:
         return state.hash(epoch=self.cell.epoch, membership_hash=self.membership_hash)
+
+
+def require_sizes(block: Block) -> None:
+    """Refuse a block whose batches are said to be larger than any may refer to.
+
+    Raises: RefusedError.
+    """
+    size = sum(ref.size_bytes for ref in block.batches)
+    if size > BLOCK_BATCH_BYTES_MAX:
+        raise RefusedError(f"batches of {size} bytes, at most {BLOCK_BATCH_BYTES_MAX}")
 
 
 def require_batches(refs: Sequence[BatchRef], batches: Sequence[PooledBatch]) -> None:

@@ -89,10 +89,14 @@ class Wants(Generic[Key]):
                 want.ask_ms = now_ms
                 want.owing = None
 
-    def pass_on(self, key: Key, now_ms: int) -> None:
-        """An answer has come that was no help: ask the next peer at once."""
+    def pass_on(self, key: Key, peer: MemberIndex, now_ms: int) -> None:
+        """An answer has come from `peer` that was no help: ask the next one at once.
+
+        Not if somebody else was asked last: whoever answers unasked must not cut short the time
+        that others have.
+        """
         want = self._wants.get(key)
-        if want is not None:
+        if want is not None and want.owing == peer:
             want.ask_ms = now_ms
             want.owing = None
 

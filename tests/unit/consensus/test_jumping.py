@@ -345,3 +345,22 @@ def test_a_committed_state_that_a_disk_has_damaged_starts_nobody(behind):
             behind.restart(0)
     store.state = state
     behind.restart(0)
+
+
+def test_snapshots_that_nobody_asked_for_do_not_hurry_a_replica_past_the_others(world):
+    """Member 0 repeats that the blocks are gone before the others had the time to answer."""
+    load(world, 0, 2)
+    world.crash(LATE)
+    load(world, 2, 60)
+    world.replicas[0].store.prune(1)
+    world.drop = lambda _, target, message: target == LATE and isinstance(message, ChainReply)
+    world.restart(LATE)
+    world.run(until=lambda: status(world).is_catching_up)
+    request = FetchChain(Height(status(world).committed_height + 1), status(world).head.size)
+    store = world.replicas[0].store
+    for _ in range(40):
+        world.inject(0, LATE, answer(request, store=store, limits=world.limits))
+    world.drop = lambda *_: False
+    world.run()
+    assert not world.replicas[LATE].named("jumped")
+    assert world.replicas[LATE].log() == world.replicas[1].log()

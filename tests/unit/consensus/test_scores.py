@@ -94,6 +94,6 @@ def test_who_has_answered_is_not_silent(scores):
     wanted = wants(scores)
     wanted.add("x", hints=(1,), now_ms=0)
     wanted.due(0)
-    wanted.pass_on("x", now_ms=5)
+    wanted.pass_on("x", 1, now_ms=5)
     assert list(wanted.due(5)) == [2]
     assert not scores.is_aside(1, 5)

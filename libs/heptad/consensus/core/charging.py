@@ -47,11 +47,18 @@ def admits(parts: Parts, sender: MemberIndex, payload: bytes) -> Bill | None:
     return Bill(sender, payload, parts.meter.checked)
 
 
-def charge(parts: Parts, bill: Bill, message: Message | None, error: Exception | None) -> None:
-    """The message was taken in, or refused with `error` (and `message` is None)."""
+def charge(
+    parts: Parts,
+    bill: Bill,
+    message: Message | None,
+    error: Exception | None,
+    *,
+    was_useful: bool,
+) -> None:
+    """The message was taken in, or refused with `error`; an answer that was no use costs, too."""
     if isinstance(error, ForgedError):
         forged(parts, bill.sender)
-    if error is None and isinstance(message, _ANSWERS):
+    if error is None and was_useful and isinstance(message, _ANSWERS):
         return
     size = len(bill.payload)
     work_us = hashing_us(size) if is_batches_reply(bill.payload) else reading_us(size)

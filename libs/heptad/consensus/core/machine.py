@@ -232,30 +232,31 @@ class Core:
             parts.results.fact(facts.MESSAGE_REFUSED, sender=sender, reason=str(error))
             parts.sync.on_refused(sender, payload, error, now_ms=parts.now_ms)
             refusal = error
-        charge(parts, bill, message, refusal)
+        charge(parts, bill, message, refusal, was_useful=has_news)
         return has_news  # Also if it was refused: what was right in it may have been adopted.
 
     def _dispatch(self, sender: MemberIndex, message: Message) -> bool:
+        has_news = True
         match message:
             case Proposal():
                 self._voting.on_proposal(sender, message)
             case Vote():
-                return self._voting.on_vote(sender, message)
+                has_news = self._voting.on_vote(sender, message)
             case Timeout():
-                return self._giving_up.on_timeout(sender, message)
+                has_news = self._giving_up.on_timeout(sender, message)
             case CertificatesMessage():
-                return self._giving_up.on_certificates(sender, message)
+                has_news = self._giving_up.on_certificates(sender, message)
             case BatchOffer(refs):
                 if len(refs) > self._parts.limits.offers_max:
                     raise RefusedError(f"{len(refs)} offers at a time")
-                return self._parts.chain.offer(refs, sender)
+                has_news = self._parts.chain.offer(refs, sender)
             case Deposition(vote):
-                return listen(self._parts, vote)
+                has_news = listen(self._parts, vote)
             case _:
-                self._dispatch_fetching(sender, message)
-        return True
+                has_news = self._dispatch_fetching(sender, message)
+        return has_news
 
-    def _dispatch_fetching(self, sender: MemberIndex, message: Message) -> None:
+    def _dispatch_fetching(self, sender: MemberIndex, message: Message) -> bool:
         parts = self._parts
         now_ms, results = parts.now_ms, parts.results
         match message:
@@ -265,13 +266,14 @@ class Core:
             case BlocksReply():
                 parts.sync.on_blocks(sender, message, now_ms=now_ms, results=results)
             case BatchesReply():
-                parts.sync.on_batches(sender, message, now_ms=now_ms, results=results)
+                return parts.sync.on_batches(sender, message, now_ms=now_ms, results=results)
             case ChainReply():
                 parts.sync.on_chain(sender, message)
             case Accusation(evidence):
                 hear(parts, evidence)
             case SnapshotReply():
                 parts.sync.on_snapshot(sender, message, now_ms=now_ms)
+        return True
 
     def _serve(self, peer: MemberIndex, fetch: FetchBlocks | FetchBatches | FetchChain) -> None:
         parts = self._parts

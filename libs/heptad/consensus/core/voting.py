@@ -51,6 +51,7 @@ class Voting:
             return
         if block.round == parts.rounds.round:
             self._require_leader(block)  # before anything of it is verified, where it is known
+        parts.chain.require_fetchable(block)
         entry = parts.certificates.entry(block)
         vote = parts.certificates.proposer(block, proposal.signature)
         self._adopt(entry)
