@@ -114,6 +114,16 @@ def test_from_idle_a_leader_does_not_wait_for_its_pace(world):
     assert second - first == 100
 
 
+def test_the_pace_counts_from_the_last_block_with_batches_and_not_from_its_flush(world):
+    world.run()
+    world.submit(world.batch())
+    world.run(for_ms=world.limits.pace_ms + 1)
+    assert [block.is_empty for _, block in proposals(world)] == [False, True]
+    world.submit(world.batch(sequence=1))
+    at_ms, block = proposals(world)[-1]
+    assert (at_ms, block.is_empty) == (world.now_ms, False)
+
+
 def test_batches_that_arrive_together_are_proposed_together(world):
     from heptad.consensus.events import BatchReceived
     from heptad.model.batch import encode_batch
