@@ -142,8 +142,11 @@ class LedgerService:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
         self._follower.has_news()
 
-    def _on_contradiction(self, contradiction: Contradiction) -> None:
-        """A replica has cosigned two histories: the proof goes to all replicas, who log it."""
+    def _on_contradiction(self, contradiction: Contradiction) -> bool:
+        """A replica has cosigned two histories: the proof goes to all replicas, who log it.
+
+        False if it turns out that both heads are of our history.
+        """
         evidence = prove(
             contradiction,
             member=member_index(contradiction.replica),
@@ -151,13 +154,14 @@ class LedgerService:
             tiles=self._reads.tiles,
         )
         if evidence is None:
-            return
+            return False
         Judge(agreed_cell(self._context.cell), signatures).require(evidence)
         accused, offence = evidence.charge.name, evidence.charge.offence.name.lower()
         self._equivocations.add(1, accused, offence)
         self._context.log.error("misbehaviour_proven", accused=accused, offence=offence)
         for link in self._links:
             link.accuse(evidence.encoded)
+        return True
 
     def _end_with(self, fault: Exception) -> None:
         """End the process: what a failed commit has left, only opening the vault again can tell."""

@@ -7,6 +7,7 @@ from heptad.consensus.judging import Judge
 from heptad.consensus.objects import LogHead
 from heptad.crypto import signatures
 from heptad.transparency.notes import SignatureType, VerifierKey
+from heptad.transparency.tiled_tree import TiledTree
 from heptad_ledger.heads import Head
 from heptad_ledger.log_reads import LogReads
 from heptad_ledger.publishing.contradictions import prove
@@ -60,11 +61,13 @@ def proofs(book, group, ledger):
     )
 
     def proofs():
-        made = [
-            prove(each, member=2, origin=group.origin, tiles=reads.tiles)
-            for each in book.contradictions.take()
-        ]
-        for evidence in made:
+        made = []
+        for each in book.contradictions.take():
+            evidence = prove(each, member=2, origin=group.origin, tiles=reads.tiles)
+            if evidence is None:
+                book.contradictions.acquit(each.replica)
+                continue
+            made.append(evidence)
             Judge(group.cell, signatures).require(evidence)
         return [evidence.charge for evidence in made]
 
@@ -126,3 +129,16 @@ def test_honest_cosignatures_late_repeated_or_with_other_times_accuse_nobody(off
         for time_s in (NOW_S, NOW_S + 5, NOW_S - 5):
             offer(2, size, heads[size].root, time_s=time_s)
     assert proofs() == []
+
+
+def test_a_head_within_a_block_is_no_contradiction_and_hides_none(offer, proofs, heads, ledger):
+    """It is our own log's root at that size, though no block ends there."""
+    offer(2, 14, heads[14].root)
+    reads = LogReads(
+        store=ledger.store, latest=lambda: None, index_key=lambda: b"", page_size_max=1
+    )
+    root = TiledTree(size=6, tiles=reads.tiles).root()
+    assert offer(2, 6, root) is Verdict.WRONG_ROOT
+    assert proofs() == []
+    offer(2, 8, WRONG)
+    assert proofs() == GUILTY

@@ -79,6 +79,14 @@ class Contradictions:
         found, self._found = self._found, []
         return found
 
+    def acquit(self, replica: str) -> None:
+        """What was found against it proves nothing, so it is looked at again from now on.
+
+        The root that our log has within a block is one that nobody honest cosigns, and no second
+        history: it must not buy a replica that nothing more is noticed.
+        """
+        self._caught.discard(replica)
+
     def _compare(self, replica: str) -> None:
         wrong, good = self._suspect.get(replica), self._good.get(replica)
         if wrong is not None and good is not None and wrong.size <= good.size:

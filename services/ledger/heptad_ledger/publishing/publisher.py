@@ -66,7 +66,7 @@ class Publisher:
         """The latest published checkpoint, durable."""
         self.size = Watermark(latest.size if latest else 0)
         self.on_published: Callable[[PublishedCheckpoint], None] = lambda checkpoint: None
-        self.on_contradiction: Callable[[Contradiction], None] = lambda contradiction: None
+        self.on_contradiction: Callable[[Contradiction], bool] = lambda contradiction: True
         book.published(self.size.value)
         self._verdicts = metrics.counter(catalogue.LEDGER_COSIGNATURES_TOTAL)
         self._cosigned_by = metrics.gauge(catalogue.LEDGER_CHECKPOINT_COSIGNATURES)
@@ -115,7 +115,8 @@ class Publisher:
 
     def _tell_contradictions(self) -> None:
         for contradiction in self._book.contradictions.take():
-            self.on_contradiction(contradiction)
+            if not self.on_contradiction(contradiction):
+                self._book.contradictions.acquit(contradiction.replica)
 
     def _note_verdict(self, replica: str, verdict: Verdict) -> None:
         self._verdicts.add(1, replica, verdict)
