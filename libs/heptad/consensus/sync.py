@@ -17,6 +17,7 @@ is derived and not remembered: while there is a target, either a chunk is here a
 or one is being asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -36,6 +37,7 @@ from heptad.consensus.messages import (
     is_reply,
 )
 from heptad.consensus.objects import QC, Block
+from heptad.consensus.parking import Parked
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.ready import Lookup
 from heptad.consensus.results import Results
@@ -302,17 +304,28 @@ class Sync:
         self._chain.touch()
 
     def _seek_chain(self, now_ms: int, results: Results) -> None:
-        """Near the tip: what nobody gives in two rounds of asking may be gone everywhere."""
+        """Near the tip: what nobody gives in two rounds of asking may be gone everywhere.
+
+        Of batches only those in certified blocks count: what one peer offers or proposes may never
+        have been anywhere.
+        """
         wanted = (self._chain.blocks_wanted, self._chain.batches_wanted)
         if max(wants.asked_max() for wants in wanted) < self._tries_max:
+            return
+        certified = [each for each in self._chain.parked.all() if each.is_certified]
+        if max(wanted[0].asked_max(), self._asked_for_batches(certified)) < self._tries_max:
             return
         if self._chunk is not None:
             self._chunk = None  # Its batches were pruned while it was being applied.
             return
-        certified = [each for each in self._chain.parked.all() if each.is_certified]
         if certified and not self.is_active and now_ms >= self._walk_until_ms:
             highest = max(certified, key=lambda each: each.block.height)
             self._start(highest.block.height, highest.source, results)
+
+    def _asked_for_batches(self, waiting: Sequence[Parked]) -> int:
+        """How many peers were asked for what these blocks lack, at most."""
+        asked = self._chain.batches_wanted.asked
+        return max((asked(ref.digest) for each in waiting for ref in each.block.batches), default=0)
 
     def _want_chunk(self, now_ms: int) -> None:
         """Ask for the chunk above the root, unless one is here or everybody was asked twice."""

@@ -3,7 +3,13 @@
 from dataclasses import replace
 
 from heptad.consensus.codec import new_block
-from heptad.consensus.messages import BatchesReply, Proposal, encode_message
+from heptad.consensus.messages import (
+    BatchesReply,
+    BatchOffer,
+    ChainReply,
+    Proposal,
+    encode_message,
+)
 from heptad.model.batch import encode_batch
 
 EVIL = 5
@@ -70,3 +76,26 @@ def with_batches(block, refs):
     ]
     fields = {name: getattr(block, name) for name in names} | {"round_": block.round}
     return new_block(**fields, batches=tuple(refs))
+
+
+def test_an_offer_of_what_nobody_has_ends_no_chunk_that_is_being_applied(world):
+    """It looked as if the chunk's batches were gone, and whoever had sent it as if he were silent.
+
+    One peer makes as many such offers as it likes; all others are asked for each in vain.
+    """
+    world.crash(VICTIM)
+    for sequence in range(60):
+        world.submit(world.batch(sequence=sequence))
+        world.run(for_ms=40)
+    world.drop = lambda source, target, _: VICTIM in (source, target)
+    world.restart(VICTIM)
+    ref = world.chain([1], batches=[[world.batch(validator=2)]])[0].block.batches[0]
+    world.inject(EVIL, VICTIM, BatchOffer((replace(ref, digest=b"?" * 32),)))
+    parts = core_of(world)._parts
+    while parts.chain.batches_wanted.asked(b"?" * 32) < 2 * len(parts.others):
+        world.run(for_ms=50)
+    world.drop = lambda _source, _target, message: isinstance(message, BatchesReply)
+    world.inject(0, VICTIM, core_of(world, 0)._parts.rounds.message())
+    world.run(until=lambda: any(to == VICTIM and type(m) is ChainReply for *_, to, m in world.sent))
+    world.run(for_ms=10)
+    assert parts.sync.chunk is not None
