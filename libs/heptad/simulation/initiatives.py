@@ -43,7 +43,8 @@ def slander(villain: Villain) -> list[Sending]:
     if given is None:
         return []
     own = villain.vote(BlockId(villain.rng.randbytes(32)), given.round)
-    invented = replace(own, voter=given.voter)
+    # What he has heard may be another villain's, and in an epoch that does not exist.
+    invented = replace(own, voter=given.voter, epoch=given.epoch)
     proof = of_votes(given, invented, origin=villain.cell.origin)
     return [Sending(villain.some(), encode_message(Accusation(proof)))]
 
