@@ -8,6 +8,7 @@ by one call and settled by one callback.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -25,6 +26,9 @@ SILENCE_S: Final = 7.0
 """Two more than a validator may take over an answer."""
 
 _SWEEP_S: Final = 0.25
+_OTHERS_S: Final = 1.0
+"""How long the first validator that was reached waits for the others."""
+
 _RETRY_AFTER_S: Final = 1
 
 
@@ -49,13 +53,14 @@ class Submitter:
         """
         self._spawn = spawn or _spawn_unwatched
         self._opened = asyncio.Event()
+        self._one_more = asyncio.Event()
         self._streams = {
             number: ValidatorStream(
                 channel=channel,
                 coalesce_s=coalesce_s,
                 lost=self._place_again,
                 settled=self._close,
-                opened=self._opened.set,
+                opened=self._stream_opened,
             )
             for number, channel in channels.items()
         }
@@ -101,8 +106,10 @@ class Submitter:
         return any(stream.connected for stream in self._streams.values())
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until a first validator has been reached.
+        """Wait until a first validator has been reached, and a moment for the others.
 
+        What goes to another than its subject's own validator is dearer, for a minute and a half:
+        both then look that subject's requests up (docs/spec/mesh.md, "Replay").
         Raises: Problem `validator_unavailable`, with what is known about the reasons.
         """
         try:
@@ -113,6 +120,15 @@ class Submitter:
             raise Problem(
                 "validator_unavailable", f"nobody answers: {reasons}", retry_after_s=_RETRY_AFTER_S
             ) from None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OTHERS_S):
+                while self.troubles():
+                    self._one_more.clear()
+                    await self._one_more.wait()
+
+    def _stream_opened(self) -> None:
+        self._opened.set()
+        self._one_more.set()
 
     def troubles(self) -> dict[int, str]:
         """For each validator that cannot be reached: why, for people."""

@@ -23,10 +23,15 @@ LEASE_TTL_MS_MAX: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class LeaseSubjects:
-    """Lend the keys of these subjects; wait `wait_ms` for those not yet under a checkpoint."""
+    """Lend the keys of these subjects; wait `wait_ms` for those not yet under a checkpoint.
+
+    `is_registering`: they were just registered by who asks, who admits nothing under a lease of a
+    subject that is not its own, and gives it back at once.
+    """
 
     subject_ids: tuple[str, ...]
     wait_ms: int = 0
+    is_registering: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,12 +211,11 @@ class Registrar:
             return
         wait_ms = min(int(self._left_s(until_s) * 1000), LEASE_WAIT_MS_MAX)
         try:
-            await self._parts.desk.obtain(registration.subject_id, wait_ms=wait_ms)
+            lease = await self._parts.desk.obtain(registration.subject_id, wait_ms=wait_ms)
         except Problem:
             # It is in the log, and the vault does not know it yet: the answer says PENDING.
             return
-        lease = self._parts.book.live(registration.subject_id, self._clock.monotonic_s())
-        registration.is_usable = lease is not None and registration.kid in lease.keys
+        registration.is_usable = registration.kid in lease.keys
 
     def _left_s(self, until_s: float) -> float:
         return max(0.0, until_s - LEASE_MARGIN_S - self._clock.monotonic_s())

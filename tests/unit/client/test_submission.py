@@ -203,6 +203,17 @@ def test_with_no_validator_left_the_answer_says_so_at_once(fake_cell, eventually
     asyncio.run(story())
 
 
+def test_the_first_validator_that_is_reached_waits_a_moment_for_the_others(fake_cell):
+    """Else the first requests of all subjects go to it, and half of them are at the wrong door."""
+
+    async def story():
+        async with fake_cell(3) as cell, submitter(cell) as sent:
+            await sent.wait_ready(5.0)
+            assert sent.troubles() == {}
+
+    asyncio.run(story())
+
+
 def test_nobody_to_reach_at_the_start_is_a_problem_with_reasons(fake_cell):
     async def story():
         async with fake_cell(1) as cell:

@@ -87,8 +87,8 @@ class Counter:
         self.latest = PublishedCheckpoint(note, head.size)
         self.published.advance(head.size)
 
-    def lease(self, *subjects, wait_ms=0, holder=HOLDER):
-        question = LeaseSubjects(subjects, wait_ms)
+    def lease(self, *subjects, wait_ms=0, holder=HOLDER, is_registering=False):
+        question = LeaseSubjects(subjects, wait_ms, is_registering)
         return asyncio.run(self.desk.lease(question, holder=holder)).leases
 
     def look_up(self, request_id, subject="", applied_size_min=0):
@@ -380,6 +380,16 @@ def test_a_first_validator_is_told_when_another_one_gets_its_subjects_lease(coun
     # for as long as that lease can be used, and by a clock that runs ahead
     look_up_ms = int((60 + MARGIN_S + 30) * 1000)
     assert counter.told == [(home, LentElsewhere((anna.subject_id,), look_up_ms))]
+
+
+def test_nobody_is_told_of_the_lease_that_shows_a_registration_to_be_done(counter, office):
+    """It is given back before anything can be admitted under it."""
+    anna = office.register(1)
+    counter.commit(anna.registration)
+    home, other = homes_of(anna)
+    counter.lease(anna.subject_id, holder=other, is_registering=True)
+    assert counter.told == []
+    assert list(counter.desk.lent_elsewhere(home)) == []
 
 
 def test_a_first_validator_that_connects_later_is_told_what_it_missed(counter, office):

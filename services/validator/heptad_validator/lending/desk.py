@@ -88,15 +88,18 @@ class LeaseDesk:
             self._is_poked = True
             asyncio.get_running_loop().call_soon(self._ask_for_wanted)
 
-    async def obtain(self, subject_id: str, *, wait_ms: int) -> None:
-        """Wait until the vault can lend this subject's key, and keep the lease.
+    async def obtain(self, subject_id: str, *, wait_ms: int) -> Lease:
+        """Wait until the vault can lend the key of a subject that was just registered here.
 
+        The lease is kept if the subject is this validator's own. Else it goes back at once, before
+        anything can be admitted under it: the ledger does not tell the subject's own of such a one.
         Raises: Problem, `vault_unavailable` or the code of the vault's refusal.
         """
         self._book.asking((subject_id,))
-        [lent] = await self._lend((subject_id,), wait_ms=wait_ms)
+        [lent] = await self._lend((subject_id,), wait_ms=wait_ms, is_registering=True)
         if isinstance(lent, Problem):
             raise lent
+        return lent
 
     def _ask_for_wanted(self) -> None:
         self._is_poked = False
@@ -113,14 +116,18 @@ class LeaseDesk:
             else:
                 self.on_lease(subject_id)
 
-    async def _lend(self, subject_ids: tuple[str, ...], *, wait_ms: int) -> list[Lent]:
+    async def _lend(
+        self, subject_ids: tuple[str, ...], *, wait_ms: int, is_registering: bool = False
+    ) -> list[Lent]:
         """One question; what came of it for each subject. What is proved is in the book."""
         asked_at_s = self._clock.monotonic_s()
         lent: list[Lent] = []
         try:
-            offers = await self._ask(subject_ids, wait_ms)
+            offers = await self._ask(LeaseSubjects(subject_ids, wait_ms, is_registering))
             for subject_id, offer in zip(subject_ids, offers, strict=True):
                 lent.append(self._take(subject_id, offer, asked_at_s))
+                if is_registering:
+                    self._book.give_back_stray(subject_id)
                 if len(lent) % _PROOFS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except Problem as problem:
@@ -130,10 +137,10 @@ class LeaseDesk:
             self._book.answered(subject_ids)
         return lent
 
-    async def _ask(self, subject_ids: tuple[str, ...], wait_ms: int) -> Sequence[SubjectLease]:
-        question = LeaseSubjects(subject_ids, wait_ms)
-        answer = await self._vault.ask(question, timeout_s=ANSWER_S_MAX + wait_ms / 1000)
-        if not isinstance(answer, Leases) or len(answer.leases) != len(subject_ids):
+    async def _ask(self, question: LeaseSubjects) -> Sequence[SubjectLease]:
+        timeout_s = ANSWER_S_MAX + question.wait_ms / 1000
+        answer = await self._vault.ask(question, timeout_s=timeout_s)
+        if not isinstance(answer, Leases) or len(answer.leases) != len(question.subject_ids):
             raise _unavailable("the vault answered another question")
         return answer.leases
 

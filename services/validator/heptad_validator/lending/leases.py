@@ -120,6 +120,12 @@ class LeaseBook:
         if len(self._leases) > self._leases_max:
             self._give_back(self._leases.pop(next(iter(self._leases))))
 
+    def give_back_stray(self, subject_id: str) -> None:
+        """Keep this subject's lease only if the subject is this validator's own."""
+        lease = self._leases.get(subject_id)
+        if lease is not None and not lease.is_home:
+            self._give_back(self._leases.pop(subject_id))
+
     def revoke(self, subject_id: str, now_s: float) -> None:
         """Drop a lease at once, and any that was asked for until now as soon as it comes."""
         self._leases.pop(subject_id, None)

@@ -377,3 +377,20 @@ def test_a_registration_that_could_not_be_remembered_is_not_recorded(play, ed_ke
         assert registered.recorded.state is RequestState.COMMITTED
 
     play(scenario)
+
+
+def test_the_lease_of_a_new_subject_is_kept_by_its_first_validator_only(new_world, new_ledger):
+    async def main():
+        ledger = new_ledger()
+        world = new_world(ledger, number=1, validators=(1, 2))
+        await world.fence()
+        for seed in range(20):
+            registered = await register(world, registration(Ed25519Key(bytes([seed]) * 32)))
+            is_home = ranked(registered.subject_id, (1, 2))[0] == 1
+            now_s = world.clock.monotonic_s()
+            assert (world.book.live(registered.subject_id, now_s) is not None) == is_home
+        asked = [q for q in ledger.questions if isinstance(q, LeaseSubjects)]
+        assert len(asked) == 20
+        assert all(question.is_registering for question in asked)
+
+    asyncio.run(main())
