@@ -40,8 +40,12 @@ def test_a_replica_that_lost_its_disk_follows_and_the_cell_goes_on(doomed, tools
         crowd = tools.Crowd(doomed, people)
         async with tools.session(doomed) as session:
             until = asyncio.Event()
+
+            async def load_runs():
+                return len(crowd.acknowledged) >= 40
+
             load = asyncio.create_task(crowd.post_until(session, until))
-            await asyncio.sleep(1)
+            await tools.eventually(load_runs)
             await asyncio.to_thread(lose_disk, doomed)
             before = len(crowd.acknowledged)
 

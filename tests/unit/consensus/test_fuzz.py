@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from heptad.consensus.codec import new_block, new_timeout
-from heptad.consensus.errors import RefusedError
 from heptad.consensus.events import BatchReceived, MessageReceived, TimerFired
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import (
@@ -415,10 +414,8 @@ def test_what_thousands_of_well_made_messages_leave_behind_is_bounded(make_world
             "voters": {0, 1, 2},
         }
         message = list(MAKERS.values())[number % len(MAKERS)](world, **values)
-        try:
-            world.inject(EVIL, VICTIM, message)
-        except RefusedError:  # pragma: no cover
-            pytest.fail("a refusal left the step")
+        # Whatever it is, a refusal stays within the step.
+        world.inject(EVIL, VICTIM, message)
     parts, limits = core._parts, core._parts.limits
     assert len(parts.chain.tree) <= limits.tree_blocks_max
     assert len(parts.chain.parked) <= limits.parked_blocks_max
