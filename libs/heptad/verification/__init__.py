@@ -1,8 +1,9 @@
 """Judging what a log says, off line: receipts, evidence, whole logs, and one log against another.
 
-Nothing here trusts a server or speaks to one. Bytes come in (a file, or a `read(path)` port for
-tiles), a policy that the caller has from elsewhere says whom to believe, and out comes each step of
-the arithmetic, so that a person can follow it and a program can branch on it.
+Nothing here trusts a server. Bytes come in (a file, or a `TileSource`: a log's public files at an
+HTTP address or in a folder), a policy that the caller has from elsewhere says whom to believe, and
+out comes each step of the arithmetic, so that a person can follow it and a program can branch on
+it.
 """
 
 from heptad.verification.consistency import verify_continuation, verify_continuation_by_tiles
@@ -10,27 +11,33 @@ from heptad.verification.errors import (
     LogInvalidError,
     ReceiptRefusedError,
     ReceiptUnreadableError,
+    SourceUnreadableError,
     VerificationError,
 )
 from heptad.verification.evidence import EvidenceReport, examine_evidence, is_evidence
-from heptad.verification.logs import ReadPath, VerifiedLog, folder_reader, verify_log
+from heptad.verification.logs import ReadPath, VerifiedLog, verify_log
 from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import ReceiptReport, examine_receipt_file, verify_receipt_file
+from heptad.verification.sources import FolderSource, HttpSource, TileSource, open_source
 
 __all__ = [
     "EvidenceReport",
+    "FolderSource",
+    "HttpSource",
     "LogInvalidError",
     "ReadPath",
     "ReceiptFile",
     "ReceiptRefusedError",
     "ReceiptReport",
     "ReceiptUnreadableError",
+    "SourceUnreadableError",
+    "TileSource",
     "VerificationError",
     "VerifiedLog",
     "examine_evidence",
     "examine_receipt_file",
-    "folder_reader",
     "is_evidence",
+    "open_source",
     "verify_continuation",
     "verify_continuation_by_tiles",
     "verify_log",

@@ -15,3 +15,7 @@ class ReceiptRefusedError(VerificationError):
 
 class LogInvalidError(VerificationError):
     """A log's tiles, entries or checkpoints contradict each other, or do not satisfy the policy."""
+
+
+class SourceUnreadableError(VerificationError):
+    """Where a log lies could not be looked at: a fault of the way there, no finding about it."""

@@ -10,7 +10,6 @@ Memory is one partial tile a level, whatever the size of the log.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from heptad.crypto.signatures import verify
@@ -30,7 +29,8 @@ from heptad.verification.errors import LogInvalidError
 from heptad.verification.receipts import CLOCK_BOUND_S
 
 ReadPath: TypeAlias = Callable[[str], bytes | None]
-"""`read("tile/0/000")` returns the bytes there, or None where there is nothing."""
+"""`read("tile/0/000")` returns the bytes there, or None where there is nothing: what
+`TileSource.read` does, and what a test puts in its place."""
 
 VisitEntries: TypeAlias = Callable[[int, Sequence[bytes]], None]
 """Is given the index of the first entry of a bundle, and the bundle's entries."""
@@ -48,18 +48,6 @@ class VerifiedLog:
     checkpoint: Checkpoint
     bundles: int
     tiles: int
-
-
-def folder_reader(folder: Path) -> ReadPath:
-    """Read a log that was copied into a folder: `<folder>/checkpoint`, `<folder>/tile/…`."""
-
-    def read(path: str) -> bytes | None:
-        try:
-            return (folder / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    return read
 
 
 def verify_log(

@@ -3,7 +3,7 @@
 import pytest
 
 from heptad.transparency.tiles import TilePath, encode_entries
-from heptad.verification import LogInvalidError, folder_reader, verify_log
+from heptad.verification import FolderSource, LogInvalidError, verify_log
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -113,5 +113,5 @@ def test_a_copied_folder_is_verified_like_a_server(make_log, policy, now_s, tmp_
     for path, content in log.files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    verified = verify_log(folder_reader(tmp_path), policy=policy, now_s=now_s)
+    verified = verify_log(FolderSource(tmp_path).read, policy=policy, now_s=now_s)
     assert verified.checkpoint.size == 300

@@ -1,7 +1,6 @@
 """What an auditor does: reads public bytes, and does all of the arithmetic again."""
 
 import asyncio
-import http.client
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,10 @@ from typing import Final
 
 from heptad.client import Terms
 from heptad.model.entry import Kind
-from heptad.runtime.config import split_address
 from heptad.trials.tour.scene import Scene
 from heptad.trials.tour.steps import require
 from heptad.verification import (
+    HttpSource,
     ReadPath,
     ReceiptFile,
     VerifiedLog,
@@ -25,7 +24,6 @@ from heptad.wire.convert.entry import decode_entry
 
 RECEIPTS_FIRST: Final = 10
 RECEIPTS_AT_ONCE: Final = 50
-_READ_S_MAX: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -146,16 +144,5 @@ def _settle_accounts(scene: Scene, census: Census, acknowledged: int, *, copies:
 @contextmanager
 def http_reader(address: str) -> Iterator[ReadPath]:
     """Reads a log from a gateway at `host:port` over one connection; blocking."""
-    host, port = split_address(address)
-    connection = http.client.HTTPConnection(host, port, timeout=_READ_S_MAX)
-
-    def read(path: str) -> bytes | None:
-        connection.request("GET", f"/{path}")
-        with connection.getresponse() as response:
-            body = response.read()
-            return body if response.status == 200 else None
-
-    try:
-        yield read
-    finally:
-        connection.close()
+    with HttpSource(f"http://{address}") as source:
+        yield source.read
