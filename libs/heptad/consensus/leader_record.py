@@ -51,6 +51,10 @@ class LeaderRecord:
         """This member's failures, None if it is in good standing."""
         return next((each for each in self.failures if each.member == member), None)
 
+    def has_failed_since(self, first: Round) -> bool:
+        """True if a round from `first` on has failed: whoever did stands here, until it leads."""
+        return any(failure.round >= first for failure in self.failures)
+
     def changed(self, member: MemberIndex, failure: Failure | None) -> "LeaderRecord":
         """The record with another row (or none) for this member."""
         rows = [each for each in self.failures if each.member != member]

@@ -8,8 +8,9 @@ members[round mod n], with no exclusions, so that every member comes in turn.
 Failures are read off the chain itself, never off local commit state, on which replicas may differ:
 where a block's round does not follow its parent's, the rounds between failed, and their leaders are
 known: the first by the QC rule from the parent, the others by the TC rule. A member is in good
-standing again once it ends a term: one certified block would not do, for then a leader that makes a
-block and falls silent would never be left out.
+standing again once it has led a whole term, of which no round failed: one certified block would not
+do, nor the last of a term, for then a leader that makes a block now and then, and is silent in
+between, would never be left out.
 """
 
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ class Schedule:
             failed = Round(skipped)
             record = self._with_failure(record, self.after_tc(failed), failed)
         ends_term = (round_ + 1) % self.term_rounds == 0
-        if ends_term and record.of(proposer) is not None:
+        # Where no round of the term failed, who ends it has led all of it.
+        if ends_term and not record.has_failed_since(Round(round_ + 1 - self.term_rounds)):
             record = record.changed(proposer, None)
         return record
 

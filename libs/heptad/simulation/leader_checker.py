@@ -27,6 +27,7 @@ class LeaderChecker:
         self._term_rounds = term_rounds
         self._last = genesis_block(cell)
         self._rows: list[Rows] = [{}]
+        self._unbroken_since = 0
         self._states: dict[int, bytes] = {}
 
     def extend(self, block: Block) -> None:
@@ -37,6 +38,8 @@ class LeaderChecker:
             raise ViolationError(
                 Broken.LEADER, f"round {block.round} by {block.proposer}, {leader} leads it"
             )
+        if block.round != parent.round + 1:
+            self._unbroken_since = block.round
         self._rows.append(self._after(parent, block, rows))
         self._last = block
 
@@ -85,6 +88,7 @@ class LeaderChecker:
             is_out = self._is_out(after, member, failed // self._term_rounds)
             strikes = after.get(member, (0, 0))[0]
             after[member] = (strikes if is_out else min(strikes + 1, 6), failed)
-        if block.round % self._term_rounds == self._term_rounds - 1:
+        term, place = divmod(block.round, self._term_rounds)
+        if place == self._term_rounds - 1 and self._unbroken_since <= term * self._term_rounds:
             after.pop(block.proposer, None)
         return after

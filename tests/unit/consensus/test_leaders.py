@@ -110,8 +110,8 @@ def test_a_group_that_tolerates_nobody_leaves_nobody_out(make_world, n):
 
 
 def test_rounds_that_follow_each_other_record_nothing(idle, schedule):
-    assert after(idle, schedule, 9, 10) is CLEAN
-    assert after(idle, schedule, 62, 63) is CLEAN
+    assert after(idle, schedule, 9, 10) == CLEAN
+    assert after(idle, schedule, 62, 63) == CLEAN
 
 
 def test_a_skipped_round_names_the_leader_that_the_parent_gave_it(idle, schedule):
@@ -151,16 +151,34 @@ def test_a_probe_that_fails_is_a_further_strike_up_to_the_last(idle, schedule):
         assert record == failed(1, strikes=strikes, round_=K * turn)
 
 
-def test_who_ends_a_term_is_in_good_standing_again(idle, schedule):
-    record = failed(3, strikes=6)
+def test_who_leads_a_whole_term_is_in_good_standing_again(idle, schedule):
+    record = failed(3, strikes=6, round_=K - 1)
     assert after(idle, schedule, 126, 127, record=record, proposer=3) == CLEAN
     assert after(idle, schedule, 126, 127, record=record, proposer=2) == record
 
 
 def test_a_certified_block_within_a_term_does_not_clear_anybody(idle, schedule):
     """Else a leader that makes one block and falls silent is never left out for long."""
-    record = failed(3, strikes=6)
+    record = failed(3, strikes=6, round_=K - 1)
     assert after(idle, schedule, 100, 101, record=record, leader=3, proposer=3) == record
+
+
+def test_the_last_round_of_a_term_does_not_clear_whom_a_tc_gave_it(idle, schedule):
+    """Else one block in one round of another's term undoes six strikes."""
+    record = failed(3, strikes=6, round_=K - 1)
+    after_tc = after(idle, schedule, 125, 127, record=record, leader=0, proposer=3)
+    assert after_tc.of(MemberIndex(3)) == record.failures[0]
+
+
+@pytest.mark.parametrize("first_round", [K, 126])
+def test_the_end_of_a_term_does_not_clear_anybody_if_one_of_its_rounds_failed(
+    idle, schedule, first_round
+):
+    """Neither who took the term over from another, nor who was silent in its own now and then."""
+    another = LeaderRecord((*failed(0, round_=first_round).failures, *failed(3).failures))
+    assert after(idle, schedule, 126, 127, record=another, proposer=3) == another
+    own = failed(3, round_=first_round)
+    assert after(idle, schedule, 126, 127, record=own, proposer=3) == own
 
 
 def test_the_record_follows_from_the_block_alone(idle):

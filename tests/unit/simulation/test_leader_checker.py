@@ -80,3 +80,20 @@ def test_the_first_disk_too_is_compared_with_the_headers(scene, checker):
     checker.extend(two)
     with pytest.raises(ViolationError, match="the headers up to 2"):
         checker.stored(Who(2), state_of(replace(two, tc=None), LeaderRecord()))
+
+
+def test_only_who_leads_a_whole_term_is_struck_off(scene, checker):
+    """Member 3 fails in its term, later gets another's last round by a TC, then its own term."""
+    leaders = {term: term % 4 for term in range(8)}
+    rounds = [round_ for round_ in range(1, 32) if round_ not in (12, 22)]
+    by_tc = {13: 1, 14: 1, 15: 1, 23: 3}
+    rows, parent = [], scene.forge.genesis
+    for round_ in rounds:
+        proposer = MemberIndex(by_tc.get(round_, leaders[round_ // 4]))
+        block = scene.forge.block(parent, round_=round_, proposer=proposer)
+        checker.extend(replace(block, tc=object()) if round_ in (13, 23) else block)
+        rows.append(checker._rows[-1])
+        parent = block
+
+    assert dict(zip(rounds, rows, strict=True))[23] == {3: (1, 12), 1: (1, 22)}
+    assert rows[-2:] == [{3: (1, 12), 1: (1, 22)}, {1: (1, 22)}]
