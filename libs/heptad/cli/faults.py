@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+from heptad.cli.exits import EXIT_FAILED, told
+from heptad.cli.trial_options import RATE_PER_S, AsJson, Listed, Names, Rate, chosen_of
 
 if TYPE_CHECKING:
     from heptad.trials.faults.trial import Finding
@@ -21,17 +22,13 @@ EXIT_NOT_POSSIBLE: Final = 3
 
 def command(
     *,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[FAULT]…", help="All of them by default.")
-    ] = None,
+    names: Names = None,
     hold: Annotated[
         float, typer.Option("--hold", min=0.5, max=90.0, help="Seconds for which a fault lasts.")
     ] = 8.0,
-    rate: Annotated[
-        float, typer.Option("--rate", min=1.0, max=2_000.0, help="Requests a second.")
-    ] = 80.0,
-    show: Annotated[bool, typer.Option("--list", help="Only list the faults.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rate: Rate = RATE_PER_S,
+    show: Listed = False,
+    as_json: AsJson = False,
 ) -> None:
     """Break things on a running cell, under load, and check the whole history after each.
 
@@ -45,10 +42,7 @@ def command(
         if show:
             _list()
             return
-        chosen = names or names_of_all()
-        if strangers := set(chosen) - set(names_of_all()):
-            message = f"no fault {', '.join(sorted(strangers))}; see heptad faults --list"
-            fail(message, status=EXIT_USAGE, as_json=as_json)
+        chosen = chosen_of(names, known=names_of_all(), what="fault", as_json=as_json)
         findings: list[Finding] = []
 
         def tell(finding: "Finding") -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+from heptad.cli.exits import EXIT_FAILED, fail, told
+from heptad.cli.trial_options import RATE_PER_S, AsJson, Listed, Names, Rate, chosen_of
 
 if TYPE_CHECKING:
     from heptad.trials.hostile.campaign import Finding, Phase
@@ -16,17 +17,13 @@ if TYPE_CHECKING:
 
 def command(
     *,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ATTACK]…", help="All of them by default.")
-    ] = None,
+    names: Names = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=1.0, max=60.0, help="Length of each attack.")
     ] = 10.0,
-    rate: Annotated[
-        float, typer.Option("--rate", min=1.0, max=2_000.0, help="Requests a second meanwhile.")
-    ] = 80.0,
-    show: Annotated[bool, typer.Option("--list", help="Only list the attacks.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rate: Rate = RATE_PER_S,
+    show: Listed = False,
+    as_json: AsJson = False,
 ) -> None:
     """Replace a member of a cell by an attacker with its keys, under load, and measure the others.
 
@@ -42,10 +39,8 @@ def command(
             for attack in ATTACKS:
                 print(f"{attack.name:<16} {attack.member:<12} {attack.story}")
             return
-        chosen = names or [attack.name for attack in ATTACKS]
-        if strangers := set(chosen) - {attack.name for attack in ATTACKS}:
-            message = f"no attack {', '.join(sorted(strangers))}; see heptad hostile --list"
-            fail(message, status=EXIT_USAGE, as_json=as_json)
+        known = [attack.name for attack in ATTACKS]
+        chosen = chosen_of(names, known=known, what="attack", as_json=as_json)
         findings: list[Finding] = []
 
         def tell(finding: "Finding") -> None:

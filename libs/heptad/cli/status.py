@@ -2,6 +2,9 @@
 
 import http.client
 import json
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
@@ -11,13 +14,15 @@ from heptad.cli.exits import EXIT_FAILED, told
 from heptad.cli.up import HOME_OPTION
 
 if TYPE_CHECKING:
-    from heptad.runtime.mesh import MeshStatus
+    from heptad.runtime.mesh import MeshStatus, ProcessFacts
 
 NOT_SERVING: Final = "not_serving"
 """The state of a process that runs, was ready, and now says that it is not."""
 
 _ANSWER_S_MAX: Final = 1.0
-_ANSWER_BYTES_MAX: Final = 1_024
+_ANSWER_BYTES_MAX: Final = 1 << 20
+_NOTE_BYTES_MAX: Final = 1_024
+_FAILED: Final = re.compile(rb'^consensus_leader_failed\{leader="(\d+)"\} 1', re.MULTILINE)
 
 
 def command(
@@ -27,7 +32,8 @@ def command(
 ) -> None:
     """Show every process of the running cell: state, pid, address, restarts, CPU and memory.
 
-    Ends with 0 if all are ready, 1 if one is not, 2 if nothing runs there.
+    And which replicas have failed to lead, as more of them say than may lie. Ends with 0 if all are
+    ready, 1 if one is not, 2 if nothing runs there.
     """
     with told(as_json=as_json):
         from heptad.runtime.control import ControlClient
@@ -37,12 +43,15 @@ def command(
     for process in status["processes"]:
         if process["state"] == "ready":
             process["state"] = _state(process["metrics"])
+    failed = _leaders_failed(status["processes"])
     if as_json:
-        print(json.dumps(status))
+        print(json.dumps({**status, "leaders_failed": failed}))
     else:
         from heptad.cli.summary import print_table, status_table
 
         print_table(status_table(status))
+        if failed:
+            print(f"{', '.join(failed)} failed to lead; others lead in the meantime.")
     if any(process["state"] != "ready" for process in status["processes"]):
         raise typer.Exit(EXIT_FAILED)
 
@@ -52,15 +61,33 @@ def _state(metrics_address: str) -> str:
 
     Ready, not serving, or that it does only a part of its work, in its own words.
     """
+    answer = _asked(metrics_address, "/readyz")
+    if answer is None:
+        return NOT_SERVING
+    _, _, note = answer[:_NOTE_BYTES_MAX].decode("utf-8", "replace").partition(": ")
+    return note.partition(":")[0].strip() or "ready"
+
+
+def _leaders_failed(processes: "Sequence[ProcessFacts]") -> list[str]:
+    """The replicas that more replicas than may lie call failed leaders."""
+    replicas = [process for process in processes if process["role"] == "replica"]
+    named: Counter[str] = Counter()
+    for process in replicas:
+        if process["state"] == "ready":
+            exposition = _asked(process["metrics"], "/metrics") or b""
+            named.update(f"replica-{number.decode()}" for number in _FAILED.findall(exposition))
+    fault_count = (len(replicas) - 1) // 3
+    return sorted(name for name, voices in named.items() if voices > fault_count)
+
+
+def _asked(metrics_address: str, path: str) -> bytes | None:
+    """What a process answers at its listener; None where it is not 200."""
     connection = http.client.HTTPConnection(metrics_address, timeout=_ANSWER_S_MAX)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            return NOT_SERVING
-        _, _, note = answer.read(_ANSWER_BYTES_MAX).decode("utf-8", "replace").partition(": ")
-        return note.partition(":")[0].strip() or "ready"
+        return answer.read(_ANSWER_BYTES_MAX) if answer.status == http.client.OK else None
     except (OSError, http.client.HTTPException):
-        return NOT_SERVING
+        return None
     finally:
         connection.close()

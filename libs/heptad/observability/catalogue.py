@@ -121,6 +121,11 @@ CONSENSUS_SUCCESS_RATE: Final = _gauge(
 CONSENSUS_ROUND: Final = _gauge("consensus_round", "Current round.")
 CONSENSUS_LEADER: Final = _gauge("consensus_leader", "Number of the current round's leader.")
 CONSENSUS_IS_LEADER: Final = _gauge("consensus_is_leader", "1 while this replica leads.")
+CONSENSUS_LEADER_FAILED: Final = _gauge(
+    "consensus_leader_failed",
+    "1 for a replica that failed to lead and has not ended a term since, by the committed chain.",
+    "leader",
+)
 ROUNDS_TOTAL: Final = _counter(
     "consensus_rounds_total", "Rounds entered, by what ended the one before.", "certificate"
 )

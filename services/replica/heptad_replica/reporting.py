@@ -15,6 +15,7 @@ from heptad.consensus.evidence import decode_evidence
 from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.consensus.ready import Fact
 from heptad.consensus.status import Status
+from heptad.model.ids import MemberIndex
 from heptad.observability import catalogue
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
@@ -36,6 +37,9 @@ MISBEHAVIOUR_PROVEN: Final = "misbehaviour_proven"
 MISBEHAVIOUR_RECORDED: Final = "misbehaviour_recorded"
 """A log event at level error. Fields: accused, offence, height, index (of the log's entry)."""
 
+LEADERS_FAILED: Final = "leaders_failed"
+"""A log event, at level warning where somebody is newly named. Fields: replicas (their ids)."""
+
 _RATE_ROUNDS: Final = 1_000
 _FIELD_BYTES_MAX: Final = 32
 
@@ -54,6 +58,7 @@ class Reporter:
         self._equivocations = metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._recorded_total = metrics.counter(catalogue.EVIDENCE_COMMITTED_TOTAL)
         self._jumps = metrics.counter(catalogue.JUMPS_TOTAL)
+        self._leaders_failed: tuple[MemberIndex, ...] = ()
         self._outcomes: deque[bool] = deque(maxlen=_RATE_ROUNDS)
         metrics.read(catalogue.CONSENSUS_SUCCESS_RATE, self._success_rate)
 
@@ -64,6 +69,15 @@ class Reporter:
         for commit in commits:
             if commit.block.control:
                 self._recorded(commit)
+
+    def led(self, failed: tuple[MemberIndex, ...]) -> None:
+        """Who failed to lead, by the chain as it is committed now; written when it changes."""
+        if failed == self._leaders_failed:
+            return
+        is_news = bool(set(failed) - set(self._leaders_failed))
+        self._leaders_failed = failed
+        write = self._log.warning if is_news else self._log.info
+        write(LEADERS_FAILED, replicas=", ".join(f"replica-{member + 1}" for member in failed))
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
         """Heads were cosigned."""
@@ -115,16 +129,21 @@ class Reporter:
         return {(): certified}
 
 
-def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int) -> None:
+def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int, count: int) -> None:
     """Let the gauges read the core's status whenever somebody scrapes.
 
-    `number` is this replica's, from 1; a leader that is not known reads as 0.
+    `number` is this replica's, from 1, of `count`; a leader that is not known reads as 0.
     """
 
     def leader() -> int:
         known = status().leader
         return 0 if known is None else known + 1
 
+    def leaders_failed() -> dict[tuple[str, ...], float]:
+        failed = status().leaders_failed
+        return {(str(each + 1),): float(each in failed) for each in range(count)}
+
+    metrics.read(catalogue.CONSENSUS_LEADER_FAILED, leaders_failed)
     gauges: dict[catalogue.Metric, Callable[[], float]] = {
         catalogue.CONSENSUS_ROUND: lambda: status().round,
         catalogue.CONSENSUS_LEADER: leader,

@@ -113,6 +113,7 @@ class ReplicaService:
         self._validators.committed(commits)
         self._followers.committed(commits)
         self._reporter.committed(commits)
+        self._reporter.led(self._driver.status().leaders_failed)
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
         """See `heptad.consensus.ports.Sink`."""
@@ -163,7 +164,12 @@ class ReplicaService:
         )
         handler = grpc.method_handlers_generic_handler(SERVICE, {"GetStatus": unary})
         self._context.server.add_generic_rpc_handlers((handler,))
-        read_status(self._context.metrics, status=self._driver.status, number=self._context.number)
+        read_status(
+            self._context.metrics,
+            status=self._driver.status,
+            number=self._context.number,
+            count=len(self._context.cell.replicas),
+        )
 
     def _accused(self, evidence: bytes) -> None:
         """A ledger hands on a proof of misbehaviour."""
@@ -203,6 +209,7 @@ class ReplicaService:
             rounds_certified=status.rounds_certified,
             catching_up=status.is_catching_up,
             follower=status.is_follower,
+            leaders_failed=tuple(member + 1 for member in status.leaders_failed),
         )
 
 

@@ -38,10 +38,9 @@ def process_address() -> Iterator[tuple[str, dict[str, object]]]:
     server.server_close()
 
 
-def status(home: Path, state: str, metrics: str, *options: str) -> tuple[int, str]:
-    """Run the command while a mesh of one process reports `state`."""
-    process = {
-        "name": "replica-1",
+def process_of(name: str, state: str, metrics: str) -> dict[str, object]:
+    return {
+        "name": name,
         "role": "replica",
         "state": state,
         "pid": 7,
@@ -52,8 +51,17 @@ def status(home: Path, state: str, metrics: str, *options: str) -> tuple[int, st
         "usage": None,
     }
 
+
+def status(home: Path, state: str, metrics: str, *options: str) -> tuple[int, str]:
+    """Run the command while a mesh of one process reports `state`."""
+    return status_of([process_of("replica-1", state, metrics)], home, *options)
+
+
+def status_of(processes: list[dict[str, object]], home: Path, *options: str) -> tuple[int, str]:
+    """Run the command while a mesh of these processes runs."""
+
     async def report(_name: str) -> dict[str, object]:
-        return {"origin": "cell.test", "gateway_url": "http://g", "processes": [process]}
+        return {"origin": "cell.test", "gateway_url": "http://g", "processes": processes}
 
     async def scenario() -> tuple[int, str]:
         server = ControlServer(home, {"status": report})
@@ -102,6 +110,23 @@ def test_a_stopped_process_is_not_asked(tmp_path: Path) -> None:
     code, out = status(tmp_path, "stopped", "127.0.0.1:9", "--json")
     assert code == 1
     assert json.loads(out)["processes"][0]["state"] == "stopped"
+
+
+def test_a_leader_that_failed_is_named_once_more_replicas_say_so_than_may_lie(
+    tmp_path: Path, process_address
+) -> None:
+    address, answer = process_address
+    answer["body"] = (
+        b'consensus_leader_failed{leader="3"} 1.0\nconsensus_leader_failed{leader="4"} 0.0\n'
+    )
+
+    def asked(honest: int) -> object:
+        addresses = [address if n < honest else "127.0.0.1:9" for n in range(7)]
+        processes = [process_of(f"replica-{n}", "ready", a) for n, a in enumerate(addresses)]
+        return json.loads(status_of(processes, tmp_path, "--json")[1])["leaders_failed"]
+
+    assert asked(3) == ["replica-3"]
+    assert asked(2) == []
 
 
 def test_nothing_running_ends_with_2(tmp_path: Path) -> None:

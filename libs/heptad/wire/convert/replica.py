@@ -8,7 +8,10 @@ from heptad.wire.replica.v1 import replica_pb2
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """How a replica is. `replica` and `leader` count from 1; a leader of 0 is not known yet."""
+    """How a replica is.
+
+    `replica`, `leader` and `leaders_failed` count from 1; a leader of 0 is not known yet.
+    """
 
     replica: int
     epoch: int
@@ -25,6 +28,7 @@ class ReplicaStatus:
     rounds_certified: int
     catching_up: bool
     follower: bool
+    leaders_failed: tuple[int, ...]
 
 
 def to_status_response(status: ReplicaStatus) -> bytes:
@@ -45,6 +49,7 @@ def to_status_response(status: ReplicaStatus) -> bytes:
         rounds_certified=status.rounds_certified,
         catching_up=status.catching_up,
         follower=status.follower,
+        leaders_failed=status.leaders_failed,
     )
     return response.SerializeToString()
 
@@ -68,4 +73,5 @@ def from_status_response(data: bytes) -> ReplicaStatus:
         rounds_certified=response.rounds_certified,
         catching_up=response.catching_up,
         follower=response.follower,
+        leaders_failed=tuple(response.leaders_failed),
     )

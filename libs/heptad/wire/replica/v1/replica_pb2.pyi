@@ -1,5 +1,7 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
 from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -45,7 +47,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up", "follower")
+    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up", "follower", "leaders_failed")
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +63,7 @@ class GetStatusResponse(_message.Message):
     ROUNDS_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     CATCHING_UP_FIELD_NUMBER: _ClassVar[int]
     FOLLOWER_FIELD_NUMBER: _ClassVar[int]
+    LEADERS_FAILED_FIELD_NUMBER: _ClassVar[int]
     replica: int
     epoch: int
     round: int
@@ -76,4 +79,5 @@ class GetStatusResponse(_message.Message):
     rounds_certified: int
     catching_up: bool
     follower: bool
-    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ..., follower: _Optional[bool] = ...) -> None: ...
+    leaders_failed: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ..., follower: _Optional[bool] = ..., leaders_failed: _Optional[_Iterable[int]] = ...) -> None: ...
