@@ -50,6 +50,9 @@ def command(
         from heptad.cli.summary import print_table, status_table
 
         print_table(status_table(status))
+        for process in status["processes"]:
+            if process["awaited"]:
+                print(f"{process['name']} waits {process['awaited']}.")
         if failed:
             print(f"{', '.join(failed)} failed to lead; others lead in the meantime.")
     if any(process["state"] != "ready" for process in status["processes"]):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _STYLES: Final = {
     "ready": "green",
     "starting": "yellow",
+    "waiting": "yellow",
     "backing_off": "yellow",
     "follows only": "yellow",
 }

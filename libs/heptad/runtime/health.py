@@ -1,12 +1,16 @@
 """The standard gRPC health service, and the one switch behind it."""
 
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from heptad.observability.logs import EventLog
+
+WAITS_EVENT: Final = "service_waits"
+"""The log event of a start that waits for other members. Field: reason."""
 
 
 class Health:
@@ -22,6 +26,13 @@ class Health:
         self._ready = False
         self.note: Callable[[], str] = lambda: ""
         """What is to be known of a process that is ready: `state: why`, or nothing."""
+        self.awaited = ""
+        """What a process that is not ready yet waits for."""
+
+    def waits_for(self, what: str) -> None:
+        """Say for what this process waits while it starts, so that nobody takes it for hung."""
+        self.awaited = what
+        self._log.info(WAITS_EVENT, reason=what)
 
     @property
     def ready(self) -> bool:
@@ -29,8 +40,8 @@ class Health:
         return self._ready
 
     def remark(self) -> str:
-        """The note, as it is now."""
-        return self.note()
+        """What is to be known of it now: the note, or what a start waits for."""
+        return self.awaited or self.note()
 
     async def set_ready(self, ready: bool, *, reason: str) -> None:
         """Say SERVING or NOT_SERVING; `reason` goes to the log when the answer changes."""
@@ -38,6 +49,7 @@ class Health:
             "SERVING" if ready else "NOT_SERVING"
         )
         changed = ready is not self._ready
+        self.awaited = ""
         self._ready = ready
         for service in self._services:
             await self.servicer.set(service, status)

@@ -40,6 +40,7 @@ class ProcessFacts(TypedDict):
     restarts: int
     last_status: int | None
     usage: dict[str, float] | None
+    awaited: str
 
 
 class MeshStatus(TypedDict):

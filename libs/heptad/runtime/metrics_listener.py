@@ -78,11 +78,10 @@ class MetricsListener:
             case [b"GET", b"/livez", _]:
                 return _response("200 OK", _TEXT, b"ok\n")
             case [b"GET", b"/readyz", _]:
+                note = f": {note}" if (note := self._note()) else ""
                 if self._ready():
-                    note = self._note()
-                    said = f"ok: {note}\n" if note else "ok\n"
-                    return _response("200 OK", _TEXT, said.encode("utf-8"))
-                return _response("503 Service Unavailable", _TEXT, b"not ready\n")
+                    return _response("200 OK", _TEXT, f"ok{note}\n".encode())
+                return _response("503 Service Unavailable", _TEXT, f"not ready{note}\n".encode())
             case _:
                 return _response("404 Not Found", _TEXT, b"GET /metrics, /livez or /readyz\n")
 

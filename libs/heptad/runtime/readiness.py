@@ -9,8 +9,8 @@ from heptad.runtime.tls import TlsMaterial
 
 async def is_serving(
     *, address: str, peer_id: str, origin: str, tls: TlsMaterial, timeout_s: float
-) -> bool:
-    """Does the health service of this member say SERVING within `timeout_s`?"""
+) -> bool | None:
+    """Does the health service of this member say SERVING? None if it says nothing in time."""
     async with open_channel(address=address, peer_id=peer_id, origin=origin, tls=tls) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
@@ -18,6 +18,6 @@ async def is_serving(
                 health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=True
             )
         except grpc.aio.AioRpcError:
-            return False
+            return None
         serving: bool = answer.status == health_pb2.HealthCheckResponse.SERVING
         return serving

@@ -13,12 +13,14 @@ from typing import Final
 from heptad.observability.logs import EventLog
 from heptad.runtime.child_log import LOG_FILE, ChildLog
 from heptad.runtime.errors import SupervisionFault
+from heptad.runtime.health import WAITS_EVENT
 from heptad.runtime.launcher import Child, Launcher
 from heptad.runtime.restarts import RestartPolicy
 from heptad.runtime.service import EXIT_CONFIG_INVALID, READY_EVENT
 
 READY_S_MAX: Final = 60.0
-"""A service that is not ready by then is taken for hung, killed, and counted as crashed."""
+"""A service that is not ready by then is taken for hung, killed, and counted as crashed; unless it
+has said what it waits for, and answers."""
 
 STOP_S_MAX: Final = 15.0
 """A service that has not ended by then after SIGTERM is killed; above the longest drain."""
@@ -33,6 +35,7 @@ class State(StrEnum):
     """What a supervised process is doing."""
 
     STARTING = "starting"
+    WAITING = "waiting"
     READY = "ready"
     PAUSED = "paused"
     STOPPING = "stopping"
@@ -68,18 +71,24 @@ class Supervised:
         *,
         home: Path,
         launcher: Launcher,
-        healthy: Callable[[ServiceSpec], Awaitable[bool]],
+        healthy: Callable[[ServiceSpec], Awaitable[bool | None]],
         policy: RestartPolicy,
         goes_on: Callable[[], bool],
         log: EventLog,
+        ready_s_max: float = READY_S_MAX,
     ) -> None:
-        """`goes_on` tells whether the cell goes on without a service that does not stay up."""
+        """`goes_on` tells whether the cell goes on without a service that does not stay up.
+
+        `healthy` asks it whether it serves; None where it does not answer.
+        """
         self.spec = spec
         self.state = State.STARTING
         self.restarts = 0
         self.last_status: int | None = None
         # Set for as long as the process is ready; cleared when it ends.
         self.ready = asyncio.Event()
+        # Set once it is known to wait for other members; cleared when it is ready, or ends.
+        self.waiting = asyncio.Event()
         # Set when it does not run and nobody wants it to.
         self.at_rest = asyncio.Event()
         self._home = home
@@ -89,6 +98,9 @@ class Supervised:
         self._child_log = ChildLog(home / spec.name / LOG_FILE)
         self._policy = policy
         self._goes_on = goes_on
+        self._ready_s_max = ready_s_max
+        # What it last said that its start waits for.
+        self._awaited = ""
         self._child: Child | None = None
         # Exactly one of the two is set.
         self._wanted = asyncio.Event()
@@ -99,6 +111,11 @@ class Supervised:
     def pid(self) -> int | None:
         """Of the running process."""
         return self._child.pid if self._child is not None else None
+
+    @property
+    def awaited(self) -> str:
+        """What its start waits for, in its own words, once that has taken long."""
+        return self._awaited if self.waiting.is_set() else ""
 
     def tail(self) -> list[str]:
         """The last lines of its log."""
@@ -131,7 +148,7 @@ class Supervised:
     async def _run_once(self) -> int:
         """One life of the process; its exit status."""
         self.at_rest.clear()
-        self.state = State.STARTING
+        self.state, self._awaited = State.STARTING, ""
         arguments = ["--home", str(self._home), "--name", self.spec.name, "--lifeline"]
         child = await self._launcher.spawn(self.spec.name, self.spec.module, arguments)
         self._child = child
@@ -149,31 +166,58 @@ class Supervised:
             pump.cancel()
             self._child = None
             self.ready.clear()
+            self.waiting.clear()
         self._log.info("process_ended", status=self.last_status)
         return self.last_status
 
     async def _pump(self, child: Child, announced: asyncio.Event) -> None:
-        """Move its output to the log until the end; notice the line that says it is ready."""
+        """Move its output to the log until the end; notice the lines that tell of its start."""
         while chunk := await child.output.read(_CHUNK_BYTES):
             for line in self._child_log.append(chunk):
-                if not announced.is_set() and READY_EVENT in line and _event(line) == READY_EVENT:
+                if announced.is_set():
+                    continue
+                if READY_EVENT in line and _field(line, "event") == READY_EVENT:
                     announced.set()
+                elif WAITS_EVENT in line and _field(line, "event") == WAITS_EVENT:
+                    self._awaited = str(_field(line, "reason"))
 
     async def _watch_start(self, announced: asyncio.Event) -> None:
-        """Ready is what the health service says, not what a log line says."""
+        """Ready is what the health service says, not what a log line says.
+
+        One that waits for others lives as long as its health service answers: to kill it would only
+        make it begin to wait again.
+        """
+        while not await self._becomes_ready(announced):
+            if announced.is_set() or not self._awaited or not await self._answers():
+                self._log.error("process_not_ready", waited_s=self._ready_s_max)
+                self._launcher.signal(self.spec.name, signal.SIGKILL)
+                return
+            if self.state is State.STARTING:
+                self.state = State.WAITING
+            self.waiting.set()
+            self._log.warning("process_waits", reason=self._awaited)
+        if self.state in (State.STARTING, State.WAITING):
+            self.state = State.READY
+        self.waiting.clear()
+        self.ready.set()
+        self._log.info("process_ready")
+
+    async def _becomes_ready(self, announced: asyncio.Event) -> bool:
+        """Whether it says in time that it is ready, and its health service says so too."""
         try:
-            async with asyncio.timeout(READY_S_MAX):
+            async with asyncio.timeout(self._ready_s_max):
                 await announced.wait()
-                if await self._healthy(self.spec):
-                    if self.state is State.STARTING:
-                        self.state = State.READY
-                    self.ready.set()
-                    self._log.info("process_ready")
-                    return
+                return await self._healthy(self.spec) is True
         except TimeoutError:
-            pass  # it ends like one that answers that it is not healthy
-        self._log.error("process_not_ready", waited_s=READY_S_MAX)
-        self._launcher.signal(self.spec.name, signal.SIGKILL)
+            return False
+
+    async def _answers(self) -> bool:
+        """Whether it is alive enough to say that it is not ready."""
+        try:
+            async with asyncio.timeout(self._ready_s_max):
+                return await self._healthy(self.spec) is not None
+        except TimeoutError:
+            return False
 
     async def _back_off(self, status: int) -> bool:
         """Wait before a restart, or until nobody wants one; False if there is no point in it."""
@@ -237,18 +281,21 @@ class Supervised:
     async def restart(self) -> None:
         """Stop it if it runs, start it, and wait until it is ready.
 
-        Raises: SupervisionFault if it does not become ready.
+        Raises: SupervisionFault if it does not become ready, or waits for others in its turn.
         """
         if not self.at_rest.is_set():
             await self.stop()
         self.at_rest.clear()
         self._want(True)
-        ends = [asyncio.ensure_future(event.wait()) for event in (self.ready, self.at_rest)]
+        events = (self.ready, self.waiting, self.at_rest)
+        ends = [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for end in ends:
                 end.cancel()
+        if self.waiting.is_set():
+            raise SupervisionFault(f"{self.spec.name} waits {self._awaited}")
         if not self.ready.is_set():
             raise SupervisionFault(f"{self.spec.name} did not become ready")
 
@@ -257,9 +304,9 @@ class Supervised:
             self._launcher.signal(self.spec.name, number)
 
 
-def _event(line: str) -> object:
+def _field(line: str, name: str) -> object:
     try:
         fields = json.loads(line)
     except ValueError:
         return None
-    return fields.get("event") if isinstance(fields, dict) else None
+    return fields.get(name) if isinstance(fields, dict) else None

@@ -43,6 +43,8 @@ class ProcessStatus:
     # Exit code, or minus the signal, of its last end; None if it never ended.
     last_status: int | None
     usage: ProcessUsage | None
+    # What it waits for while it is `waiting`, in its own words.
+    awaited: str
 
 
 def specs_of(cell: Cell, metrics_of: Callable[[str], str]) -> tuple[ServiceSpec, ...]:
@@ -68,11 +70,14 @@ class Supervisor:
         home: Path,
         specs: Sequence[ServiceSpec],
         launcher: Launcher,
-        healthy: Callable[[ServiceSpec], Awaitable[bool]],
+        healthy: Callable[[ServiceSpec], Awaitable[bool | None]],
         log: EventLog,
         policy: Callable[[], RestartPolicy] = RestartPolicy,
     ) -> None:
-        """`policy` makes each service's own rule of when to start it again."""
+        """`policy` makes each service's own rule of when to start it again.
+
+        `healthy` asks a service whether it serves; None where it does not answer.
+        """
         self._launcher = launcher
         self._log = log
         self._started_s = time.monotonic()
@@ -170,6 +175,7 @@ class Supervisor:
                 restarts=process.restarts,
                 last_status=process.last_status,
                 usage=usage_of(process.pid) if process.pid is not None else None,
+                awaited=process.awaited,
             )
             for process in self._processes.values()
         ]
@@ -190,10 +196,12 @@ class Supervisor:
         raise SupervisionFault("the nursery, the parent of all services, has ended")
 
 
-def health_by_grpc(*, origin: str, tls: TlsMaterial) -> Callable[[ServiceSpec], Awaitable[bool]]:
-    """Judge health by the services' own health RPC, over mutual TLS."""
+def health_by_grpc(
+    *, origin: str, tls: TlsMaterial
+) -> Callable[[ServiceSpec], Awaitable[bool | None]]:
+    """Judge health by the services' own health RPC, over mutual TLS; None: it does not answer."""
 
-    async def healthy(spec: ServiceSpec) -> bool:
+    async def healthy(spec: ServiceSpec) -> bool | None:
         return await is_serving(
             address=spec.address,
             peer_id=spec.name,

@@ -64,7 +64,9 @@ class ValidatorService:
         context.tasks.spawn("link vault", validator.vault.run())
         context.tasks.spawn("heartbeat", validator.heartbeat.run())
         context.tasks.spawn("group", validator.group.run())
+        context.health.waits_for(f"for {context.cell.quorum} replicas, to commit its first batch")
         await dispatcher.fenced()
+        context.health.waits_for("for the ledger, to send the cell's keys")
         while not validator.parts.recorder.has_keys:  # noqa: ASYNC110  once in a life
             await asyncio.sleep(_POLL_S)
 

@@ -49,6 +49,7 @@ def process_of(name: str, state: str, metrics: str) -> dict[str, object]:
         "restarts": 2,
         "last_status": None,
         "usage": None,
+        "awaited": "for 5 replicas" if state == "waiting" else "",
     }
 
 
@@ -127,6 +128,12 @@ def test_a_leader_that_failed_is_named_once_more_replicas_say_so_than_may_lie(
 
     assert asked(3) == ["replica-3"]
     assert asked(2) == []
+
+
+def test_a_process_that_waits_is_shown_with_what_it_waits_for(tmp_path: Path) -> None:
+    code, out = status(tmp_path, "waiting", "127.0.0.1:9")
+    assert code == 1
+    assert "replica-1 waits for 5 replicas." in out
 
 
 def test_nothing_running_ends_with_2(tmp_path: Path) -> None:
