@@ -18,6 +18,7 @@ from heptad.model.answers import RequestState, Wait
 from heptad.model.batch import batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.entry import Kind
 from heptad.model.problems import Problem
+from heptad.model.queries import EntryFilter, EntryQuery
 from heptad.model.routing import ranked
 from heptad.runtime.channels import open_channel
 from heptad.runtime.identity import Identity, Role
@@ -429,8 +430,9 @@ def test_a_request_that_both_doors_admit_in_one_moment_is_named_as_a_copy(mesh, 
 
 async def entries_from(mesh, start):
     async with connect(mesh.home / "clients" / "tax-portal") as client:
-        page = await client.ledger.entries(start, terms=Terms())
-        return [decode_entry(entry) for entry in page.entries]
+        query = EntryQuery(EntryFilter(start_index=start))
+        page = await client.ledger.entries(query, terms=Terms())
+        return [decode_entry(entry.data) for entry in page.entries]
 
 
 async def settled(mesh, request_id):

@@ -13,7 +13,6 @@ import grpc
 from heptad.model.answers import PendingRequest, Registered, ValidatorStatus
 from heptad.model.log_reads import (
     ConsistencyProof,
-    EntryPage,
     InclusionProof,
     LedgerStatus,
     PublishedCheckpoint,
@@ -21,9 +20,19 @@ from heptad.model.log_reads import (
     RequestStatus,
 )
 from heptad.model.problems import Problem
+from heptad.model.queries import (
+    CheckpointSizes,
+    EntryCount,
+    EntryFilter,
+    EntryPage,
+    EntryQuery,
+    LogTotals,
+    Order,
+)
 from heptad.model.routing import ranked
 from heptad.runtime.status import problem_of
 from heptad.wire.convert import ledger as ledger_wire
+from heptad.wire.convert import ledger_queries as queries_wire
 from heptad.wire.convert import validator as validator_wire
 
 RETRYING: Final = (
@@ -79,10 +88,33 @@ class LedgerReader:
         request = ledger_wire.encode_entry_call(index)
         return ledger_wire.decode_entry(await self._ask("GetEntry", request, terms))[1]
 
-    async def entries(self, start_index: int, page_size: int = 0, *, terms: Terms) -> EntryPage:
-        """At most `page_size` entries from an index on; 0 means 100."""
-        request = ledger_wire.encode_entries_call(start_index, page_size)
-        return ledger_wire.decode_entries(await self._ask("ListEntries", request, terms))
+    async def entries(self, query: EntryQuery, *, terms: Terms) -> EntryPage:
+        """A page of entries; ask again with its token for the next one."""
+        request = queries_wire.encode_list_call(query)
+        return queries_wire.decode_page(await self._ask("ListEntries", request, terms))
+
+    async def count(self, wanted: EntryFilter, page_token: str = "", *, terms: Terms) -> EntryCount:
+        """How many entries a part of the log has; ask again with the token for the next part."""
+        request = queries_wire.encode_count_call(wanted, page_token)
+        return queries_wire.decode_count(await self._ask("CountEntries", request, terms))
+
+    async def totals(self, *, terms: Terms) -> LogTotals:
+        """The ledger's counters, by kind and by service."""
+        request = queries_wire.encode_totals_call()
+        return queries_wire.decode_totals(await self._ask("GetTotals", request, terms))
+
+    async def checkpoint_sizes(
+        self,
+        page_size: int = 0,
+        *,
+        order: Order = Order.ASCENDING,
+        page_token: str = "",
+        terms: Terms,
+    ) -> CheckpointSizes:
+        """Sizes of published checkpoints, at most `page_size`; 0 means 100."""
+        request = queries_wire.encode_checkpoints_call(page_size, order, page_token)
+        answer = await self._ask("ListCheckpoints", request, terms)
+        return queries_wire.decode_checkpoints(answer)
 
     async def inclusion_proof(
         self, index: int, tree_size: int = 0, *, terms: Terms

@@ -17,15 +17,6 @@ class PublishedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPage:
-    """Entries' bytes from `start_index` on; `next_index` starts the next page, 0 after the last."""
-
-    start_index: int
-    entries: tuple[bytes, ...]
-    next_index: int
-
-
-@dataclass(frozen=True, slots=True)
 class InclusionProof:
     """Entry `index` is in the tree of `tree_size`; hashes from the leaf upwards."""
 

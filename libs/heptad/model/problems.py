@@ -396,6 +396,14 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "A parameter has a wrong value",
         "Correct the parameter that `field` names.",
     ),
+    ProblemKind(
+        "page_token_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The page token is not of this listing",
+        "Repeat filter and order as they were with the page before, or begin without a token.",
+    ),
     # Between services.
     ProblemKind(
         "role_refused",

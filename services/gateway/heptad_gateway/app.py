@@ -16,6 +16,7 @@ from heptad_gateway.admin import AdminApi
 from heptad_gateway.auditing import AuditingApi
 from heptad_gateway.connections import GuardedServer
 from heptad_gateway.door import Door
+from heptad_gateway.entries import EntriesApi
 from heptad_gateway.limits import ClientLimit, RateLimitFields
 from heptad_gateway.operations import OperationsApi
 from heptad_gateway.ports import Ledger, Submissions, Validators
@@ -96,6 +97,7 @@ class App:
             refused=self._traffic.refused,
         )
         auditing = AuditingApi(ledger=ports.ledger, policy=self._policy, deadline_s=deadline_s)
+        entries = EntriesApi(ledger=ports.ledger, deadline_s=deadline_s)
         operations = OperationsApi(
             quorum=QuorumWatch(ports.validators, now_s=time.monotonic),
             submissions=ports.submissions,
@@ -104,7 +106,7 @@ class App:
             exposition=self._metrics.exposition,
             is_draining=lambda: self.door.draining,
         )
-        parts = (requests, subjects, auditing, operations)
+        parts = (requests, subjects, auditing, entries, operations)
         return [route for part in parts for route in part.routes()]
 
     def admin_routes(self) -> list[Route]:

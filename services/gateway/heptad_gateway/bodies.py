@@ -1,4 +1,4 @@
-"""Reading a request's body: of the right type, of a bounded size, in a bounded time.
+"""Bodies. Reading a request's: of the right type, of a bounded size, in a bounded time.
 
 Nearly always the whole body has arrived with its head, and then it is taken without a pause or a
 timer. Only what is still on its way is waited for, and not for long: a client that sends a byte
@@ -6,6 +6,8 @@ a second would otherwise hold a connection and a place in the queue for ever.
 """
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +55,12 @@ class BodyRule:
     bytes_max: int
     too_large: str
     room: BodyRoom | None = None
+
+
+def json_answer(members: Mapping[str, object], caching: str) -> web.Response:
+    """A JSON object as an answer; `caching` is its `Cache-Control`."""
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return web.Response(body=body, headers={"Content-Type": JSON, "Cache-Control": caching})
 
 
 async def read_body(request: BaseRequest, rule: BodyRule) -> bytes:

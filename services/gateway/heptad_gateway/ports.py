@@ -11,7 +11,6 @@ from heptad.client import Terms
 from heptad.model.answers import PendingRequest, Recorded, Registered, ValidatorStatus, Wait
 from heptad.model.log_reads import (
     ConsistencyProof,
-    EntryPage,
     InclusionProof,
     LedgerStatus,
     PublishedCheckpoint,
@@ -19,6 +18,14 @@ from heptad.model.log_reads import (
     RequestStatus,
 )
 from heptad.model.problems import Problem
+from heptad.model.queries import (
+    CheckpointSizes,
+    EntryCount,
+    EntryFilter,
+    EntryPage,
+    EntryQuery,
+    Order,
+)
 
 
 class Submissions(Protocol):
@@ -68,8 +75,21 @@ class Ledger(Protocol):
     async def entry(self, index: int, *, terms: Terms) -> bytes:
         """One entry's bytes."""
 
-    async def entries(self, start_index: int, page_size: int = 0, *, terms: Terms) -> EntryPage:
-        """Entries from an index on."""
+    async def entries(self, query: EntryQuery, *, terms: Terms) -> EntryPage:
+        """A page of entries."""
+
+    async def count(self, wanted: EntryFilter, page_token: str = "", *, terms: Terms) -> EntryCount:
+        """How many entries a part of the log has."""
+
+    async def checkpoint_sizes(
+        self,
+        page_size: int = 0,
+        *,
+        order: Order = Order.ASCENDING,
+        page_token: str = "",
+        terms: Terms,
+    ) -> CheckpointSizes:
+        """Sizes of published checkpoints."""
 
     async def inclusion_proof(
         self, index: int, tree_size: int = 0, *, terms: Terms

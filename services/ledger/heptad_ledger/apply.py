@@ -180,6 +180,12 @@ class _WaveDraft:
             yield pack_index(index)
 
 
+def is_indexed(service: str) -> bool:
+    """Whether entries are found by this service's name without reading them."""
+    is_name = bool(service) and service.isascii() and service.isprintable()
+    return is_name and len(service) <= SERVICE_CHARACTERS_MAX
+
+
 def _postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:
     """Which entries of a batch name which service; mostly all name one."""
     groups: dict[str, Sequence[int]] = {services[0]: range(len(services))}
@@ -189,6 +195,5 @@ def _postings(services: list[str], first_index: int) -> Iterator[ServicePosting]
             named[service].append(offset)
         groups = dict(named)
     for service, offsets in groups.items():
-        is_name = service and service.isascii() and service.isprintable()
-        if is_name and len(service) <= SERVICE_CHARACTERS_MAX:
+        if is_indexed(service):
             yield ServicePosting(service.encode("ascii"), first_index, tuple(offsets))

@@ -15,7 +15,6 @@ from heptad.crypto.derivation import request_ref
 from heptad.model.answers import RequestState
 from heptad.model.log_reads import (
     ConsistencyProof,
-    EntryPage,
     InclusionProof,
     PublishedCheckpoint,
     RequestReceipt,
@@ -30,10 +29,6 @@ from heptad.transparency.tiles import CHECKPOINT_PATH, TilePath
 from heptad_ledger.store import LogStore, Snapshot
 
 TREES_KEPT_MAX: Final = 8
-PAGE_SIZE_DEFAULT: Final = 100
-PAGE_BYTES_MAX: Final = 3 << 20
-"""A page is cut short there, so that it fits a message."""
-
 REQUEST_ID_BYTES: Final = 32
 
 
@@ -58,12 +53,10 @@ class LogReads:
         store: LogStore,
         latest: Callable[[], PublishedCheckpoint | None],
         index_key: Callable[[], bytes],
-        page_size_max: int,
     ) -> None:
         self._store = store
         self._latest = latest
         self._index_key = index_key
-        self._page_size_max = page_size_max
         self.tiles = _StoreTiles(store)
         """The log's tiles, for proofs."""
         self._trees: OrderedDict[int, TiledTree] = OrderedDict()
@@ -87,21 +80,6 @@ class LogReads:
         self._require_index(index)
         with self._store.snapshot() as snapshot:
             return snapshot.entry(index)
-
-    def entries(self, start_index: int, page_size: int) -> EntryPage:
-        """A page of entries. Raises: Problem `index_out_of_range`, `parameter_invalid`."""
-        if page_size > self._page_size_max:
-            raise Problem(
-                "parameter_invalid",
-                f"page_size {page_size} is over {self._page_size_max}",
-                field="page_size",
-            )
-        published = self._require_index(start_index)
-        count = min(page_size or PAGE_SIZE_DEFAULT, published - start_index)
-        with self._store.snapshot() as snapshot:
-            entries = _fitting(snapshot.entries(start_index, count))
-        end = start_index + len(entries)
-        return EntryPage(start_index, entries, end if end < published else 0)
 
     def inclusion_proof(self, index: int, tree_size: int) -> InclusionProof:
         """Proves an entry to be in the tree of a size; 0: of the latest checkpoint.
@@ -237,13 +215,3 @@ def _is_published(tile: TilePath, published: int, snapshot: Snapshot) -> bool:
         return True
     checkpoint = snapshot.checkpoint_from(end << unit)
     return checkpoint is not None and checkpoint.size >> unit == end
-
-
-def _fitting(entries: list[bytes]) -> tuple[bytes, ...]:
-    """As many entries as fit a message, at least one."""
-    size = 0
-    for count, entry in enumerate(entries):
-        size += len(entry) + 8
-        if count and size > PAGE_BYTES_MAX:
-            return tuple(entries[:count])
-    return tuple(entries)

@@ -2,10 +2,11 @@
 
 Handlers take and return bytes; what cannot be read is refused here with `frame_malformed`. Roles
 were checked by the guard in front, by the table `ROLES`. All reads are snapshots of LMDB's map, a
-few microseconds to a millisecond each, so they run in the event loop.
+few microseconds to a millisecond each, so they run in the event loop; those that may take longer
+give it up in between.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import grpc
@@ -14,7 +15,9 @@ from heptad.model.log_reads import LedgerStatus
 from heptad.runtime.guard import Context
 from heptad.runtime.identity import Role
 from heptad.wire.convert import ledger as wire
+from heptad.wire.convert import ledger_queries as queries_wire
 from heptad_ledger.log_reads import LogReads
+from heptad_ledger.queries.entry_queries import EntryQueries
 
 _READERS: Final = frozenset({Role.GATEWAY, Role.SERVICE, Role.AUDITOR, Role.OPERATOR})
 
@@ -22,6 +25,8 @@ METHODS: Final = (
     "GetCheckpoint",
     "GetEntry",
     "ListEntries",
+    "CountEntries",
+    "ListCheckpoints",
     "GetInclusionProof",
     "GetConsistencyProof",
     "GetReceipt",
@@ -38,16 +43,25 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
 class LedgerDoor:
     """Serves the RPCs; what is behind it knows nothing of gRPC."""
 
-    def __init__(self, *, reads: LogReads, read_status: Callable[[], LedgerStatus]) -> None:
+    def __init__(
+        self,
+        *,
+        reads: LogReads,
+        queries: EntryQueries,
+        read_status: Callable[[], LedgerStatus],
+    ) -> None:
         self._reads = reads
+        self._queries = queries
         self._read_status = read_status
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the handlers to a server."""
-        answers: dict[str, Callable[[bytes], bytes]] = {
+        answers: dict[str, Callable[[bytes], bytes] | Callable[[bytes], Awaitable[bytes]]] = {
             "GetCheckpoint": self._get_checkpoint,
             "GetEntry": self._get_entry,
             "ListEntries": self._list_entries,
+            "CountEntries": self._count_entries,
+            "ListCheckpoints": self._list_checkpoints,
             "GetInclusionProof": self._get_inclusion_proof,
             "GetConsistencyProof": self._get_consistency_proof,
             "GetReceipt": self._get_receipt,
@@ -71,9 +85,18 @@ class LedgerDoor:
         index = wire.decode_entry_call(data)
         return wire.encode_entry(index, self._reads.entry(index))
 
-    def _list_entries(self, data: bytes) -> bytes:
-        start_index, page_size = wire.decode_entries_call(data)
-        return wire.encode_entries(self._reads.entries(start_index, page_size))
+    async def _list_entries(self, data: bytes) -> bytes:
+        query = queries_wire.decode_list_call(data)
+        return queries_wire.encode_page(await self._queries.page(query))
+
+    async def _count_entries(self, data: bytes) -> bytes:
+        wanted, page_token = queries_wire.decode_count_call(data)
+        return queries_wire.encode_count(await self._queries.count(wanted, page_token))
+
+    def _list_checkpoints(self, data: bytes) -> bytes:
+        page_size, order, page_token = queries_wire.decode_checkpoints_call(data)
+        sizes = self._queries.checkpoint_sizes(page_size, order, page_token)
+        return queries_wire.encode_checkpoints(sizes)
 
     def _get_inclusion_proof(self, data: bytes) -> bytes:
         index, tree_size = wire.decode_inclusion_call(data)
@@ -98,8 +121,11 @@ class LedgerDoor:
         return wire.encode_status(self._read_status())
 
 
-def _handler(answer: Callable[[bytes], bytes]) -> Callable[[bytes, Context], object]:
+def _handler(
+    answer: Callable[[bytes], bytes] | Callable[[bytes], Awaitable[bytes]],
+) -> Callable[[bytes, Context], object]:
     async def handle(data: bytes, _context: Context) -> bytes:
-        return answer(data)
+        answered = answer(data)
+        return answered if isinstance(answered, bytes) else await answered
 
     return handle

@@ -42,6 +42,7 @@ from heptad_ledger.parts import open_parts
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.publisher import Publisher
+from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.routing_keys import RoutingKeyRotation
 from heptad_ledger.service import LedgerDoor
 from heptad_ledger.watermark import Watermark
@@ -87,6 +88,10 @@ class LedgerService:
             store=self._store,
             latest=lambda: self._publisher.latest,
             index_key=self._parts.vault.index_key,
+        )
+        self._queries = EntryQueries(
+            store=self._store,
+            latest=lambda: self._publisher.latest,
             page_size_max=config.page_records_max,
         )
         self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
@@ -100,7 +105,9 @@ class LedgerService:
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
         )
         self._duplicates = self._make_duplicate_reporter()
-        LedgerDoor(reads=self._reads, read_status=self._status).register(context.server)
+        LedgerDoor(reads=self._reads, queries=self._queries, read_status=self._status).register(
+            context.server
+        )
         self._vault_door.register(context.server)
         self._export_metrics()
 

@@ -121,7 +121,7 @@ class FakeLedger:
     asked: list[tuple] = field(default_factory=list)
 
     def __getattr__(self, name):
-        async def method(*arguments, terms):
+        async def method(*arguments, terms, **_options):
             self.asked.append((name, *arguments, terms))
             answer = self.answers.get(name, Problem("ledger_unavailable", "down"))
             return returned(answer(*arguments) if callable(answer) else answer)

@@ -4,14 +4,9 @@ import base64
 
 import pytest
 
-from heptad.model.entry import Entry, Kind, Outcome
-from heptad.model.log_reads import ConsistencyProof, EntryPage, InclusionProof, PublishedCheckpoint
+from heptad.model.log_reads import ConsistencyProof, InclusionProof, PublishedCheckpoint
 from heptad.model.problems import Problem
-from heptad.wire.convert.entry import encode_entry
 
-ENTRY = encode_entry(
-    Entry(Kind.DUPLICATE, "tax", "consent.grant", Outcome.DENIED, 5, 2, bytes(32), b"said")
-)
 HASHES = (bytes([1]) * 32, bytes([2]) * 32)
 BASE64_HASHES = [base64.b64encode(value).decode() for value in HASHES]
 
@@ -89,55 +84,6 @@ def test_the_policy_is_the_file(gateway):
     gateway(story)
 
 
-def test_an_entry_has_its_bytes_and_what_they_say(gateway):
-    async def story(gateway):
-        gateway.ledger.answers["entry"] = ENTRY
-        answer = await gateway.call("GET", "/v1/entries/7")
-        assert answer.json() == {
-            "index": 7,
-            "entry": base64.b64encode(ENTRY).decode(),
-            "kind": "DUPLICATE",
-            "service": "tax",
-            "action": "consent.grant",
-            "time_ms": 5,
-            "validator": 2,
-            "outcome": "denied",
-            "commitment": base64.b64encode(bytes(32)).decode(),
-            "statement": base64.b64encode(b"said").decode(),
-        }
-        assert "immutable" in answer.headers["Cache-Control"]
-
-    gateway(story)
-
-
-def test_an_entry_of_a_newer_version_is_its_bytes_alone(gateway):
-    async def story(gateway):
-        gateway.ledger.answers["entry"] = b"\x08\x09"
-        assert (await gateway.call("GET", "/v1/entries/7")).json() == {"index": 7, "entry": "CAk="}
-
-    gateway(story)
-
-
-def test_a_page_numbers_its_entries_and_links_the_next(gateway):
-    async def story(gateway):
-        gateway.ledger.answers["entries"] = EntryPage(5, (ENTRY, ENTRY), 7)
-        answer = await gateway.call("GET", "/v1/entries?start_index=5&page_size=2")
-        members = answer.json()
-        assert [entry["index"] for entry in members["entries"]] == [5, 6]
-        assert members["next"] == "/v1/entries?start_index=7&page_size=2"
-        assert gateway.ledger.asked[0][:3] == ("entries", 5, 2)
-
-    gateway(story)
-
-
-def test_the_last_page_links_to_nothing(gateway):
-    async def story(gateway):
-        gateway.ledger.answers["entries"] = EntryPage(0, (), 0)
-        assert (await gateway.call("GET", "/v1/entries")).json() == {"entries": []}
-
-    gateway(story)
-
-
 def test_proofs_are_lists_of_hashes(gateway):
     async def story(gateway):
         gateway.ledger.answers["inclusion_proof"] = InclusionProof(3, 9, HASHES)
@@ -166,17 +112,6 @@ def test_a_proof_against_a_fixed_size_never_changes_and_one_against_the_latest_d
 @pytest.mark.parametrize(
     ("path", "field"),
     [
-        ("/v1/entries?start_index=-1", "start_index"),
-        ("/v1/entries?start_index=", "start_index"),
-        ("/v1/entries?start_index=1.0", "start_index"),
-        ("/v1/entries?start_index=01", "start_index"),
-        ("/v1/entries?start_index=%D9%A1", "start_index"),
-        ("/v1/entries?start_index=9223372036854775808", "start_index"),
-        ("/v1/entries?start_index=1&start_index=2", "start_index"),
-        ("/v1/entries?page_size=1001", "page_size"),
-        ("/v1/entries?pagesize=10", "pagesize"),
-        ("/v1/entries/x", "index"),
-        ("/v1/entries/99999999999999999999", "index"),
         ("/v1/proofs/inclusion", "index"),
         ("/v1/proofs/inclusion?tree_size=4", "index"),
         ("/v1/proofs/consistency?second_size=4", "first_size"),
@@ -194,21 +129,21 @@ def test_a_wrong_parameter_is_named(gateway, path, field):
 
 @pytest.mark.parametrize(
     "path",
-    ["/checkpoint", "/tile/0/000", "/v1/entries", "/v1/entries/1", "/v1/proofs/inclusion?index=1"],
+    [
+        "/checkpoint",
+        "/tile/0/000",
+        "/v1/entries",
+        "/v1/entries/1",
+        "/v1/entries:count",
+        "/v1/checkpoints",
+        "/v1/checkpoints/latest",
+        "/v1/proofs/inclusion?index=1",
+    ],
 )
 def test_a_ledger_that_is_away_is_said_to_be_away(gateway, path):
     async def story(gateway):
         answer = await gateway.call("GET", path)
         assert (answer.status, answer.code) == (503, "ledger_unavailable")
         assert answer.headers["Retry-After"] == "1"
-
-    gateway(story)
-
-
-def test_an_index_beyond_the_log_is_out_of_range(gateway):
-    async def story(gateway):
-        gateway.ledger.answers["entry"] = Problem("index_out_of_range", "the log has 4 entries")
-        answer = await gateway.call("GET", "/v1/entries/7")
-        assert (answer.status, answer.code) == (404, "index_out_of_range")
 
     gateway(story)

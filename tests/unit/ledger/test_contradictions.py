@@ -56,9 +56,7 @@ def offer(book, group):
 @pytest.fixture
 def proofs(book, group, ledger):
     """What is proved of all that was noticed."""
-    reads = LogReads(
-        store=ledger.store, latest=lambda: None, index_key=lambda: b"", page_size_max=1
-    )
+    reads = LogReads(store=ledger.store, latest=lambda: None, index_key=lambda: b"")
 
     def proofs():
         made = []
@@ -134,9 +132,7 @@ def test_honest_cosignatures_late_repeated_or_with_other_times_accuse_nobody(off
 def test_a_head_within_a_block_is_no_contradiction_and_hides_none(offer, proofs, heads, ledger):
     """It is our own log's root at that size, though no block ends there."""
     offer(2, 14, heads[14].root)
-    reads = LogReads(
-        store=ledger.store, latest=lambda: None, index_key=lambda: b"", page_size_max=1
-    )
+    reads = LogReads(store=ledger.store, latest=lambda: None, index_key=lambda: b"")
     root = TiledTree(size=6, tiles=reads.tiles).root()
     assert offer(2, 6, root) is Verdict.WRONG_ROOT
     assert proofs() == []

@@ -53,7 +53,6 @@ class Counter:
             store=ledger.store,
             latest=lambda: self.latest,
             index_key=ledger.vault.index_key,
-            page_size_max=1_000,
         )
         self.loans = LoanBook(ttl_s=60, now_s=self.now_s)
         self.told = []

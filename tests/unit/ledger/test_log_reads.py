@@ -34,7 +34,6 @@ class Published:
             store=ledger.store,
             latest=lambda: self.latest,
             index_key=ledger.vault.index_key,
-            page_size_max=1_000,
         )
 
     def commit(self, *batches):
@@ -78,7 +77,6 @@ def test_before_the_first_checkpoint_nothing_is_shown(published):
     for call, arguments in [
         (reads.checkpoint, (0,)),
         (reads.entry, (0,)),
-        (reads.entries, (0, 1)),
         (reads.inclusion_proof, (0, 0)),
         (reads.consistency_proof, (1, 0)),
         (reads.tile, ("tile/0/000.p/3",)),
@@ -139,7 +137,6 @@ def test_the_log_ends_at_the_latest_checkpoint_for_every_reader(published):
     reads = published.reads
     for call, arguments in [
         (reads.entry, (5,)),
-        (reads.entries, (5, 1)),
         (reads.inclusion_proof, (0, 6)),
         (reads.inclusion_proof, (5, 0)),
         (reads.inclusion_proof, (5, 5)),
@@ -148,25 +145,6 @@ def test_the_log_ends_at_the_latest_checkpoint_for_every_reader(published):
         assert refused(call, *arguments) == "index_out_of_range"
     assert refused(reads.consistency_proof, 6, 5) == "parameter_invalid"
     assert refused(reads.consistency_proof, 0, 5) == "parameter_invalid"
-
-
-def test_pages_walk_through_the_whole_log_once(published, group, monkeypatch):
-    published.commit(public(7), public(5, 7))
-    published.publish()
-    walked, start = [], 0
-    while True:
-        page = published.reads.entries(start, 5)
-        walked += page.entries
-        if not page.next_index:
-            break
-        start = page.next_index
-    assert walked == group.entries
-    assert len(published.reads.entries(0, 0).entries) == 12
-    assert refused(published.reads.entries, 0, 1_001) == "parameter_invalid"
-    monkeypatch.setattr(log_reads, "PAGE_BYTES_MAX", 60)
-    short = published.reads.entries(0, 5)
-    assert 1 <= len(short.entries) < 5
-    assert short.next_index == len(short.entries)
 
 
 def test_tiles_are_those_of_published_sizes_and_rehash_to_the_root(published, group):

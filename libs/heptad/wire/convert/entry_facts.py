@@ -4,11 +4,12 @@
 the rest, for 2 µs; a ledger keeps every leaf whatever it says, and needs two fields of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from heptad.model.queries import EntryFilter
 from heptad.wire.convert.parsing import parse
 from heptad.wire.entry.v1 import entry_pb2 as pb
 
@@ -36,6 +37,32 @@ def entry_facts(entries: Iterable[bytes]) -> Sequence[tuple[int, str]]:
         else:
             facts.append((message.kind, message.service))
     return facts
+
+
+def entry_test(wanted: EntryFilter, *, with_service: bool) -> Callable[[bytes], bool]:
+    """A function that tells whether an entry's bytes say what the filter wants of their inside.
+
+    Index and time are not looked at, the service only if asked for. Bytes that are no entry say
+    nothing that could be wanted.
+    """
+    kinds = frozenset(map(int, wanted.kinds))
+    action, outcome = wanted.action, int(wanted.outcome)
+    validator, service = wanted.validator, wanted.service if with_service else ""
+
+    def test(entry: bytes) -> bool:
+        try:
+            message = _parse_entry(entry)
+        except DecodeError:
+            return False
+        return (
+            (not kinds or int(message.kind) in kinds)
+            and (not action or message.action == action)
+            and (not outcome or message.outcome == outcome)
+            and (not validator or message.validator == validator)
+            and (not service or message.service == service)
+        )
+
+    return test
 
 
 def encode_duplicate(*, index: int, first_index: int) -> bytes:

@@ -10,7 +10,6 @@ from typing import Final
 from heptad.model.answers import RequestState
 from heptad.model.log_reads import (
     ConsistencyProof,
-    EntryPage,
     InclusionProof,
     LedgerStatus,
     PublishedCheckpoint,
@@ -65,31 +64,6 @@ def decode_entry(data: bytes) -> tuple[int, bytes]:
     """Index and bytes of the entry in a GetEntryResponse."""
     message = parse(pb.GetEntryResponse, data)
     return message.index, message.entry
-
-
-def encode_entries_call(start_index: int, page_size: int = 0) -> bytes:
-    """A ListEntriesRequest; page size 0 means 100."""
-    message = pb.ListEntriesRequest(start_index=start_index, page_size=page_size)
-    return message.SerializeToString()
-
-
-def decode_entries_call(data: bytes) -> tuple[int, int]:
-    """Start index and page size of a ListEntriesRequest."""
-    message = parse(pb.ListEntriesRequest, data)
-    return message.start_index, message.page_size
-
-
-def encode_entries(page: EntryPage) -> bytes:
-    """A ListEntriesResponse."""
-    return pb.ListEntriesResponse(
-        start_index=page.start_index, entries=page.entries, next_index=page.next_index
-    ).SerializeToString()
-
-
-def decode_entries(data: bytes) -> EntryPage:
-    """A ListEntriesResponse."""
-    message = parse(pb.ListEntriesResponse, data)
-    return EntryPage(message.start_index, tuple(message.entries), message.next_index)
 
 
 def encode_inclusion_call(index: int, tree_size: int = 0) -> bytes:

@@ -5,6 +5,7 @@ the row at or below an index holds it. Everything here costs a few look-ups in t
 more than it returns.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,6 +67,31 @@ class Snapshot:
         """The same entries in the framing of a tile's entry bundle, as they came in batches."""
         return b"".join(self._framed(start, count))
 
+    def leaves(self, first_index: int) -> bytes:
+        """The leaves section of the batch that begins there."""
+        leaves = self._get("entries", pack_index(first_index))
+        if leaves is None:
+            raise StoreDamagedError(f"no batch begins at entry {first_index}")
+        return leaves
+
+    def batches(self, from_index: int) -> Iterator[tuple[int, bytes]]:
+        """First index and leaves section of batches, from the one that holds an index on."""
+        cursor = self._cursor("entries")
+        found = _seek_at_most(cursor, pack_index(from_index))
+        while found:
+            key, leaves = _item(cursor)
+            yield unpack_index(key), leaves
+            found = cursor.next()
+
+    def batches_before(self, end_index: int) -> Iterator[tuple[int, bytes]]:
+        """The same, newest first, from the one that holds `end_index` - 1 on."""
+        cursor = self._cursor("entries")
+        found = end_index > 0 and _seek_at_most(cursor, pack_index(end_index - 1))
+        while found:
+            key, leaves = _item(cursor)
+            yield unpack_index(key), leaves
+            found = cursor.prev()
+
     def read_tile(self, *, level: int, index: int, width: int) -> bytes:
         """The first hashes of a tile (`heptad.transparency.tiled_tree.HashReader`)."""
         hashes = self._get("tile", bytes((level,)) + pack_index(index))
@@ -85,6 +111,11 @@ class Snapshot:
             yield TimeSpan(time_ms, unpack_index(key[8:]), unpack_index(value))
             found = cursor.next()
 
+    def index_at(self, time_ms: int) -> int | None:
+        """The first entry of the first block that is not before that time; None if none came."""
+        cursor = self._cursor("by_time")
+        return unpack_index(_item(cursor)[0][8:]) if cursor.set_range(pack_index(time_ms)) else None
+
     def postings(self, service: bytes, *, from_index: int = 0) -> Iterator[ServicePosting]:
         """The batches that name a service, from the one that holds `from_index` on."""
         cursor = self._cursor("by_service")
@@ -93,16 +124,21 @@ class Snapshot:
         if not found or not _item(cursor)[0].startswith(prefix):
             found = cursor.set_range(prefix)
         while found:
-            key, value = _item(cursor)
-            if not key.startswith(prefix):
+            posting = _posting(cursor, service)
+            if posting is None:
                 return
-            first_index = unpack_index(key[len(prefix) :])
-            offsets = tuple(
-                int.from_bytes(value[i : i + 2], "big") for i in range(0, len(value), 2)
-            )
-            if first_index + offsets[-1] >= from_index:
-                yield ServicePosting(service, first_index, offsets)
+            if posting.first_index + posting.offsets[-1] >= from_index:
+                yield posting
             found = cursor.next()
+
+    def postings_before(self, service: bytes, end_index: int) -> Iterator[ServicePosting]:
+        """The same, newest first: batches that begin before `end_index`."""
+        cursor = self._cursor("by_service")
+        last = service + b"\0" + pack_index(end_index - 1) if end_index else b""
+        found = bool(last) and _seek_at_most(cursor, last)
+        while found and (posting := _posting(cursor, service)) is not None:
+            yield posting
+            found = cursor.prev()
 
     # What is private, and what finds it.
 
@@ -152,6 +188,23 @@ class Snapshot:
         cursor = self._cursor("checkpoint")
         return _checkpoint(cursor) if cursor.set_range(pack_index(size_min)) else None
 
+    def checkpoint_sizes(
+        self, *, count_max: int, from_size: int | None, newest_first: bool
+    ) -> list[int]:
+        """Sizes of published checkpoints, from `from_size` on, which is the first if it is one."""
+        cursor = self._cursor("checkpoint")
+        if from_size is None:
+            found = cursor.last() if newest_first else cursor.first()
+        elif newest_first:
+            found = _seek_at_most(cursor, pack_index(from_size))
+        else:
+            found = cursor.set_range(pack_index(from_size))
+        sizes: list[int] = []
+        while found and len(sizes) < count_max:
+            sizes.append(unpack_index(bytes(cursor.key())))
+            found = cursor.prev() if newest_first else cursor.next()
+        return sizes
+
     # The tables themselves.
 
     def _get(self, table: str, key: bytes) -> bytes | None:
@@ -195,6 +248,15 @@ def _item(cursor: lmdb.Cursor) -> tuple[bytes, bytes]:
     """Key and value; the environment hands out bytes, never views into the map."""
     key, value = cursor.item()
     return bytes(key), bytes(value)
+
+
+def _posting(cursor: lmdb.Cursor, service: bytes) -> ServicePosting | None:
+    """The posting under the cursor; None if it is another service's."""
+    key, value = _item(cursor)
+    if key[:-9] != service:
+        return None
+    offsets = struct.unpack(f">{len(value) // 2}H", value)
+    return ServicePosting(service, unpack_index(key[-8:]), offsets)
 
 
 def _slices(leaves: bytes, skipped: int, count_max: int) -> list[bytes]:

@@ -24,6 +24,7 @@ from heptad.model.lending import (
     Slots,
     VaultRefusal,
 )
+from heptad.model.queries import EntryQuery
 from heptad.model.requests import request_hash
 from heptad.model.subjects import subject_id
 from heptad.runtime.vkeys import cell_policy
@@ -32,6 +33,7 @@ from heptad.transparency.merkle import leaf_hash, verify_inclusion
 from heptad.transparency.receipt import Receipt
 from heptad.vault.errors import VaultStorageError
 from heptad.wire.convert import ledger as ledger_wire
+from heptad.wire.convert import ledger_queries as queries_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad.wire.convert.entry import encode_entry
 from heptad_ledger import service as ledger_service
@@ -273,8 +275,9 @@ def test_reads_answer_with_stable_codes(world, running_ledger, call, eventually)
             assert status.replicas_connected == 7
             entry = await ask("GetEntry", ledger_wire.encode_entry_call(1))
             assert ledger_wire.decode_entry(entry) == (1, b"b")
-            page = await ask("ListEntries", ledger_wire.encode_entries_call(0))
-            assert ledger_wire.decode_entries(page).entries == (b"a", b"b")
+            page = await ask("ListEntries", queries_wire.encode_list_call(EntryQuery()))
+            found = queries_wire.decode_page(page).entries
+            assert [entry.data for entry in found] == [b"a", b"b"]
             tile = await ask("GetTile", ledger_wire.encode_tile_call("tile/entries/000.p/2"))
             assert ledger_wire.decode_tile(tile) == b"\0\1a\0\1b"
             proof = await ask("GetInclusionProof", ledger_wire.encode_inclusion_call(0))

@@ -22,52 +22,77 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from heptad.wire.entry.v1 import entry_pb2 as heptad_dot_entry_dot_v1_dot_entry__pb2
 from heptad.wire.validator.v1 import validator_pb2 as heptad_dot_validator_dot_v1_dot_validator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheptad/ledger/v1/ledger.proto\x12\x10heptad.ledger.v1\x1a#heptad/validator/v1/validator.proto\"$\n\x14GetCheckpointRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\"3\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\" \n\x0fGetEntryRequest\x12\r\n\x05index\x18\x01 \x01(\x04\"0\n\x10GetEntryResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\"<\n\x12ListEntriesRequest\x12\x13\n\x0bstart_index\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\r\"O\n\x13ListEntriesResponse\x12\x13\n\x0bstart_index\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\nnext_index\x18\x03 \x01(\x04\"<\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"V\n\x1bGetConsistencyProofResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"A\n\x12GetReceiptResponse\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\x12\r\n\x05index\x18\x03 \x01(\x04\"-\n\x17GetRequestStatusRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x9a\x01\n\x18GetRequestStatusResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65ntry\x18\x03 \x01(\x0c\x12\x15\n\rreceipt_ready\x18\x04 \x01(\x08\x12\x17\n\x0f\x61pplied_time_ms\x18\x05 \x01(\x04\"\x1e\n\x0eGetTileRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\"\"\n\x0fGetTileResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x12\n\x10GetStatusRequest\"\xc3\x01\n\x11GetStatusResponse\x12\x0e\n\x06ledger\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04root\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63heckpoint_size\x18\x05 \x01(\x04\x12\x1a\n\x12replicas_connected\x18\x06 \x01(\r\x12\x10\n\x08subjects\x18\x07 \x01(\x04\x12\x12\n\nduplicates\x18\x08 \x01(\x04\x12\x17\n\x0f\x61pplied_time_ms\x18\t \x01(\x04\x32\xec\x06\n\rLedgerService\x12`\n\rGetCheckpoint\x12&.heptad.ledger.v1.GetCheckpointRequest\x1a\'.heptad.ledger.v1.GetCheckpointResponse\x12Q\n\x08GetEntry\x12!.heptad.ledger.v1.GetEntryRequest\x1a\".heptad.ledger.v1.GetEntryResponse\x12Z\n\x0bListEntries\x12$.heptad.ledger.v1.ListEntriesRequest\x1a%.heptad.ledger.v1.ListEntriesResponse\x12l\n\x11GetInclusionProof\x12*.heptad.ledger.v1.GetInclusionProofRequest\x1a+.heptad.ledger.v1.GetInclusionProofResponse\x12r\n\x13GetConsistencyProof\x12,.heptad.ledger.v1.GetConsistencyProofRequest\x1a-.heptad.ledger.v1.GetConsistencyProofResponse\x12W\n\nGetReceipt\x12#.heptad.ledger.v1.GetReceiptRequest\x1a$.heptad.ledger.v1.GetReceiptResponse\x12i\n\x10GetRequestStatus\x12).heptad.ledger.v1.GetRequestStatusRequest\x1a*.heptad.ledger.v1.GetRequestStatusResponse\x12N\n\x07GetTile\x12 .heptad.ledger.v1.GetTileRequest\x1a!.heptad.ledger.v1.GetTileResponse\x12T\n\tGetStatus\x12\".heptad.ledger.v1.GetStatusRequest\x1a#.heptad.ledger.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheptad/ledger/v1/ledger.proto\x12\x10heptad.ledger.v1\x1a\x1bheptad/entry/v1/entry.proto\x1a#heptad/validator/v1/validator.proto\"$\n\x14GetCheckpointRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\"3\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\" \n\x0fGetEntryRequest\x12\r\n\x05index\x18\x01 \x01(\x04\"0\n\x10GetEntryResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\"\xdd\x01\n\x0b\x45ntryFilter\x12\x13\n\x0bstart_index\x18\x01 \x01(\x04\x12\x11\n\tend_index\x18\x02 \x01(\x04\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x04\x12\x10\n\x08until_ms\x18\x04 \x01(\x04\x12\x0f\n\x07service\x18\x05 \x01(\t\x12$\n\x05kinds\x18\x06 \x03(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12)\n\x07outcome\x18\x08 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x11\n\tvalidator\x18\t \x01(\r\"\xa7\x01\n\x12ListEntriesRequest\x12\x13\n\x0bstart_index\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12-\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1d.heptad.ledger.v1.EntryFilter\x12&\n\x05order\x18\x04 \x01(\x0e\x32\x17.heptad.ledger.v1.Order\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x92\x01\n\x13ListEntriesResponse\x12\x13\n\x0bstart_index\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\nnext_index\x18\x03 \x01(\x04\x12\x0f\n\x07indexes\x18\x04 \x03(\x04\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\x12\x17\n\x0f\x63heckpoint_size\x18\x06 \x01(\x04\"X\n\x13\x43ountEntriesRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.heptad.ledger.v1.EntryFilter\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14\x43ountEntriesResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0f\x63heckpoint_size\x18\x03 \x01(\x04\"D\n\x13WatchEntriesRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.heptad.ledger.v1.EntryFilter\"e\n\x14WatchEntriesResponse\x12\x0f\n\x07indexes\x18\x01 \x03(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\nnext_index\x18\x03 \x01(\x04\x12\x17\n\x0f\x63heckpoint_size\x18\x04 \x01(\x04\"\x12\n\x10GetTotalsRequest\"\x96\x01\n\x11GetTotalsResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12*\n\x05kinds\x18\x02 \x03(\x0b\x32\x1b.heptad.ledger.v1.KindTotal\x12\x30\n\x08services\x18\x03 \x03(\x0b\x32\x1e.heptad.ledger.v1.ServiceTotal\x12\x15\n\rservice_count\x18\x04 \x01(\x04\"?\n\tKindTotal\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\".\n\x0cServiceTotal\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"g\n\x16ListCheckpointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12&\n\x05order\x18\x02 \x01(\x0e\x32\x17.heptad.ledger.v1.Order\x12\x12\n\npage_token\x18\x03 \x01(\t\"A\n\x17ListCheckpointsResponse\x12\r\n\x05sizes\x18\x01 \x03(\x04\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"M\n\x19GetInclusionProofResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"V\n\x1bGetConsistencyProofResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"A\n\x12GetReceiptResponse\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\x12\r\n\x05index\x18\x03 \x01(\x04\"-\n\x17GetRequestStatusRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x9a\x01\n\x18GetRequestStatusResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65ntry\x18\x03 \x01(\x0c\x12\x15\n\rreceipt_ready\x18\x04 \x01(\x08\x12\x17\n\x0f\x61pplied_time_ms\x18\x05 \x01(\x04\"\x1e\n\x0eGetTileRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\"\"\n\x0fGetTileResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x12\n\x10GetStatusRequest\"\xc3\x01\n\x11GetStatusResponse\x12\x0e\n\x06ledger\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04root\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63heckpoint_size\x18\x05 \x01(\x04\x12\x1a\n\x12replicas_connected\x18\x06 \x01(\r\x12\x10\n\x08subjects\x18\x07 \x01(\x04\x12\x12\n\nduplicates\x18\x08 \x01(\x04\x12\x17\n\x0f\x61pplied_time_ms\x18\t \x01(\x04*I\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fORDER_ASCENDING\x10\x01\x12\x14\n\x10ORDER_DESCENDING\x10\x02\x32\xb3\x08\n\rLedgerService\x12`\n\rGetCheckpoint\x12&.heptad.ledger.v1.GetCheckpointRequest\x1a\'.heptad.ledger.v1.GetCheckpointResponse\x12Q\n\x08GetEntry\x12!.heptad.ledger.v1.GetEntryRequest\x1a\".heptad.ledger.v1.GetEntryResponse\x12Z\n\x0bListEntries\x12$.heptad.ledger.v1.ListEntriesRequest\x1a%.heptad.ledger.v1.ListEntriesResponse\x12]\n\x0c\x43ountEntries\x12%.heptad.ledger.v1.CountEntriesRequest\x1a&.heptad.ledger.v1.CountEntriesResponse\x12\x66\n\x0fListCheckpoints\x12(.heptad.ledger.v1.ListCheckpointsRequest\x1a).heptad.ledger.v1.ListCheckpointsResponse\x12l\n\x11GetInclusionProof\x12*.heptad.ledger.v1.GetInclusionProofRequest\x1a+.heptad.ledger.v1.GetInclusionProofResponse\x12r\n\x13GetConsistencyProof\x12,.heptad.ledger.v1.GetConsistencyProofRequest\x1a-.heptad.ledger.v1.GetConsistencyProofResponse\x12W\n\nGetReceipt\x12#.heptad.ledger.v1.GetReceiptRequest\x1a$.heptad.ledger.v1.GetReceiptResponse\x12i\n\x10GetRequestStatus\x12).heptad.ledger.v1.GetRequestStatusRequest\x1a*.heptad.ledger.v1.GetRequestStatusResponse\x12N\n\x07GetTile\x12 .heptad.ledger.v1.GetTileRequest\x1a!.heptad.ledger.v1.GetTileResponse\x12T\n\tGetStatus\x12\".heptad.ledger.v1.GetStatusRequest\x1a#.heptad.ledger.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heptad.wire.ledger.v1.ledger_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=88
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=124
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=126
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=177
-  _globals['_GETENTRYREQUEST']._serialized_start=179
-  _globals['_GETENTRYREQUEST']._serialized_end=211
-  _globals['_GETENTRYRESPONSE']._serialized_start=213
-  _globals['_GETENTRYRESPONSE']._serialized_end=261
-  _globals['_LISTENTRIESREQUEST']._serialized_start=263
-  _globals['_LISTENTRIESREQUEST']._serialized_end=323
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=325
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=404
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=406
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=466
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=468
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=545
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=547
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=616
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=618
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=704
-  _globals['_GETRECEIPTREQUEST']._serialized_start=706
-  _globals['_GETRECEIPTREQUEST']._serialized_end=745
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=747
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=812
-  _globals['_GETREQUESTSTATUSREQUEST']._serialized_start=814
-  _globals['_GETREQUESTSTATUSREQUEST']._serialized_end=859
-  _globals['_GETREQUESTSTATUSRESPONSE']._serialized_start=862
-  _globals['_GETREQUESTSTATUSRESPONSE']._serialized_end=1016
-  _globals['_GETTILEREQUEST']._serialized_start=1018
-  _globals['_GETTILEREQUEST']._serialized_end=1048
-  _globals['_GETTILERESPONSE']._serialized_start=1050
-  _globals['_GETTILERESPONSE']._serialized_end=1084
-  _globals['_GETSTATUSREQUEST']._serialized_start=1086
-  _globals['_GETSTATUSREQUEST']._serialized_end=1104
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1107
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1302
-  _globals['_LEDGERSERVICE']._serialized_start=1305
-  _globals['_LEDGERSERVICE']._serialized_end=2181
+  _globals['_ORDER']._serialized_start=2543
+  _globals['_ORDER']._serialized_end=2616
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=117
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=153
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=155
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=206
+  _globals['_GETENTRYREQUEST']._serialized_start=208
+  _globals['_GETENTRYREQUEST']._serialized_end=240
+  _globals['_GETENTRYRESPONSE']._serialized_start=242
+  _globals['_GETENTRYRESPONSE']._serialized_end=290
+  _globals['_ENTRYFILTER']._serialized_start=293
+  _globals['_ENTRYFILTER']._serialized_end=514
+  _globals['_LISTENTRIESREQUEST']._serialized_start=517
+  _globals['_LISTENTRIESREQUEST']._serialized_end=684
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=687
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=833
+  _globals['_COUNTENTRIESREQUEST']._serialized_start=835
+  _globals['_COUNTENTRIESREQUEST']._serialized_end=923
+  _globals['_COUNTENTRIESRESPONSE']._serialized_start=925
+  _globals['_COUNTENTRIESRESPONSE']._serialized_end=1012
+  _globals['_WATCHENTRIESREQUEST']._serialized_start=1014
+  _globals['_WATCHENTRIESREQUEST']._serialized_end=1082
+  _globals['_WATCHENTRIESRESPONSE']._serialized_start=1084
+  _globals['_WATCHENTRIESRESPONSE']._serialized_end=1185
+  _globals['_GETTOTALSREQUEST']._serialized_start=1187
+  _globals['_GETTOTALSREQUEST']._serialized_end=1205
+  _globals['_GETTOTALSRESPONSE']._serialized_start=1208
+  _globals['_GETTOTALSRESPONSE']._serialized_end=1358
+  _globals['_KINDTOTAL']._serialized_start=1360
+  _globals['_KINDTOTAL']._serialized_end=1423
+  _globals['_SERVICETOTAL']._serialized_start=1425
+  _globals['_SERVICETOTAL']._serialized_end=1471
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_start=1473
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_end=1576
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_start=1578
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_end=1643
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1645
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1705
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1707
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1784
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1786
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1855
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1857
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1943
+  _globals['_GETRECEIPTREQUEST']._serialized_start=1945
+  _globals['_GETRECEIPTREQUEST']._serialized_end=1984
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=1986
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=2051
+  _globals['_GETREQUESTSTATUSREQUEST']._serialized_start=2053
+  _globals['_GETREQUESTSTATUSREQUEST']._serialized_end=2098
+  _globals['_GETREQUESTSTATUSRESPONSE']._serialized_start=2101
+  _globals['_GETREQUESTSTATUSRESPONSE']._serialized_end=2255
+  _globals['_GETTILEREQUEST']._serialized_start=2257
+  _globals['_GETTILEREQUEST']._serialized_end=2287
+  _globals['_GETTILERESPONSE']._serialized_start=2289
+  _globals['_GETTILERESPONSE']._serialized_end=2323
+  _globals['_GETSTATUSREQUEST']._serialized_start=2325
+  _globals['_GETSTATUSREQUEST']._serialized_end=2343
+  _globals['_GETSTATUSRESPONSE']._serialized_start=2346
+  _globals['_GETSTATUSRESPONSE']._serialized_end=2541
+  _globals['_LEDGERSERVICE']._serialized_start=2619
+  _globals['_LEDGERSERVICE']._serialized_end=3694
 # @@protoc_insertion_point(module_scope)

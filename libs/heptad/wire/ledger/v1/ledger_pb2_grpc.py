@@ -50,6 +50,16 @@ class LedgerServiceStub:
                 request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.CountEntries = channel.unary_unary(
+                '/heptad.ledger.v1.LedgerService/CountEntries',
+                request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.SerializeToString,
+                response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/heptad.ledger.v1.LedgerService/ListCheckpoints',
+                request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
         self.GetInclusionProof = channel.unary_unary(
                 '/heptad.ledger.v1.LedgerService/GetInclusionProof',
                 request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetInclusionProofRequest.SerializeToString,
@@ -101,7 +111,21 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """Entries by range of indexes.
+        """Entries by index, time and service, and by what they say: a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountEntries(self, request, context):
+        """Counts entries by the same filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """The sizes of published checkpoints.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +190,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesRequest.FromString,
                     response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'CountEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountEntries,
+                    request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.FromString,
+                    response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsResponse.SerializeToString,
             ),
             'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInclusionProof,
@@ -280,6 +314,60 @@ class LedgerService:
             '/heptad.ledger.v1.LedgerService/ListEntries',
             heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesRequest.SerializeToString,
             heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.ledger.v1.LedgerService/CountEntries',
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.SerializeToString,
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.ledger.v1.LedgerService/ListCheckpoints',
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsRequest.SerializeToString,
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,11 @@ class LedgerServiceStub:
     GetEntry: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetEntryRequest, _ledger_pb2.GetEntryResponse]
     """One entry."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListEntriesRequest, _ledger_pb2.ListEntriesResponse]
-    """Entries by range of indexes."""
+    """Entries by index, time and service, and by what they say: a page at a time."""
+    CountEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CountEntriesRequest, _ledger_pb2.CountEntriesResponse]
+    """Counts entries by the same filter."""
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListCheckpointsRequest, _ledger_pb2.ListCheckpointsResponse]
+    """The sizes of published checkpoints."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]
     """Proves that an entry is in the log."""
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]
@@ -62,7 +66,11 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     GetEntry: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetEntryRequest, _ledger_pb2.GetEntryResponse]  # type: ignore[assignment]
     """One entry."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListEntriesRequest, _ledger_pb2.ListEntriesResponse]  # type: ignore[assignment]
-    """Entries by range of indexes."""
+    """Entries by index, time and service, and by what they say: a page at a time."""
+    CountEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CountEntriesRequest, _ledger_pb2.CountEntriesResponse]  # type: ignore[assignment]
+    """Counts entries by the same filter."""
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListCheckpointsRequest, _ledger_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """The sizes of published checkpoints."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
     """Proves that an entry is in the log."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
@@ -101,7 +109,23 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_pb2.ListEntriesResponse]]:
-        """Entries by range of indexes."""
+        """Entries by index, time and service, and by what they say: a page at a time."""
+
+    @_abc_1.abstractmethod
+    def CountEntries(
+        self,
+        request: _ledger_pb2.CountEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.CountEntriesResponse, _abc.Awaitable[_ledger_pb2.CountEntriesResponse]]:
+        """Counts entries by the same filter."""
+
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _ledger_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListCheckpointsResponse, _abc.Awaitable[_ledger_pb2.ListCheckpointsResponse]]:
+        """The sizes of published checkpoints."""
 
     @_abc_1.abstractmethod
     def GetInclusionProof(

@@ -1,0 +1,1 @@
+"""Questions about many entries: pages, counts, and following the log."""

@@ -1,0 +1,186 @@
+"""Pages and counts of entries, and of checkpoints: what one call does, and no more than that.
+
+The ledger's event loop also publishes checkpoints and answers validators. So looks at the log are a
+few milliseconds each, one at a time whoever asks, and the loop has its turn between them; and a
+call that has looked at its share of the log answers with what it has and a token for the rest.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from heptad.model.log_reads import PublishedCheckpoint
+from heptad.model.problems import Problem
+from heptad.model.queries import (
+    CheckpointSizes,
+    EntryCount,
+    EntryFilter,
+    EntryPage,
+    EntryQuery,
+    LoggedEntry,
+    Order,
+)
+from heptad_ledger.queries.scan import Look, ScanPlan, look, plan_of, tally
+from heptad_ledger.queries.tokens import decode_token, encode_token, listing_digest
+from heptad_ledger.store import LogStore
+
+PAGE_SIZE_DEFAULT: Final = 100
+PAGE_BYTES_MAX: Final = 3 << 20
+"""A page is cut short there, so that it fits a message: the last entry adds at most 64 KiB."""
+
+LOOK_COST_MAX: Final = 2_000
+"""Of one look, in entries read: 2 to 4 ms."""
+
+CALL_COST_MAX: Final = 50_000
+"""Of all looks of one call: 100 ms or less."""
+
+WAITING_MAX: Final = 256
+"""Calls that wait for their turn to look; the next one is told `overloaded`."""
+
+
+class Turns:
+    """Lets one look happen at a time, in the order in which they were asked for."""
+
+    def __init__(self, waiting_max: int = WAITING_MAX) -> None:
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """A turn; after it everything else that is due comes first.
+
+        Raises: Problem `overloaded`.
+        """
+        if self._waiting >= self._waiting_max:
+            detail = f"{self._waiting_max} calls wait for their turn to look at the log"
+            raise Problem("overloaded", detail, retry_after_s=1)
+        self._waiting += 1
+        try:
+            async with self._lock:
+                yield
+                await asyncio.sleep(0)
+        finally:
+            self._waiting -= 1
+
+
+class EntryQueries:
+    """Answers questions about published entries. `latest` gives the latest checkpoint."""
+
+    def __init__(
+        self,
+        *,
+        store: LogStore,
+        latest: Callable[[], PublishedCheckpoint | None],
+        page_size_max: int,
+    ) -> None:
+        self._store = store
+        self._latest = latest
+        self._page_size_max = page_size_max
+        self._turns = Turns()
+
+    async def page(self, query: EntryQuery) -> EntryPage:
+        """A page of entries.
+
+        Raises: Problem `checkpoint_pending`, `index_out_of_range`, `parameter_invalid`,
+        `page_token_invalid`, `overloaded`.
+        """
+        size = self._page_size(query.page_size)
+        published = self._published(query.filter)
+        digest = listing_digest("entries", query.filter, query.order)
+        plan, position = self._begin(query.filter, query.order, query.page_token, digest, published)
+        found: list[LoggedEntry] = []
+        cost = size_bytes = 0
+        while not plan.is_done(position) and len(found) < size:
+            step = await self.look(plan, position, count_max=size - len(found))
+            found += step.found
+            position, cost = step.position, cost + step.cost
+            size_bytes += sum(len(entry.data) + 16 for entry in step.found)
+            if cost >= CALL_COST_MAX or size_bytes >= PAGE_BYTES_MAX // 2:
+                break
+        is_last = plan.is_done(position)
+        goes_on = not is_last and query.order is Order.ASCENDING
+        return EntryPage(
+            entries=tuple(found),
+            next_page_token="" if is_last else encode_token(position, digest),
+            next_index=position if goes_on else 0,
+            checkpoint_size=published,
+        )
+
+    async def count(self, wanted: EntryFilter, page_token: str) -> EntryCount:
+        """How many entries the next part of the log has. Raises: as `page`."""
+        published = self._published(wanted)
+        digest = listing_digest("count", wanted, Order.ASCENDING)
+        plan, position = self._begin(wanted, Order.ASCENDING, page_token, digest, published)
+        count = cost = 0
+        while not plan.is_done(position) and cost < CALL_COST_MAX:
+            async with self._turns.one():
+                with self._store.snapshot() as snapshot:
+                    found, position, step_cost = tally(
+                        snapshot, plan, position, cost_max=LOOK_COST_MAX
+                    )
+            count, cost = count + found, cost + step_cost
+        token = "" if plan.is_done(position) else encode_token(position, digest)
+        return EntryCount(count, token, published)
+
+    def checkpoint_sizes(self, page_size: int, order: Order, page_token: str) -> CheckpointSizes:
+        """Sizes of published checkpoints.
+
+        Raises: Problem `parameter_invalid`, `page_token_invalid`.
+        """
+        count_max = self._page_size(page_size)
+        digest = listing_digest("checkpoints", EntryFilter(), order)
+        position = decode_token(page_token, digest) if page_token else None
+        with self._store.snapshot() as snapshot:
+            sizes = snapshot.checkpoint_sizes(
+                count_max=count_max + 1,
+                from_size=position,
+                newest_first=order is Order.DESCENDING,
+            )
+        token = encode_token(sizes[count_max], digest) if len(sizes) > count_max else ""
+        return CheckpointSizes(tuple(sizes[:count_max]), token)
+
+    def plan(self, wanted: EntryFilter, order: Order, published: int) -> ScanPlan:
+        """How to look for what a filter wants in the first `published` entries."""
+        with self._store.snapshot() as snapshot:
+            return plan_of(wanted, order, snapshot, published=published)
+
+    async def look(self, plan: ScanPlan, position: int, *, count_max: int) -> Look:
+        """One look, when its turn has come. Raises: Problem `overloaded`."""
+        async with self._turns.one():
+            with self._store.snapshot() as snapshot:
+                return look(
+                    snapshot,
+                    plan,
+                    position,
+                    count_max=count_max,
+                    bytes_max=PAGE_BYTES_MAX // 2,
+                    cost_max=LOOK_COST_MAX,
+                )
+
+    def _begin(
+        self, wanted: EntryFilter, order: Order, token: str, digest: bytes, published: int
+    ) -> tuple[ScanPlan, int]:
+        """The plan, and where to begin; a position beyond it is where it ends."""
+        position = decode_token(token, digest) if token else None
+        plan = self.plan(wanted, order, published)
+        return plan, plan.clipped(plan.first_position if position is None else position)
+
+    def _page_size(self, asked: int) -> int:
+        if asked > self._page_size_max:
+            detail = f"page_size {asked} is over {self._page_size_max}"
+            raise Problem("parameter_invalid", detail, field="page_size")
+        return asked or PAGE_SIZE_DEFAULT
+
+    def _published(self, wanted: EntryFilter) -> int:
+        latest = self._latest()
+        if latest is None:
+            raise Problem("checkpoint_pending", "nothing is published yet", retry_after_s=1)
+        if wanted.start_index > latest.size:
+            raise Problem(
+                "index_out_of_range",
+                f"index {wanted.start_index}, published are {latest.size}",
+                field="start_index",
+            )
+        return latest.size
