@@ -1,10 +1,10 @@
 """Which peers are left aside for a while, because they lie, or say nothing when they are asked.
 
 A peer is authenticated, so what it answers is its own doing. One that answers rubbish or lets a
-request run out is passed over while there are others to ask, twice as long each time, and tried
-again after that: an honest one that was only slow or cut off is soon back, for each useful answer
-halves its count. Where everybody is aside, everybody is asked. So scores only choose between peers;
-they can never stop a fetch, whoever manages to spoil whose.
+request run out is asked after all others, twice as long each time, and in its turn again after
+that: an honest one that was only slow or cut off is soon back, for each useful answer halves its
+count. Scores only say who is asked first; they can never stop a fetch, or keep anybody out of it,
+whoever manages to spoil whose.
 """
 
 from typing import Final

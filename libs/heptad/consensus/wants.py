@@ -1,12 +1,14 @@
 """What is missing here, and whom to ask for it next.
 
 Blocks and batches each have a `Wants` of their own, so they never share a key space. Peers are
-asked round and round, without those that `Scores` leaves aside: no peer can hold up a fetch for
-longer than one retry, and one that lies or is silent soon not even for that.
+asked round and round, in each round those last that `Scores` leaves aside: no peer can hold up a
+fetch for longer than one retry, and one that lies or is silent soon not even for that. A round ends
+when *everybody* was asked, for what has been asked in vain of all peers is taken for gone: if those
+who are aside only counted, the word of the one peer that is not would stand for theirs.
 """
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from heptad.consensus.scores import Scores
@@ -19,12 +21,14 @@ Key = TypeVar("Key", bound=Hashable)
 class _Want:
     """`peers` in the order in which they are asked, round and round.
 
-    `asked` counts those that were asked or passed over; `owing` is the one whose answer is awaited.
+    `turns` are those who were not asked in this round yet, `asked` counts all that were;
+    `owing` is the one whose answer is awaited.
     """
 
     peers: tuple[MemberIndex, ...]
-    asked: int
     ask_ms: int
+    turns: list[MemberIndex] = field(default_factory=list)
+    asked: int = 0
     owing: MemberIndex | None = None
 
 
@@ -57,10 +61,10 @@ class Wants(Generic[Key]):
             return
         first = [peer for peer in dict.fromkeys(hints) if peer in self._others]
         rest = [peer for peer in self._others if peer not in first]
-        self._wants[key] = _Want((*first, *rest), asked=0, ask_ms=now_ms)
+        self._wants[key] = _Want((*first, *rest), ask_ms=now_ms)
 
     def asked(self, key: Key) -> int:
-        """How many peers were asked for it, or passed over: once round is as many as there are."""
+        """How many peers were asked for it: once round is as many as there are."""
         want = self._wants.get(key)
         return want.asked if want is not None else 0
 
@@ -85,6 +89,7 @@ class Wants(Generic[Key]):
         """`peer` has just given something useful: ask it for the rest at once."""
         for want in self._wants.values():
             if want.owing == peer:
+                want.turns.insert(0, peer)
                 want.asked -= 1
                 want.ask_ms = now_ms
                 want.owing = None
@@ -125,15 +130,14 @@ class Wants(Generic[Key]):
         return min([want.ask_ms for want in self._wants.values()])
 
     def _next_peer(self, want: _Want, now_ms: int) -> MemberIndex:
-        """The next in turn who is not aside; if all are, simply the next."""
-        count = len(want.peers)
-        for passed_over in range(count):
-            peer = want.peers[(want.asked + passed_over) % count]
-            if not self._scores.is_aside(peer, now_ms):
-                want.asked += passed_over + 1
-                return peer
+        """The next in this round who is not aside; if only such are left, the first of them."""
+        turns = want.turns or list(want.peers)
+        here = (each for each in turns if not self._scores.is_aside(each, now_ms))
+        peer = next(here, turns[0])
+        turns.remove(peer)
+        want.turns = turns
         want.asked += 1
-        return want.peers[(want.asked - 1) % count]
+        return peer
 
 
 def earliest(*due_ms: int | None) -> int | None:

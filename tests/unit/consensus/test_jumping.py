@@ -364,3 +364,21 @@ def test_snapshots_that_nobody_asked_for_do_not_hurry_a_replica_past_the_others(
     world.run()
     assert not world.replicas[LATE].named("jumped")
     assert world.replicas[LATE].log() == world.replicas[1].log()
+
+
+def test_a_snapshot_of_the_only_peer_that_is_not_aside_does_not_stand_for_all(world):
+    """Members 1 to 5 hold the blocks, and were all left aside for what they did before."""
+    load(world, 0, 2)
+    world.crash(LATE)
+    load(world, 2, 60)
+    world.replicas[0].store.prune(1)
+    world.restart(LATE)
+    scores = world.replicas[LATE].driver._core._parts.chain.scores
+    for peer in range(1, 6):
+        for _ in range(5):
+            scores.lied(peer, world.now_ms)
+    world.drop = lambda source, _, message: isinstance(message, ChainReply) and source != 5
+    world.run()
+    late = world.replicas[LATE]
+    assert not late.named("jumped")
+    assert late.log() == world.replicas[1].log()

@@ -61,12 +61,25 @@ def wants(scores):
     return Wants(others=OTHERS, retry_ms=100, count_max=9, scores=scores)
 
 
-def test_whoever_is_aside_is_passed_over(scores):
+def test_whoever_is_aside_is_asked_after_all_others(scores):
     wanted = wants(scores)
     scores.lied(1, now_ms=0)
     wanted.add("x", hints=(1,), now_ms=0)
-    assert list(wanted.due(0)) == [2]
-    assert wanted.asked("x") == 2, "the one passed over counts as asked"
+    asked = [next(iter(wanted.due(now_ms))) for now_ms in range(0, 600, 100)]
+    assert asked == [2, 3, 1, 2, 3, 1]
+
+
+def test_only_who_was_really_asked_counts_as_asked(scores):
+    """Else one peer that is not aside counts for all others, and its word for theirs."""
+    wanted = wants(scores)
+    for peer in (2, 3):
+        for _ in range(5):
+            scores.lied(peer, now_ms=0)
+    wanted.add("x", hints=(2,), now_ms=0)
+    assert list(wanted.due(0)) == [1]
+    assert wanted.asked("x") == 1
+    assert [next(iter(wanted.due(now_ms))) for now_ms in (100, 200)] == [2, 3]
+    assert wanted.asked("x") == wanted.asked_max() == 3
 
 
 def test_if_all_are_aside_all_are_asked(scores):

@@ -68,6 +68,16 @@ def test_a_peer_that_has_answered_is_asked_for_the_rest_at_once(wants):
     assert wants.asked("y") == 1
 
 
+def test_a_peer_that_is_asked_for_the_rest_at_once_is_not_asked_twice_in_a_round(wants):
+    for key in "xy":
+        wants.add(key, hints=(2,), now_ms=0)
+    wants.due(0)
+    wants.expedite(2, now_ms=5)
+    peers = [next(iter(wants.due(now_ms))) for now_ms in range(5, 605, 100)]
+    assert peers == [2, 1, 3, 2, 1, 3]
+    assert wants.asked("y") == 6
+
+
 def test_a_replica_alone_asks_nobody():
     wants = made(others=())
     wants.add("x", hints=(), now_ms=0)
