@@ -17,6 +17,7 @@ from heptad.consensus.certificates import Certificates
 from heptad.consensus.codec import BLOCK_BYTES_MAX, decode_block
 from heptad.consensus.committee import Cell
 from heptad.consensus.errors import RefusedError
+from heptad.consensus.extras import Extras
 from heptad.consensus.genesis import genesis_block
 from heptad.consensus.judging import Judge
 from heptad.consensus.leaders import Schedule
@@ -82,6 +83,7 @@ class Chain:
         self._tries_max = 2 * len(others)
         self._fetch_after_ms = limits.fetch_after_ms
         self._offers = Offers()
+        self._extras = Extras(bytes_max=limits.extra_bytes_max_per_leader)
         self._invalid: set[BlockId] = set()
         self._rivals: list[tuple[bytes, bytes]] = []
         self._is_dirty = True
@@ -176,25 +178,28 @@ class Chain:
         gone = self._giving_way(batch.ref.id, batch.ref.size_bytes)
         if gone is None:
             return False
-        self.pool.remove(gone)
-        for each in gone:
-            results.gave_way(each.ref)
-            if each.is_durable:
-                results.batches_dropped.append(each.ref.digest)
+        self._give_way(gone, results)
         self.add_batch(batch)
         return True
 
     def add_fetched(self, batch: PooledBatch, results: Results) -> None:
-        """Take in a verified batch that was asked for; one that was only offered needs room."""
+        """Take in a verified batch that was asked for.
+
+        One that a certified block names comes in whatever it takes. Others need room in their
+        validator's share, or beyond it on the account of a leader who proposes them; a proposal for
+        which there is none gets no vote here, and is fetched again if a quorum votes for it.
+        """
         digest = batch.ref.digest
-        parked = (each.block for each in self.parked.all())
-        is_only_offered = digest in self._offers and not any(
-            ref.digest == digest for block in parked for ref in block.batches
-        )
-        if not is_only_offered:
+        naming = [each for each in self.parked.all() if each.block.names(digest)]
+        if any(each.is_certified for each in naming):
             self.add_batch(batch)
         elif not self.add_waiting(batch, results):
-            self._decline(digest)
+            leaders = [each.block.proposer for each in naming]
+            if self._extras.take(digest, batch.ref.size_bytes, leaders):
+                self.add_batch(batch)
+            else:
+                self._decline(digest)
+                self._refuse(naming, f"no room for batch {batch.ref.id}", results)
 
     def offer(self, refs: Sequence[BatchRef], sender: MemberIndex) -> bool:
         """A peer holds batches that have waited; True if any is fetched: not here, and has room.
@@ -331,10 +336,18 @@ class Chain:
         self._let_go([], results)
         self._is_dirty = True
 
-    def forget(self, round_: Round) -> None:
-        """Let go of parked blocks that a new round or a commit has made useless."""
+    def forget(self, round_: Round, results: Results) -> None:
+        """Let go of what a new round or a commit has made useless.
+
+        These are parked blocks, and batches beyond their share that no block names any more.
+        """
         if self.parked.forget(height=self.tree.root.block.height, round_=round_):
             self._is_dirty = True
+        positions = self.tree.root.state.positions
+        gone = self.pool.surplus(committed=positions, pinned=self._referenced)
+        self._give_way(gone, results)
+        if self._extras:
+            self._extras.retain(self._referenced())
 
     def _giving_way(self, batch_id: BatchId, size_bytes: int) -> list[PooledBatch] | None:
         """See `BatchPool.giving_way`; what a block here refers to stays."""
@@ -342,6 +355,24 @@ class Chain:
         return self.pool.giving_way(
             batch_id, size_bytes, committed=positions, pinned=self._referenced
         )
+
+    def _give_way(self, gone: Sequence[PooledBatch], results: Results) -> None:
+        """Let go of batches that are not committed, and tell their validators."""
+        self.pool.remove(gone)
+        for each in gone:
+            results.gave_way(each.ref)
+            if each.is_durable:
+                results.batches_dropped.append(each.ref.digest)
+
+    def _refuse(self, proposals: Sequence[Parked], reason: str, results: Results) -> None:
+        """Give these proposals no vote."""
+        for each in proposals:
+            block = each.block
+            self.parked.remove(block.id)
+            results.fact(
+                facts.VOTE_REFUSED, round=block.round, proposer=block.proposer, reason=reason
+            )
+        self._is_dirty = True
 
     def _referenced(self) -> set[BatchDigest]:
         """What the blocks in the tree and the parked ones refer to."""

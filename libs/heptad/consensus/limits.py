@@ -49,6 +49,9 @@ class Limits:
     """Batches of one validator that wait; more are answered OVERLOADED, the last in turn first."""
     pool_batches_max_per_validator: int = 1_024
     """The same, as a count: so far may a sequence run ahead of what is committed."""
+    extra_bytes_max_per_leader: int = 32 << 20
+    """Batches beyond their validator's share that one leader's uncertified proposals may name: a
+    block of the largest allowed size (and 4 KiB a batch) must find room."""
     round_window: int = 16
     """Votes for rounds further ahead of mine are dropped unread."""
     tree_blocks_max: int = 1_024

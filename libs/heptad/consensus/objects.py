@@ -172,6 +172,10 @@ class Block:
         """By how many entries the log grows."""
         return sum(ref.count for ref in self.batches) + len(self.control)
 
+    def names(self, digest: BatchDigest) -> bool:
+        """True if it refers to the batch with this digest."""
+        return any(ref.digest == digest for ref in self.batches)
+
 
 @dataclass(frozen=True, slots=True)
 class CommitProof:

@@ -10,9 +10,11 @@ what a block asks for by digest is taken in beside the first.
 
 A validator's share of the pool is bounded, and a batch is of use only once all before it are here:
 so where there is no room, what would be committed last gives way to what is committed sooner, and
-a share full of later batches can never keep out the one that all of them wait for.
+a share full of later batches can never keep out the one that all of them wait for. What came in
+beyond the share because a block names it (`extras`) leaves once no block here names it any more.
 """
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -132,7 +134,8 @@ class BatchPool:
         self._by_digest: dict[BatchDigest, PooledBatch] = {}
         self._by_id: dict[ValidatorNumber, dict[Place, list[BatchDigest]]] = {}
         self._starts: dict[ValidatorNumber, set[int]] = {}
-        self._bytes: dict[ValidatorNumber, int] = {}
+        self._bytes: Counter[ValidatorNumber] = Counter()
+        self._counts: Counter[ValidatorNumber] = Counter()
 
     def __len__(self) -> int:
         """How many batches wait."""
@@ -186,8 +189,7 @@ class BatchPool:
         if batch_id.sequence - start > limits.pool_batches_max_per_validator:
             return None
         held = self._by_id.get(number, {})
-        count_over = len(held) + 1 - limits.pool_batches_max_per_validator
-        bytes_over = self._bytes.get(number, 0) + size_bytes - limits.pool_bytes_max_per_validator
+        count_over, bytes_over = self._over(number, count=1, size_bytes=size_bytes)
         gone: list[PooledBatch] = []
         if count_over <= 0 and bytes_over <= 0:
             return gone
@@ -198,11 +200,36 @@ class BatchPool:
                 continue
             rivals = [self._by_digest[digest] for digest in digests]
             gone += rivals
-            count_over -= 1
+            count_over -= len(rivals)
             bytes_over -= sum(batch.ref.size_bytes for batch in rivals)
             if count_over <= 0 and bytes_over <= 0:
                 return gone
         return None
+
+    def surplus(
+        self, *, committed: Positions, pinned: Callable[[], Container[BatchDigest]]
+    ) -> list[PooledBatch]:
+        """What is beyond its validator's share and not among `pinned()`.
+
+        Of several batches under one number the later ones go first, then the last in turn.
+        """
+        surplus: list[PooledBatch] = []
+        for number, held in self._by_id.items():
+            count_over, bytes_over = self._over(number)
+            if count_over <= 0 and bytes_over <= 0:
+                continue
+            staying = pinned()
+            turns = _turns(held, committed.get(number))[::-1]
+            rivals = [digest for place in turns for digest in held[place][1:]]
+            for digest in (*rivals, *(held[place][0] for place in turns)):
+                if count_over <= 0 and bytes_over <= 0:
+                    break
+                if digest in staying:
+                    continue
+                batch = self._by_digest[digest]
+                surplus.append(batch)
+                count_over, bytes_over = count_over - 1, bytes_over - batch.ref.size_bytes
+        return surplus
 
     def add(self, batch: PooledBatch) -> None:
         """Take a batch in; one that is here already changes nothing."""
@@ -214,7 +241,8 @@ class BatchPool:
         numbers.setdefault((ref.incarnation, ref.sequence), []).append(ref.digest)
         if ref.sequence == 0:
             self._starts.setdefault(ref.validator, set()).add(ref.incarnation)
-        self._bytes[ref.validator] = self._bytes.get(ref.validator, 0) + ref.size_bytes
+        self._bytes[ref.validator] += ref.size_bytes
+        self._counts[ref.validator] += 1
 
     def mark(
         self, digest: BatchDigest, *, offered_ms: int | None = None, is_durable: bool | None = None
@@ -280,12 +308,23 @@ class BatchPool:
             ref = batch.ref
             del self._by_digest[ref.digest]
             self._bytes[ref.validator] -= ref.size_bytes
+            self._counts[ref.validator] -= 1
             rivals = self._by_id[ref.validator][ref.incarnation, ref.sequence]
             rivals.remove(ref.digest)
             if not rivals:
                 del self._by_id[ref.validator][ref.incarnation, ref.sequence]
                 if ref.sequence == 0:
                     self._starts[ref.validator].discard(ref.incarnation)
+
+    def _over(
+        self, number: ValidatorNumber, *, count: int = 0, size_bytes: int = 0
+    ) -> tuple[int, int]:
+        """By how many batches and bytes a validator would be beyond its share with these more."""
+        limits = self._limits
+        return (
+            self._counts[number] + count - limits.pool_batches_max_per_validator,
+            self._bytes[number] + size_bytes - limits.pool_bytes_max_per_validator,
+        )
 
     def _walk(self, number: ValidatorNumber, position: Place | None) -> Iterator[PooledBatch]:
         """One validator's batches as they may follow each other, from `position` on."""
@@ -315,15 +354,21 @@ def _next(held: Container[Place], starts: Iterable[int], position: Place | None)
 
 
 def _behind(newcomer: Place, held: Iterable[Place], position: Place | None) -> list[Place]:
-    """Which of those held come after the newcomer, if it comes in; the last in turn first.
+    """Which of those held come after the newcomer, if it comes in; the last in turn first."""
+    turns = _turns({*held, newcomer}, position)
+    return turns[: turns.index(newcomer) : -1]
+
+
+def _turns(held: Iterable[Place], position: Place | None) -> list[Place]:
+    """In which order they can be committed.
 
     First in turn is what may follow `position` without a gap. Then comes what waits for something
     that is not here: of the latest incarnation first, for no validator sends an older one again.
     """
-    places = {*held, newcomer}
+    places = set(held)
     starts = [incarnation for incarnation, sequence in places if sequence == 0]
     turns: list[Place] = []
     while (position := _next(places, starts, position)) is not None:
         turns.append(position)
     turns += sorted(places.difference(turns), key=lambda place: (-place[0], place[1]))
-    return turns[: turns.index(newcomer) : -1]
+    return turns

@@ -311,7 +311,7 @@ class Core:
         round_ = self._parts.rounds.round
         if round_ != self._round_settled or self._parts.results.commits:
             self._round_settled = round_
-            self._parts.chain.forget(round_)
+            self._parts.chain.forget(round_, self._parts.results)
             self._voting.forget()
 
     def _resume(self) -> None:

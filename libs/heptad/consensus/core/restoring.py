@@ -150,4 +150,4 @@ def _restore_tree(parts: Parts, restored: Restored) -> None:
             parts.results.blocks_dropped.append(block.id)
     for arrival in chain.advance(keep=parts.rounds.high_qc.qc.block_id, results=Results()):
         arrival.node.is_durable = True
-    chain.forget(parts.rounds.round)
+    chain.forget(parts.rounds.round, parts.results)
