@@ -11,13 +11,16 @@ from heptad.client.blocking import BlockingClient
 from heptad.client.calls import LedgerReader, Terms, ValidatorCalls
 from heptad.client.client import Client, connect
 from heptad.client.peek import issuer_of
-from heptad.client.signing import sign, sign_new_subject
+from heptad.client.signing import sign, sign_bundle, sign_new_subject
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
+from heptad.crypto.bundles import Bundle, Event
 
 __all__ = [
     "BlockingClient",
+    "Bundle",
     "Client",
+    "Event",
     "LedgerReader",
     "Standing",
     "Submitter",
@@ -27,5 +30,6 @@ __all__ = [
     "find_standing",
     "issuer_of",
     "sign",
+    "sign_bundle",
     "sign_new_subject",
 ]

@@ -2,15 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from heptad.client.client import DEADLINE_S, Client, connect
 from heptad.client.standing import Standing
+from heptad.crypto.bundles import Bundle, Event
 from heptad.crypto.keys import RequestKey
-from heptad.model.answers import Recorded, Registered
+from heptad.model.answers import BundleRecorded, Recorded, Registered
 from heptad.model.problems import Problem
 from heptad.verification import ReceiptFile
 
@@ -69,6 +70,21 @@ class BlockingClient:
     def submit(self, request: bytes) -> Recorded:
         """See `Client.submit`."""
         return self._run(self._client.submit(request))
+
+    def sign_bundle(
+        self,
+        events: Sequence[Event],
+        *,
+        key: RequestKey | None = None,
+        service: str | None = None,
+        jti: str | None = None,
+    ) -> Bundle:
+        """See `Client.sign_bundle`."""
+        return self._client.sign_bundle(events, key=key, service=service, jti=jti)
+
+    def submit_bundle(self, events: Sequence[Event] | Bundle) -> BundleRecorded:
+        """See `Client.submit_bundle`."""
+        return self._run(self._client.submit_bundle(events))
 
     def submit_many(self, requests: Iterable[bytes]) -> Iterator[Recorded | Problem]:
         """See `Client.submit_many`; reads `requests` in the client's own thread."""

@@ -10,7 +10,14 @@ from typing import Final
 
 import grpc
 
-from heptad.model.answers import PendingRequest, Registered, ValidatorStatus
+from heptad.crypto.bundles import Bundle
+from heptad.model.answers import (
+    BundleRecorded,
+    PendingRequest,
+    Registered,
+    ValidatorStatus,
+    Wait,
+)
 from heptad.model.log_reads import (
     ConsistencyProof,
     InclusionProof,
@@ -175,12 +182,27 @@ class ValidatorCalls:
 
         The next validator is tried where one cannot be reached; each recognises the other's record.
         """
-        refusal = Problem("validator_unavailable", "the cell has no validators", retry_after_s=1)
         request = validator_wire.encode_register(jws)
+        answer = await self._ask_ranked(iss, "RegisterSubject", request, terms)
+        return validator_wire.decode_registered(answer)
+
+    async def submit_bundle(
+        self, bundle: Bundle, *, iss: str, wait: Wait = Wait.COMMITTED, terms: Terms
+    ) -> BundleRecorded:
+        """Record a bundle of the service `iss`.
+
+        The next validator is tried where one cannot be reached; each recognises the other's record.
+        """
+        request = validator_wire.encode_bundle(bundle.statement, bundle.events, wait)
+        answer = await self._ask_ranked(iss, "SubmitBundle", request, terms)
+        return validator_wire.decode_bundle_recorded(answer)
+
+    async def _ask_ranked(self, iss: str, name: str, request: bytes, terms: Terms) -> bytes:
+        """Ask the first validator by the ranking of `iss`, or the next one that can be reached."""
+        refusal = Problem("validator_unavailable", "the cell has no validators", retry_after_s=1)
         for validator in ranked(iss, self.numbers):
             try:
-                answer = await self._ask(validator, "RegisterSubject", request, terms)
-                return validator_wire.decode_registered(answer)
+                return await self._ask(validator, name, request, terms)
             except Problem as problem:
                 if problem.code != "validator_unavailable":
                     raise

@@ -8,10 +8,10 @@ policy in its own profile before it hands it on. Sending one request again is al
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import grpc
 
@@ -20,9 +20,10 @@ from heptad.client.calls import RETRYING, LedgerReader, Terms, ValidatorCalls
 from heptad.client.peek import issuer_of
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
+from heptad.crypto.bundles import Bundle, Event, parse_statement
 from heptad.crypto.keys import RequestKey, load_key
 from heptad.model import base64url
-from heptad.model.answers import Recorded, Registered, Wait
+from heptad.model.answers import BundleRecorded, Recorded, Registered, Wait
 from heptad.model.problems import Problem
 from heptad.runtime.channels import open_channel
 from heptad.runtime.config import Endpoint, Profile, load_profile
@@ -30,6 +31,8 @@ from heptad.runtime.tls import load_tls
 from heptad.transparency.policy import Policy
 from heptad.transparency.receipt import Receipt
 from heptad.verification import ReceiptFile, ReceiptReport, verify_receipt_file
+
+ResultT = TypeVar("ResultT")
 
 DEADLINE_S: Final = 10.0
 COALESCE_S: Final = 0.002
@@ -144,17 +147,48 @@ class Client:
         A denial by policy is recorded too, and is an answer: look at `outcome`. While the cell says
         that it is short of something, the same bytes are sent again, for ten seconds in all.
         """
-        loop = asyncio.get_running_loop()
-        give_up_s = loop.time() + DEADLINE_S
-        while True:
+
+        async def attempt() -> Recorded:
             outcome = await self._submitter.submit(request, iss=issuer_of(request), wait=wait)
-            if isinstance(outcome, Recorded):
-                return outcome
-            pause_s = outcome.retry_after_s or 1
-            is_passing = outcome.kind.retry and outcome.kind.http == 503
-            if not is_passing or loop.time() + pause_s > give_up_s:
+            if isinstance(outcome, Problem):
                 raise outcome
-            await asyncio.sleep(pause_s)
+            return outcome
+
+        return await _patiently(attempt)
+
+    def sign_bundle(
+        self,
+        events: Sequence[Event],
+        *,
+        key: RequestKey | None = None,
+        service: str | None = None,
+        jti: str | None = None,
+    ) -> Bundle:
+        """Sign 1 to 999 events as one bundle; by default with the profile's key and service."""
+        return signing.sign_bundle(
+            self._key(key),
+            events,
+            audience=self.profile.origin,
+            service=service or self.profile.name,
+            jti=jti,
+        )
+
+    async def submit_bundle(
+        self, events: Sequence[Event] | Bundle, *, wait: Wait = Wait.COMMITTED
+    ) -> BundleRecorded:
+        """Record events under one signature of this service: all of them, or none.
+
+        Give a `Bundle` of `sign_bundle` and keep it, to be able to send it again after a failure:
+        the same bundle is recorded once. While the cell says that it is short of something, it is
+        sent again by itself, for ten seconds in all.
+        """
+        bundle = events if isinstance(events, Bundle) else self.sign_bundle(events)
+        iss = parse_statement(bundle.statement).iss
+
+        async def attempt() -> BundleRecorded:
+            return await self.validators.submit_bundle(bundle, iss=iss, wait=wait, terms=TERMS)
+
+        return await _patiently(attempt)
 
     async def submit_many(
         self, requests: Iterable[bytes], *, wait: Wait = Wait.COMMITTED
@@ -222,6 +256,21 @@ class Client:
 
 
 TERMS: Final = Terms(deadline_s=DEADLINE_S)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """What `attempt` returns; tried again while the cell says that it is short of something."""
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + DEADLINE_S
+    while True:
+        try:
+            return await attempt()
+        except Problem as problem:
+            pause_s = problem.retry_after_s or 1
+            is_passing = problem.kind.retry and problem.kind.http == 503
+            if not is_passing or loop.time() + pause_s > give_up_s:
+                raise
+        await asyncio.sleep(pause_s)
 
 
 def _id_bytes(request_id: bytes | str) -> bytes:

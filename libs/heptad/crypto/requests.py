@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from heptad.crypto import strict_json
-from heptad.crypto.errors import (
-    ClaimInvalidError,
-    ClaimMissingError,
-    ClaimsMalformedError,
-    RequestTooLargeError,
-)
+from heptad.crypto.claims import AUD, JTI, Shape, lifetime, read_claims, text
+from heptad.crypto.errors import ClaimInvalidError, RequestTooLargeError
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.jws import parse_compact, sign_compact, verify_signature
 from heptad.crypto.keys import RequestKey
@@ -25,26 +21,18 @@ from heptad.crypto.signatures import Algorithm
 from heptad.model.requests import DATA_BYTES_MAX, REQUEST_BYTES_MAX, RequestId, request_id
 
 REQUEST_TYP: Final = "heptad-request+jws"
-TIME_S_MAX: Final = 253_402_300_799
-"""The end of the year 9999, in seconds since 1970."""
-
 _CLAIMS_DOMAIN: Final = b"heptad/v1/claims\0"
-_NAMES: Final = ("iss", "aud", "jti", "iat", "exp", "svc", "act", "data")
-_NAME_SET: Final = frozenset(_NAMES)
-_SHAPES: Final = {
-    "iss": re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}"),
-    "aud": re.compile(r"[!-~]{1,255}"),
-    "jti": re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
-    "svc": re.compile(r"[a-z0-9][a-z0-9._-]{0,63}"),
-    "act": re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*"),
-}
-_SHAPES_IN_WORDS: Final = {
-    "iss": "1 to 128 letters, digits and ._~-",
-    "aud": "1 to 255 printable ASCII characters without spaces",
-    "jti": "a UUID in canonical lower case",
-    "svc": "1 to 64 lower-case letters, digits and ._-",
-    "act": "1 to 64 lower-case letters, digits and _-, in parts with dots between",
-}
+_NAMES: Final = dict.fromkeys(("iss", "aud", "jti", "iat", "exp", "svc", "act", "data"))
+_ISS: Final = Shape(
+    re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}"), "1 to 128 letters, digits and ._~-"
+)
+_SVC: Final = Shape(
+    re.compile(r"[a-z0-9][a-z0-9._-]{0,63}"), "1 to 64 lower-case letters, digits and ._-"
+)
+_ACT: Final = Shape(
+    re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*"),
+    "1 to 64 lower-case letters, digits and _-, in parts with dots between",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +74,16 @@ def parse_request(raw: bytes) -> SignedRequest:
     claim. No message repeats what the request says.
     """
     jws = parse_compact(raw, typ=REQUEST_TYP, bytes_max=REQUEST_BYTES_MAX)
-    claims = _read_claims(jws.payload)
-    iat, exp = _time(claims, "iat"), _time(claims, "exp")
-    if exp <= iat:
-        raise ClaimInvalidError("exp does not lie after iat", field="exp")
+    claims = read_claims(jws.payload, names=_NAMES)
+    iat, exp = lifetime(claims)
     return SignedRequest(
-        iss=_text(claims, "iss"),
-        aud=_text(claims, "aud"),
-        jti=_text(claims, "jti"),
+        iss=text(claims, "iss", _ISS),
+        aud=text(claims, "aud", AUD),
+        jti=text(claims, "jti", JTI),
         iat=iat,
         exp=exp,
-        svc=_text(claims, "svc"),
-        act=_text(claims, "act"),
+        svc=text(claims, "svc", _SVC),
+        act=text(claims, "act", _ACT),
         data=_data(claims, len(jws.payload)),
         algorithm=jws.algorithm,
         kid=jws.kid,
@@ -164,40 +150,6 @@ def sign_request(
         "data": data,
     }
     return sign_compact(key, strict_json.encode(claims), typ=REQUEST_TYP)
-
-
-def _read_claims(payload: bytes) -> dict[str, object]:
-    try:
-        claims = strict_json.decode(payload)
-    except strict_json.StrictJsonError as error:
-        raise ClaimsMalformedError(f"the claims: {error}") from None
-    if not isinstance(claims, dict):
-        raise ClaimsMalformedError("the claims are no JSON object")
-    if claims.keys() != _NAME_SET:
-        missing = [name for name in _NAMES if name not in claims]
-        if missing:
-            raise ClaimMissingError(f"{missing[0]} is missing", field=missing[0])
-        raise ClaimInvalidError(f"only these claims are allowed: {', '.join(_NAMES)}")
-    return claims
-
-
-def _text(claims: dict[str, object], name: str) -> str:
-    value = claims[name]
-    if not isinstance(value, str):
-        raise ClaimInvalidError(f"{name} is not a string", field=name)
-    if _SHAPES[name].fullmatch(value) is None:
-        raise ClaimInvalidError(f"{name} is not {_SHAPES_IN_WORDS[name]}", field=name)
-    return value
-
-
-def _time(claims: dict[str, object], name: str) -> int:
-    """A time in seconds; `true` is an int in Python, and 1.0 is none in JSON: both are refused."""
-    value = claims[name]
-    if type(value) is not int:
-        raise ClaimInvalidError(f"{name} is not an integer", field=name)
-    if not 0 < value <= TIME_S_MAX:
-        raise ClaimInvalidError(f"{name} is no time between 1970 and 9999", field=name)
-    return value
 
 
 def _data(claims: dict[str, object], payload_bytes: int) -> dict[str, object]:

@@ -40,6 +40,9 @@ _STORED_NONCE_AT: Final = 1 + LEASE_ID_BYTES
 _STORED_RECORD_AT: Final = _STORED_NONCE_AT + aead.NONCE_BYTES
 _RECORD_BYTES_MIN: Final = WITNESS_BYTES + aead.TAG_BYTES
 
+NO_REQUEST_REF: Final = bytes(REQUEST_REF_BYTES)
+"""The request reference of a record that is no request of its own: an event of a bundle."""
+
 SEALED_OVERHEAD_BYTES: Final = _RECORD_AT + _RECORD_BYTES_MIN
 """A sealed record is this much longer than its payload."""
 

@@ -79,6 +79,23 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleRecorded:
+    """A bundle that was admitted: its own entry, and how many events stand right behind it.
+
+    Indexes mean something once `recorded.state` is COMMITTED.
+    """
+
+    recorded: Recorded
+    count: int
+
+    @property
+    def event_indexes(self) -> range:
+        """The events' indexes in the log, in the order that was signed."""
+        first_index = self.recorded.index + 1
+        return range(first_index, first_index + self.count)
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRequest:
     """What a validator knows of a request: UNKNOWN, PENDING or COMMITTED (then with `index`).
 

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     MEMBERSHIP_CHANGE = 13
     MISBEHAVIOUR_EVIDENCE = 14
     RECOVERY = 15
+    EVENT = 16
 
 
 class Outcome(IntEnum):
@@ -45,7 +46,8 @@ class Entry:
     """One leaf of the log, read.
 
     `time_ms` is Unix time in ms by the validator's clock at admission, `validator` its number from
-    1. (Evidence is admitted by nobody: its block's time, and 0; see `heptad.model.control_entry`.)
+    1. (Evidence is admitted by nobody: its block's time, and 0; see `heptad.model.control_entry`.
+    An event's time is when it happened, as its service has signed it: `heptad.model.bundles`.)
     `commitment` is 32 bytes, or empty where there is no private half. `statement` is public
     bytes whose form depends on `kind`, mostly empty.
     """

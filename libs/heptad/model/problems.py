@@ -89,6 +89,14 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "Send at most 1,000 requests and 1 MiB in one call.",
     ),
     ProblemKind(
+        "bundle_too_large",
+        413,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The bundle is too large",
+        "Keep a bundle within 999 events, 16 KiB of payload each and 1 MiB in all; send two.",
+    ),
+    ProblemKind(
         "media_type_unsupported",
         415,
         _G.INVALID_ARGUMENT,
@@ -229,6 +237,39 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         False,
         "Another request with this `jti` is known, with other claims",
         "Take a new `jti` for a new request.",
+    ),
+    # Bundles.
+    ProblemKind(
+        "event_invalid",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "An event of the bundle has a wrong value",
+        "Correct what `field` names, as `events[3].time_ms`, and sign the bundle again.",
+    ),
+    ProblemKind(
+        "bundle_mismatch",
+        400,
+        _G.INVALID_ARGUMENT,
+        False,
+        "The events are not those that the statement was signed over",
+        "Send exactly the events that were signed, in their order, each with its own witness.",
+    ),
+    ProblemKind(
+        "event_subject_unknown",
+        422,
+        _G.FAILED_PRECONDITION,
+        False,
+        "An event is about a subject that is not registered here",
+        "Register the subject of the event that `field` names, or leave the event out.",
+    ),
+    ProblemKind(
+        "service_rate_limited",
+        429,
+        _G.RESOURCE_EXHAUSTED,
+        True,
+        "This service has recorded too many events",
+        "Wait as `Retry-After` says, then send the same bundle again.",
     ),
     # Policy.
     ProblemKind(

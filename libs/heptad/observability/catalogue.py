@@ -86,6 +86,9 @@ PEER_RECONNECTS_TOTAL: Final = _counter(
 REQUESTS_ADMITTED_TOTAL: Final = _counter(
     "validator_requests_admitted_total", "Requests that passed stage 1.", "algorithm"
 )
+EVENTS_ADMITTED_TOTAL: Final = _counter(
+    "validator_events_admitted_total", "Events of service bundles that were admitted."
+)
 REQUESTS_REPLAYED_TOTAL: Final = _counter(
     "validator_requests_replayed_total", "Requests answered with the stored result."
 )

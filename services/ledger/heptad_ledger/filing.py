@@ -14,22 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from heptad.crypto.derivation import lease_key, subject_index_key, subject_row_key
+from heptad.crypto.bundles import SignedBundle, parse_statement
+from heptad.crypto.derivation import lease_key, request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import RoutingFields, open_routings, stored_row
-from heptad.crypto.sealing import open_record
+from heptad.crypto.sealing import NO_REQUEST_REF, open_record
+from heptad.model.canonical import MalformedError
 from heptad.model.entry import Kind
+from heptad.model.problems import Problem
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.tree import KeyTree, SlotKey
+from heptad.wire.convert.entry import decode_entry
 from heptad_ledger.registry import RegistrationRefusedError, Registry
 from heptad_ledger.store import Snapshot
 from heptad_ledger.store.wave import pack_index
 
 SLOTS_REMEMBERED_MAX: Final = 200_000
 """Index keys kept in memory, about 250 bytes each; without one a record costs 60 µs more."""
-
-NO_REQUEST: Final = bytes(16)
-"""The request reference of a record that is no request of its own (an event of a bundle)."""
 
 
 @dataclass(slots=True)
@@ -68,6 +69,10 @@ class Filer:
     def begin(self, snapshot: Snapshot) -> "WaveFiling":
         """File one wave; `snapshot` shows the store before it."""
         return WaveFiling(self, snapshot)
+
+    def index_key(self) -> bytes:
+        """The cell's key for request references."""
+        return self._vault.index_key()
 
     def slot_key(self, slot: int) -> bytes | None:
         """The key of a slot that a subject may have; None for any other."""
@@ -133,7 +138,7 @@ class WaveFiling:
     ) -> None:
         """File the records of one batch; an empty record has no private half."""
         pairs = zip(entries, records, strict=True)
-        registering = int(Kind.SUBJECT_REGISTERED)
+        registering, bundle = int(Kind.SUBJECT_REGISTERED), int(Kind.BUNDLE)
         routings = open_routings(pairs, routing_keys=self._routing_keys)
         rows, slots, find = self.rows, self._filer.slots, self._find
         file_sealed, file_row = rows.sealed.append, rows.by_subject.append
@@ -141,7 +146,10 @@ class WaveFiling:
         for offset, (routing, sealed) in enumerate(zip(routings, records, strict=True)):
             slot = (slots.get(routing[0]) or find(routing[0])) if routing else None
             if routing is None or slot is None:
-                rows.unfiled += bool(sealed)
+                if kinds[offset] == bundle:
+                    self._file_bundle(entries[offset], first_index + offset)
+                else:
+                    rows.unfiled += bool(sealed)
                 continue
             is_registration = kinds[offset] == registering
             if is_registration is not (slot.row_next == 0):
@@ -162,8 +170,23 @@ class WaveFiling:
             slot.row_next += 1
             file_sealed((packed, stored))
             file_row((row_key, packed))
-            if request_ref != NO_REQUEST:
+            if request_ref != NO_REQUEST_REF:
                 file_request((request_ref, packed))
+
+    def _file_bundle(self, entry: bytes, index: int) -> None:
+        """File a bundle's own entry under its request reference.
+
+        It has no sealed half, so its name is taken from what it says in public. A statement that
+        cannot be read names nothing: its leaf stays, and it cannot be found.
+        """
+        statement = stated_bundle(entry)
+        if statement is None:
+            self.rows.unfiled += 1
+            return
+        reference = request_ref(
+            cell_index_key=self._filer.index_key(), request_id=statement.request_id
+        )
+        self.rows.by_request.append((reference, pack_index(index)))
 
     def _find(self, packed_slot: bytes) -> _Slot | None:
         return self._filer.find(packed_slot, self._snapshot)
@@ -187,6 +210,14 @@ class WaveFiling:
         self.rows.subjects += rows
         self.rows.registered += 1
         return True
+
+
+def stated_bundle(entry: bytes) -> SignedBundle | None:
+    """The statement of a bundle's entry, not verified; None if there is none that can be read."""
+    try:
+        return parse_statement(decode_entry(entry).statement)
+    except (MalformedError, Problem):
+        return None
 
 
 def _row_next(snapshot: Snapshot, index_key: bytes) -> int:

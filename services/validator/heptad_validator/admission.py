@@ -27,7 +27,7 @@ from heptad.model.lending import RequestFound
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
 from heptad_validator.checks.audience import check_audience
-from heptad_validator.checks.freshness import check_freshness
+from heptad_validator.checks.freshness import Timed, check_freshness
 from heptad_validator.checks.key import check_key, check_subject
 from heptad_validator.checks.replay import check_same_request
 from heptad_validator.checks.shape import check_shape
@@ -167,7 +167,7 @@ class Admission:
             self._answer(candidate, answer, replayed=True)
         return None
 
-    def check_fresh(self, request: SignedRequest) -> None:
+    def check_fresh(self, request: Timed) -> None:
         """The check of freshness by the clock here. Raises: Problem, see `check_freshness`."""
         check_freshness(
             request,

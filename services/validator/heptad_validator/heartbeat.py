@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 from heptad_validator.admission import Admission
+from heptad_validator.bundles import Bundles
 from heptad_validator.lending.vault_link import VaultLink
 from heptad_validator.measures import ValidatorMeasures
 from heptad_validator.parts import Parts
@@ -26,12 +27,14 @@ class Heartbeat:
         *,
         admission: Admission,
         registrar: Registrar,
+        bundles: Bundles,
         vault: VaultLink,
         measures: ValidatorMeasures,
     ) -> None:
         self._parts = parts
         self._admission = admission
         self._registrar = registrar
+        self._bundles = bundles
         self._vault = vault
         self._measures = measures
 
@@ -63,6 +66,7 @@ class Heartbeat:
         parts.limits.sweep(now_s)
         parts.window.sweep(wall_s)
         self._registrar.sweep(wall_s)
+        self._bundles.sweep(now_s)
         self._vault.give_back(parts.book.take_returned())
         parts.desk.poke()
         self._measures.take(self._admission.tally)

@@ -44,6 +44,7 @@ class ValidatorService:
         door = ValidatorDoor(
             admission=self._validator.admission,
             registrar=self._validator.registrar,
+            bundles=self._validator.bundles,
             statements=self._validator.statements,
             window=self._validator.parts.window,
             require_fenced=self._validator.parts.dispatcher.require_fenced,
@@ -91,7 +92,9 @@ class ValidatorService:
         """Refuse what is new, finish what is under way, give the leases back."""
         validator = self._validator
         validator.admission.drain()
-        while validator.admission.waiting or validator.registrar.waiting:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            validator.admission.waiting or validator.registrar.waiting or validator.bundles.waiting
+        ):
             await asyncio.sleep(_POLL_S)
         validator.parts.book.clear()
         validator.vault.give_back(validator.parts.book.take_returned())

@@ -15,7 +15,8 @@ from heptad.observability.metrics import Metrics
 
 UNAUTHENTICATED_CODES: Final = frozenset(
     {
-        "request_too_large", "jws_malformed", "jws_header_refused", "algorithm_refused",
+        "request_too_large", "bundle_too_large", "jws_malformed", "jws_header_refused",
+        "algorithm_refused",
         "claims_malformed", "claim_missing", "claim_invalid", "audience_mismatch",
         "request_expired", "request_from_the_future", "lifetime_too_long", "key_unknown",
         "key_revoked", "key_invalid", "signature_invalid", "frame_malformed",
@@ -26,10 +27,12 @@ UNAUTHENTICATED_CODES: Final = frozenset(
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since they were last taken: refusals by code, admissions by algorithm, replays."""
+    """Counts since they were last taken: refusals by code, admissions by algorithm (a bundle is
+    one), events of bundles, replays."""
 
     refused: Counter[str] = field(default_factory=Counter)
     admitted: Counter[str] = field(default_factory=Counter)
+    events: int = 0
     replayed: int = 0
 
 
@@ -39,6 +42,7 @@ class ValidatorMeasures:
     def __init__(self, *, metrics: Metrics, log: EventLog) -> None:
         self._log = log
         self._admitted = metrics.counter(catalogue.REQUESTS_ADMITTED_TOTAL)
+        self._events = metrics.counter(catalogue.EVENTS_ADMITTED_TOTAL)
         self._replayed = metrics.counter(catalogue.REQUESTS_REPLAYED_TOTAL)
         self._refused = metrics.counter(catalogue.REFUSALS_TOTAL)
         self._records = metrics.histogram(catalogue.BATCH_RECORDS)
@@ -63,9 +67,11 @@ class ValidatorMeasures:
         """Take over what was counted since the last call, and start the counts anew."""
         for algorithm, count in tally.admitted.items():
             self._admitted.add(count, algorithm)
+        self._events.add(tally.events)
         self._replayed.add(tally.replayed)
         for code, count in tally.refused.items():
             self._refused.add(count, code)
             if code in UNAUTHENTICATED_CODES:
                 self._log.warning("unauthenticated_refused", code=code, count=count)
-        tally.admitted, tally.refused, tally.replayed = Counter(), Counter(), 0
+        tally.admitted, tally.refused = Counter(), Counter()
+        tally.events = tally.replayed = 0

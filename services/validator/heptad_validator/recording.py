@@ -1,12 +1,14 @@
 """From an admitted request to a record: the public entry and its sealed half, each made once."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from heptad.crypto.bulk_sealing import Unsealed, seal_records
 from heptad.crypto.derivation import request_ref
 from heptad.crypto.sealing import (
+    NO_REQUEST_REF,
     WITNESS_BYTES,
     Routing,
     RoutingKey,
@@ -14,11 +16,12 @@ from heptad.crypto.sealing import (
     new_witness,
     seal_record,
 )
+from heptad.model.bundles import PrivateEvent, PublicEvent, private_half
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.ids import ValidatorNumber
 from heptad.model.lending import CellKeys
 from heptad.model.requests import RequestId
-from heptad.wire.convert.entry import encode_entry
+from heptad.wire.convert.entry import encode_entry, encode_events
 
 NOT_SEALED: Final = b""
 """The private half of a record that has none."""
@@ -107,6 +110,31 @@ class Recorder:
             entropy=self._entropy,
         )
         return entry, sealed
+
+    def bundle(self, service: str, statement: bytes, *, time_ms: int) -> tuple[bytes, bytes]:
+        """The record of a bundle: its public statement, in front of its events."""
+        public = PublicHalf(Kind.BUNDLE, service, "", Outcome.NONE, time_ms)
+        return self._entry(public, b"", statement), NOT_SEALED
+
+    def events(
+        self, service: str, events: Sequence[tuple[PrivateEvent, PublicEvent, Slot]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Entries and sealed halves of a bundle's events, each under its subject's slot."""
+        assert self._routing_key is not None, "no keys of the cell yet"
+        entries = encode_events(
+            [public for _, public, _ in events], service=service, validator=self._validator
+        )
+        unsealed = [
+            Unsealed(
+                entry,
+                private.witness + private_half(subject=private.subject, payload=private.payload),
+                slot.key_ref.to_bytes(8, "big") + slot.lease_id + NO_REQUEST_REF,
+                slot.lease_key,
+            )
+            for entry, (private, _, slot) in zip(entries, events, strict=True)
+        ]
+        sealed = seal_records(unsealed, routing_key=self._routing_key, entropy=self._entropy)
+        return list(zip(entries, sealed, strict=True))
 
     def statement(self, kind: Kind, statement: bytes, *, time_ms: int) -> tuple[bytes, bytes]:
         """The record of a public statement: it has no private half."""

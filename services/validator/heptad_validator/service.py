@@ -10,6 +10,7 @@ from typing import Final
 
 import grpc
 
+from heptad.crypto.bundles import Bundle
 from heptad.crypto.requests import parse_request
 from heptad.model.answers import (
     PendingRequest,
@@ -24,6 +25,8 @@ from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
 from heptad.wire.convert import validator as wire
 from heptad_validator.admission import Admission
+from heptad_validator.bundles import BundleCall, Bundles
+from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.registration import Registrar
 from heptad_validator.sinks import ManyAnswers, OneAnswer
@@ -34,6 +37,7 @@ _SENDERS: Final = frozenset({Role.GATEWAY, Role.SERVICE})
 ROLES: Final[Mapping[str, frozenset[Role]]] = {
     f"/{wire.SERVICE}/Submit": _SENDERS,
     f"/{wire.SERVICE}/SubmitStream": _SENDERS,
+    f"/{wire.SERVICE}/SubmitBundle": _SENDERS,
     f"/{wire.SERVICE}/RegisterSubject": _SENDERS,
     f"/{wire.SERVICE}/RecordStatement": frozenset({Role.LEDGER}),
     f"/{wire.SERVICE}/GetPendingRequest": _SENDERS | {Role.OPERATOR},
@@ -59,6 +63,7 @@ class ValidatorDoor:
         *,
         admission: Admission,
         registrar: Registrar,
+        bundles: Bundles,
         statements: Statements,
         window: ReplayWindow,
         require_fenced: Callable[[], None],
@@ -68,6 +73,7 @@ class ValidatorDoor:
         """`stream_items_max` is how many items of one stream may be in flight."""
         self._admission = admission
         self._registrar = registrar
+        self._bundles = bundles
         self._statements = statements
         self._window = window
         self._require_fenced = require_fenced
@@ -80,6 +86,7 @@ class ValidatorDoor:
         table: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "Submit": unary(self._submit),
             "SubmitStream": grpc.stream_stream_rpc_method_handler(self._submit_stream),
+            "SubmitBundle": unary(self._submit_bundle),
             "RegisterSubject": unary(self._register_subject),
             "RecordStatement": unary(self._record_statement),
             "GetPendingRequest": unary(self._get_pending_request),
@@ -133,6 +140,17 @@ class ValidatorDoor:
         problem = Problem("batch_too_large", detail)
         for item in items:
             sink.refused(item.id, problem)
+
+    async def _submit_bundle(self, data: bytes, context: Context) -> bytes:
+        if len(data) > MESSAGE_BYTES_MAX:
+            detail = f"a bundle of {len(data)} bytes; the limit is {MESSAGE_BYTES_MAX}"
+            raise Problem("bundle_too_large", detail)
+        statement, events, wait = wire.decode_bundle(data)
+        call = BundleCall(Bundle(statement, tuple(events)), RecentAnswers.key(data), wait)
+        recorded = await self._bundles.submit(
+            call, caller=peer_identity(context), patience_s=_patience_s(context)
+        )
+        return wire.encode_bundle_recorded(recorded)
 
     async def _register_subject(self, data: bytes, context: Context) -> bytes:
         registered = await self._registrar.register(

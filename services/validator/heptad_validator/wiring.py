@@ -15,9 +15,11 @@ from heptad.model.lending import LentElsewhere, Revoked
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.group import member_number
+from heptad.runtime.service_keys import service_keys
 from heptad.runtime.service_kind import Context
 from heptad.runtime.vkeys import cell_policy
 from heptad_validator.admission import Admission, Queues
+from heptad_validator.bundles import BundleRules, Bundles
 from heptad_validator.clock import Clock
 from heptad_validator.dispatching.batching import Batcher, BatchLimits
 from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
@@ -32,7 +34,7 @@ from heptad_validator.lending.look_ups import LookUps
 from heptad_validator.lending.slots import SlotStock
 from heptad_validator.lending.vault_link import VaultLink
 from heptad_validator.measures import ValidatorMeasures
-from heptad_validator.memory.limits import SubjectLimits
+from heptad_validator.memory.limits import ServiceLimits, SubjectLimits
 from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.parts import Parts, Rules
@@ -64,12 +66,16 @@ class Validator:
     group: GroupWatch
     admission: Admission
     registrar: Registrar
+    bundles: Bundles
     statements: Statements
     heartbeat: Heartbeat
 
 
 def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: Clock) -> Validator:
-    """The validator that `context` describes, in this life. Raises: KeyFileError."""
+    """The validator that `context` describes, in this life.
+
+    Raises: KeyFileError, ConfigInvalidError.
+    """
     cell, config = context.cell, context.config
     rules, home = rules_of(cell, config), _home(context)
     measures = ValidatorMeasures(metrics=context.metrics, log=context.log)
@@ -102,6 +108,7 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
     verifier = BatchVerifier()
     admission = Admission(parts, verifier=verifier, queues=_queues(config))
     registrar = Registrar(parts, admission=admission)
+    bundles = _bundles(context, parts, admission)
     return Validator(
         parts=parts,
         verifier=verifier,
@@ -110,9 +117,15 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
         group=group,
         admission=admission,
         registrar=registrar,
+        bundles=bundles,
         statements=Statements(clock=clock, window=window, recorder=recorder, dispatcher=dispatcher),
         heartbeat=Heartbeat(
-            parts, admission=admission, registrar=registrar, vault=vault, measures=measures
+            parts,
+            admission=admission,
+            registrar=registrar,
+            bundles=bundles,
+            vault=vault,
+            measures=measures,
         ),
     )
 
@@ -140,6 +153,18 @@ def batch_limits_of(cell: Cell, config: ValidatorConfig) -> BatchLimits:
         age_s_max=config.batch_age_ms_max / 1000,
         age_loaded_s_max=config.batch_age_loaded_ms_max / 1000,
     )
+
+
+def _bundles(context: Context[ValidatorConfig], parts: Parts, admission: Admission) -> Bundles:
+    cell, config = context.cell, context.config
+    rules = BundleRules(
+        keys=service_keys(cell),
+        batch_records_max=cell.limits.batch_records_max,
+        batch_bytes_max=cell.limits.batch_bytes_max,
+        commit_wait_s=config.commit_wait_ms_max / 1000,
+    )
+    limits = ServiceLimits(per_minute_max=cell.limits.service_events_per_minute_max)
+    return Bundles(parts, admission=admission, rules=rules, limits=limits)
 
 
 def _home(context: Context[ValidatorConfig]) -> Home:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from heptad.crypto.bundles import bundle_digest, parse_statement
 from heptad.crypto.derivation import lease_key
 from heptad.crypto.jws import sign_compact
 from heptad.crypto.keys import Ed25519Key, P256Key
@@ -109,6 +110,7 @@ class FakeLedger:
         self.leases: dict[bytes, int] = {}
         self.subjects: dict[str, tuple[int, int, bytes, bytes]] = {}
         self.requests: dict[bytes, tuple[int, bytes, str]] = {}
+        self.events: dict[int, tuple[int, object]] = {}
         self.questions: list[object] = []
         self.returned: list[bytes] = []
         self.is_connected = True
@@ -193,10 +195,17 @@ class FakeLedger:
         for index, (entry, sealed) in enumerate(pairs, start=first_index):
             if sealed:
                 self._file(index, entry, sealed)
+            elif decode_entry(entry).kind is Kind.BUNDLE:
+                stated = parse_statement(decode_entry(entry).statement)
+                name = request_hash(iss=stated.iss, jti=stated.jti)
+                self.requests.setdefault(name, (index, bundle_digest(stated), ""))
         return first_index
 
     def _file(self, index: int, entry: bytes, sealed: bytes) -> None:
         slot, opened = self.open(index, sealed)
+        if decode_entry(entry).kind is Kind.EVENT:
+            self.events[index] = (slot, opened)
+            return
         request = parse_request(opened.payload)
         if decode_entry(entry).kind is Kind.SUBJECT_REGISTERED:
             subject = subject_id(

@@ -106,3 +106,55 @@ def test_every_record_leaves_once_in_order_and_within_the_hard_limit(sizes, take
         assert len(decode_batch(decode_from_validator(frame).batch).entries()) == len(
             gathered.records
         )
+
+
+def whole(batcher, number, *, count, size=10):
+    records = [(b"%d" % number, bytes(size))] * count
+    batcher.add_whole(records, ticket(number), 0.0)
+
+
+def test_what_stays_together_goes_with_what_is_there_if_it_fits():
+    batcher = Batcher(LIMITS)
+    add(batcher, 1)
+    whole(batcher, 2, count=3)
+    taken = batcher.take(0.0, outstanding=1)
+    assert [entry for entry, _ in taken.records] == [b"1", b"2", b"2", b"2"]
+    assert [known and known.time_ms for known in taken.tickets] == [1, 2, None, None]
+    assert batcher.records_waiting == 0
+
+
+def test_what_does_not_fit_behind_others_has_a_batch_of_its_own():
+    for count, size in ((4, 10), (2, 3_000)):
+        batcher = Batcher(LIMITS)
+        add(batcher, 1)
+        whole(batcher, 2, count=count, size=size)
+        first, second = (batcher.take(0.0, outstanding=1) for _ in range(2))
+        assert numbers(first) == [1]
+        assert len(second.records) == count
+        assert batcher.take(0.0, outstanding=1) is None
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just(1), st.integers(0, 4_000)),
+            st.tuples(st.integers(2, 4), st.integers(0, 1_000)),
+        ),
+        max_size=40,
+    )
+)
+def test_nothing_is_divided_lost_or_turned_round(groups):
+    batcher = Batcher(LIMITS)
+    for number, (count, size) in enumerate(groups):
+        if count == 1:
+            add(batcher, number, size=size)
+        else:
+            whole(batcher, number, count=count, size=size)
+    batches = []
+    while (taken := batcher.take(1.0, outstanding=0)) is not None:
+        batches.append([int(entry) for entry, _ in taken.records])
+        assert len(taken.records) == len(taken.tickets) <= LIMITS.records_max
+    expected = [number for number, (count, _) in enumerate(groups) for _ in range(count)]
+    assert [number for batch in batches for number in batch] == expected
+    for number, (count, _) in enumerate(groups):
+        assert any(batch.count(number) == count for batch in batches)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heptad.model.bundles import PublicEvent
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Entry, Kind, Outcome
-from heptad.wire.convert.entry import decode_entry, encode_entry
+from heptad.wire.convert.entry import decode_entry, encode_entry, encode_events
 from heptad.wire.entry.v1 import entry_pb2
 
 ENTRIES = st.builds(
@@ -27,6 +28,33 @@ ENTRIES = st.builds(
 @given(ENTRIES)
 def test_an_entry_reads_back_as_it_was_written(entry):
     assert decode_entry(encode_entry(entry)) == entry
+
+
+@given(
+    st.lists(
+        st.builds(
+            PublicEvent,
+            action=st.sampled_from(["", "a", "b" * 64]),
+            outcome=st.sampled_from(Outcome),
+            time_ms=st.integers(0, 2**63),
+            commitment=st.binary(min_size=32, max_size=32),
+        ),
+        max_size=5,
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_events_written_together_are_written_as_one_by_one(events, validator):
+    entries = encode_events(events, service="tax", validator=validator)
+
+    assert entries == [
+        encode_entry(
+            Entry(
+                Kind.EVENT, "tax", event.action, event.outcome, event.time_ms, validator,
+                event.commitment,
+            )
+        )
+        for event in events
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias, TypeVar
 
+from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
 from heptad.runtime.config.addresses import address_mistake
 from heptad.runtime.config.decode import Between, Length
 
@@ -132,6 +133,8 @@ class CellLimits:
     lease_s_max: Annotated[int, Between(5, 60)] = 60
     # Requests a subject may make in a minute, before `subject_rate_limited`.
     subject_requests_per_minute_max: Annotated[int, Between(1, 1_000_000)] = 600
+    # Events a service may record in a minute at one validator, before `service_rate_limited`.
+    service_events_per_minute_max: Annotated[int, Between(1_000, 100_000_000)] = 6_000_000
 
 
 _Member: TypeAlias = ReplicaMember | ValidatorMember | LedgerMember | GatewayMember
@@ -256,6 +259,9 @@ class Cell:
             key = f"services[{place}]"
             if not _SERVICE_ID.fullmatch(service.id):
                 yield f"{key}.id", f"{service.id!r} is not lower-case letters, digits and dashes"
+            if _is_subject_id(service.id):
+                # What a subject and what a service signs have handles of one kind.
+                yield f"{key}.id", f"{service.id} has the shape of a subject's id"
             if service.id in seen:
                 yield f"{key}.id", f"{service.id} is there twice"
             seen.add(service.id)
@@ -265,6 +271,14 @@ class Cell:
             for number, jwk in enumerate(service.keys):
                 if (jwk.kty, jwk.crv, bool(jwk.y)) not in _JWK_SHAPES:
                     yield f"{key}.keys[{number}]", "is neither OKP Ed25519 nor EC P-256"
+
+
+def _is_subject_id(text: str) -> bool:
+    try:
+        parse_subject_id(text)
+    except SubjectIdInvalidError:
+        return False
+    return True
 
 
 def _by_id(members: tuple[MemberT, ...], member_id: str) -> MemberT:

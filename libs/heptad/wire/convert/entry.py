@@ -1,10 +1,20 @@
 """Entries, from and to `heptad.entry.v1.Entry`."""
 
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Final
+
 from google.protobuf.message import DecodeError
 
+from heptad.model.bundles import PublicEvent
 from heptad.model.canonical import DIGEST_BYTES, MalformedError
 from heptad.model.entry import ENTRY_VERSION, Entry, Kind, Outcome
 from heptad.wire.entry.v1 import entry_pb2
+
+_COMMITMENT_HEAD: Final = b"\x42" + bytes((DIGEST_BYTES,))
+"""Tag and length of `commitment`: field 8, bytes."""
+
+_fields: Final = attrgetter("action", "outcome", "time_ms", "commitment")
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -20,6 +30,31 @@ def encode_entry(entry: Entry) -> bytes:
         commitment=entry.commitment,
         statement=entry.statement,
     ).SerializeToString(deterministic=True)
+
+
+def encode_events(events: Iterable[PublicEvent], *, service: str, validator: int) -> list[bytes]:
+    """The entries of a bundle's events, as `encode_entry` would write them.
+
+    What they have in common is serialised once for each action and outcome. A message's bytes are
+    its fields' bytes one after the other, and these fields are written in their order.
+    """
+    # All that stands behind the time: the validator's number, and head and length of a commitment.
+    tail = entry_pb2.Entry(validator=validator).SerializeToString() + _COMMITMENT_HEAD
+    heads: dict[tuple[str, Outcome], bytes] = {}
+    entries: list[bytes] = []
+    for action, outcome, time_ms, commitment in map(_fields, events):
+        head = heads.get((action, outcome))
+        if head is None:
+            head = heads[action, outcome] = entry_pb2.Entry(
+                version=ENTRY_VERSION,
+                kind=int(Kind.EVENT),  # type: ignore[arg-type]
+                service=service,
+                action=action,
+                outcome=int(outcome),  # type: ignore[arg-type]
+            ).SerializeToString(deterministic=True)
+        time = entry_pb2.Entry(time_ms=time_ms).SerializeToString()
+        entries.append(b"".join((head, time, tail, commitment)))
+    return entries
 
 
 def decode_entry(data: bytes) -> Entry:

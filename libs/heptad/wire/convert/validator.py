@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from heptad.model.answers import (
+    BundleRecorded,
     PendingRequest,
     Recorded,
     Registered,
@@ -18,6 +19,7 @@ from heptad.model.answers import (
     ValidatorStatus,
     Wait,
 )
+from heptad.model.bundles import PrivateEvent
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import PROBLEMS, Problem
 from heptad.wire.convert.parsing import parse
@@ -26,6 +28,8 @@ from heptad.wire.validator.v1 import validator_pb2 as pb
 SERVICE: Final = "heptad.validator.v1.ValidatorService"
 
 _ADMITTED: Final = pb.WAIT_ADMITTED
+_EVENT_OUTCOMES: Final[dict[int, Outcome]] = {int(outcome): outcome for outcome in Outcome}
+"""An outcome that is not known reads as NONE, which no event may have: its check names it."""
 
 
 def encode_submit(jws: bytes, wait: Wait) -> bytes:
@@ -115,6 +119,55 @@ class OutcomeWriter:
 def decode_outcomes(data: bytes) -> list[SubmitOutcome]:
     """A SubmitStreamResponse. Raises: Problem `frame_malformed`."""
     return [_outcome(message) for message in parse(pb.SubmitStreamResponse, data).outcomes]
+
+
+def encode_bundle(statement: bytes, events: Iterable[PrivateEvent], wait: Wait) -> bytes:
+    """A SubmitBundleRequest."""
+    message = pb.SubmitBundleRequest(statement=statement, wait=int(wait))  # type: ignore[arg-type]
+    add = message.events.add
+    for event in events:
+        add(
+            subject=event.subject,
+            action=event.action,
+            outcome=int(event.outcome),
+            time_ms=event.time_ms,
+            witness=event.witness,
+            payload=event.payload,
+        )
+    return message.SerializeToString()
+
+
+def decode_bundle(data: bytes) -> tuple[bytes, list[PrivateEvent], Wait]:
+    """Statement and events of a SubmitBundleRequest.
+
+    Raises: Problem `frame_malformed`.
+    """
+    message = parse(pb.SubmitBundleRequest, data)
+    events = [
+        PrivateEvent(
+            event.subject,
+            event.action,
+            _EVENT_OUTCOMES.get(event.outcome, Outcome.NONE),
+            event.time_ms,
+            event.witness,
+            event.payload,
+        )
+        for event in message.events
+    ]
+    return message.statement, events, _wait(message.wait)
+
+
+def encode_bundle_recorded(answer: BundleRecorded) -> bytes:
+    """A SubmitBundleResponse."""
+    return pb.SubmitBundleResponse(
+        recorded=_recorded_message(answer.recorded), count=answer.count
+    ).SerializeToString()
+
+
+def decode_bundle_recorded(data: bytes) -> BundleRecorded:
+    """A SubmitBundleResponse. Raises: Problem `frame_malformed`."""
+    message = parse(pb.SubmitBundleResponse, data)
+    return BundleRecorded(_recorded(message.recorded), message.count)
 
 
 def encode_register(jws: bytes) -> bytes:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from heptad.crypto.bundles import SignedBundle, bundle_digest
 from heptad.crypto.derivation import LEASE_ID_BYTES, lease_key, request_ref
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.requests import claims_digest, parse_request
@@ -31,6 +32,7 @@ from heptad.model.requests import request_hash, request_id_of
 from heptad.vault.errors import VaultFullError
 from heptad.vault.tree import KeyTree
 from heptad.wire.convert.entry_facts import entry_facts
+from heptad_ledger.filing import stated_bundle
 from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
@@ -173,6 +175,10 @@ class LendingDesk:
         if index is None:
             return RequestFound(found=False)
         entry = snapshot.entry(index)
+        if not question.subject_id:
+            statement = stated_bundle(entry)
+            if statement is not None:
+                return _found_bundle(question, index, entry, statement)
         opened = self._open(question.subject_id, ref, index, entry, snapshot)
         if opened is None:
             return RequestFound(found=False)
@@ -216,3 +222,14 @@ class LendingDesk:
             entry=entry,
             subject_id=subject_id,
         )
+
+
+def _found_bundle(
+    question: LookUpRequest, index: int, entry: bytes, statement: SignedBundle
+) -> RequestFound:
+    """A bundle's own entry: all that it says is public."""
+    if request_hash(iss=statement.iss, jti=statement.jti) != question.request_id:
+        return RequestFound(found=False)
+    return RequestFound(
+        found=True, index=index, claims_digest=bundle_digest(statement), entry=entry
+    )

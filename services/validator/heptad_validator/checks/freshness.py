@@ -3,13 +3,24 @@
 The error says which way the clock is wrong, because "token invalid" has cost people days.
 """
 
-from heptad.crypto.requests import SignedRequest
+from typing import Protocol
+
 from heptad.model.problems import Problem
 
 
-def check_freshness(
-    request: SignedRequest, *, now_s: int, skew_s_max: int, lifetime_s_max: int
-) -> None:
+class Timed(Protocol):
+    """What was signed at a time: a request, or a bundle's statement."""
+
+    @property
+    def iat(self) -> int:
+        """When it was signed, in seconds since 1970."""
+
+    @property
+    def exp(self) -> int:
+        """Until when it is valid, in seconds since 1970."""
+
+
+def check_freshness(request: Timed, *, now_s: int, skew_s_max: int, lifetime_s_max: int) -> None:
     """Refuse what is too old, from the future, or valid for too long; all in whole seconds.
 
     Raises: Problem `lifetime_too_long`, `request_expired`, `request_from_the_future`.

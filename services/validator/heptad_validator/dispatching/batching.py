@@ -13,7 +13,9 @@ here, and how many records there are is bounded by whoever admits them (`records
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from heptad_validator.tickets import Ticket
 
@@ -43,10 +45,13 @@ class BatchLimits:
 
 @dataclass(slots=True)
 class Gathered:
-    """Records in their order (entry, sealed half), and their tickets."""
+    """Records in their order (entry, sealed half), and their tickets.
+
+    An event of a bundle has none: its bundle's speaks for it.
+    """
 
     records: list[tuple[bytes, bytes]] = field(default_factory=list)
-    tickets: list[Ticket] = field(default_factory=list)
+    tickets: list[Ticket | None] = field(default_factory=list)
     byte_count: int = 0
     opened_at_s: float = 0.0
 
@@ -74,6 +79,35 @@ class Batcher:
         gathered.byte_count += size
         self.records_waiting += 1
         if len(gathered.records) >= limits.records_max:
+            self._turn()
+
+    def add_whole(
+        self, records: Sequence[tuple[bytes, bytes]], ticket: Ticket, now_s: float
+    ) -> None:
+        """Put records behind the others that must stay together: all in one batch, in this order.
+
+        The ticket is the first one's. There are at most `records_max` of them, and they fit the
+        hard limit of bytes: whoever admits them has seen to that. They may be over the target; then
+        they have a batch of their own.
+        """
+        size = sum(len(entry) + len(sealed) + _FRAMING_BYTES for entry, sealed in records)
+        limits, gathered = self._limits, self._open
+        assert len(records) <= limits.records_max, len(records)
+        if gathered.records and (
+            len(gathered.records) + len(records) > limits.records_max
+            or gathered.byte_count + size > limits.body_bytes_target
+        ):
+            gathered = self._turn()
+        if not gathered.records:
+            gathered.opened_at_s = now_s
+        gathered.records += records
+        gathered.tickets += (ticket, *repeat(None, len(records) - 1))
+        gathered.byte_count += size
+        self.records_waiting += len(records)
+        if (
+            len(gathered.records) >= limits.records_max
+            or gathered.byte_count >= limits.body_bytes_target
+        ):
             self._turn()
 
     def take(self, now_s: float, *, outstanding: int) -> Gathered | None:

@@ -175,9 +175,12 @@ class Dispatcher:
     def add(self, record: tuple[bytes, bytes], ticket: Ticket) -> None:
         """Put a record on its way; its ticket is settled once it is committed."""
         self._batcher.add(record, ticket, self._clock.monotonic_s())
-        if not self._is_pump_due:
-            self._is_pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+        self._ask_for_pump()
+
+    def add_whole(self, records: Sequence[tuple[bytes, bytes]], ticket: Ticket) -> None:
+        """Put records on their way that stay together in one batch; the ticket is the first's."""
+        self._batcher.add_whole(records, ticket, self._clock.monotonic_s())
+        self._ask_for_pump()
 
     async def fenced(self) -> CommittedBatch:
         """Wait until the fence is committed; where it stands."""
@@ -197,6 +200,11 @@ class Dispatcher:
             self._measures.batches_resent()
             for link in self._links.values():
                 link.rewind(sequence)
+
+    def _ask_for_pump(self) -> None:
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
         """Send every batch that is due and has room, and set the timer for the next one."""
@@ -258,9 +266,12 @@ class Dispatcher:
         if self.fence is None and settled.row.sequence == 0:
             self.on_fenced(settled.row)
             self.fence = settled.row
+        told: list[Ticket] = []
         for index, ticket in enumerate(settled.tickets, start=settled.row.first_index):
-            ticket.settle(index)
-        self.on_committed(settled.tickets)
+            if ticket is not None:
+                ticket.settle(index)
+                told.append(ticket)
+        self.on_committed(told)
         self._measures.batch_settled(duration_s=settled.duration_s)
         self._settled.set()
         self._pump()

@@ -35,7 +35,7 @@ class Outstanding:
 
     sequence: int
     frame: bytes
-    tickets: list[Ticket]
+    tickets: list[Ticket | None]
     settlement: Settlement
     sent_at_s: float
     resend_at_s: float
@@ -44,10 +44,11 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A batch that is committed: its row, its tickets in order, and how long it took."""
+    """A batch that is committed: its row, a ticket or None for each of its records in order, and
+    how long it took."""
 
     row: CommittedBatch
-    tickets: list[Ticket]
+    tickets: list[Ticket | None]
     duration_s: float
 
 

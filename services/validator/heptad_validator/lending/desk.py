@@ -101,20 +101,37 @@ class LeaseDesk:
             raise lent
         return lent
 
+    async def obtain_all(self, subject_ids: Sequence[str]) -> list[Lent]:
+        """Ask for all of these at once: what came of it for each, in order.
+
+        Whoever waits for one of them is told as well. What is lent is in the book.
+        """
+        self._book.asking(subject_ids)
+        parts = [
+            tuple(subject_ids[start : start + LEASE_SUBJECTS_MAX])
+            for start in range(0, len(subject_ids), LEASE_SUBJECTS_MAX)
+        ]
+        answers = await asyncio.gather(*map(self._serve, parts))
+        return [lent for answer in answers for lent in answer]
+
     def _ask_for_wanted(self) -> None:
         self._is_poked = False
         while subject_ids := self._book.take_wanted(LEASE_SUBJECTS_MAX):
-            task = asyncio.create_task(self._serve(subject_ids))
+            task = asyncio.create_task(self._serve_wanted(subject_ids))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, subject_ids: tuple[str, ...]) -> None:
+    async def _serve_wanted(self, subject_ids: tuple[str, ...]) -> None:
+        await self._serve(subject_ids)
+
+    async def _serve(self, subject_ids: tuple[str, ...]) -> list[Lent]:
         lent = await self._lend(subject_ids, wait_ms=0)
         for subject_id, result in zip(subject_ids, lent, strict=True):
             if isinstance(result, Problem):
                 self.on_refused(subject_id, result)
             else:
                 self.on_lease(subject_id)
+        return lent
 
     async def _lend(
         self, subject_ids: tuple[str, ...], *, wait_ms: int, is_registering: bool = False

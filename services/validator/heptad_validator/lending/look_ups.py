@@ -11,12 +11,14 @@ two indexes for one request, so it is not done.
 
 from typing import Final
 
+from heptad.crypto.bundles import SignedBundle
 from heptad.crypto.requests import SignedRequest
 from heptad.model.canonical import MalformedError
-from heptad.model.entry import Outcome
+from heptad.model.entry import Entry, Outcome
 from heptad.model.lending import LentElsewhere, LookUpRequest, RequestFound
 from heptad.model.problems import Problem
 from heptad.wire.convert.entry import decode_entry
+from heptad_validator.checks.freshness import Timed
 from heptad_validator.lending.desk import Vault
 from heptad_validator.policy import Policy, judge
 from heptad_validator.tickets import Ticket
@@ -77,9 +79,11 @@ class LookUps:
             del self._strays[next(iter(self._strays))]
 
     async def find(
-        self, request: SignedRequest, *, request_id: bytes, subject_id: str
+        self, request: Timed, *, request_id: bytes, subject_id: str
     ) -> RequestFound | None:
-        """Where the log has the request, or None. `subject_id` is empty for a registration.
+        """Where the log has the request, or None.
+
+        `subject_id` is empty for a registration, and for a bundle's statement.
 
         Raises: Problem `vault_unavailable`, `overloaded`.
         """
@@ -96,16 +100,29 @@ class LookUps:
             )
         return answer if answer.found else None
 
+    def bundle_ticket(
+        self, statement: SignedBundle, *, request_id: bytes, found: RequestFound
+    ) -> Ticket:
+        """A bundle that the log has, as a ticket that is committed already.
+
+        Raises: Problem `vault_unavailable` if the ledger sent no entry that can be read.
+        """
+        ticket = Ticket(
+            request_id=request_id,
+            claims_digest=found.claims_digest,
+            exp_s=statement.exp,
+            time_ms=_entry(found).time_ms,
+            outcome=Outcome.NONE,
+        )
+        ticket.settle(found.index)
+        return ticket
+
     def ticket(self, request: SignedRequest, *, request_id: bytes, found: RequestFound) -> Ticket:
         """The stored outcome as a ticket that is committed already.
 
         Raises: Problem `vault_unavailable` if the ledger sent no entry that can be read.
         """
-        try:
-            entry = decode_entry(found.entry)
-        except MalformedError as error:
-            detail = f"the ledger sent no entry: {error}"
-            raise Problem("vault_unavailable", detail, retry_after_s=1) from error
+        entry = _entry(found)
         denied_code = ""
         if entry.outcome is Outcome.DENIED:
             verdict = judge(request.svc, request.act, policy=self._policy)
@@ -120,3 +137,12 @@ class LookUps:
         )
         ticket.settle(found.index)
         return ticket
+
+
+def _entry(found: RequestFound) -> Entry:
+    """Raises: Problem `vault_unavailable`."""
+    try:
+        return decode_entry(found.entry)
+    except MalformedError as error:
+        detail = f"the ledger sent no entry: {error}"
+        raise Problem("vault_unavailable", detail, retry_after_s=1) from error

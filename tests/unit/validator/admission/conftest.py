@@ -23,6 +23,7 @@ from heptad.observability.logs import EventLog
 from heptad.wire.convert.entry import decode_entry
 from heptad.wire.streams import CommittedBatch, CommittedFrame, decode_from_validator
 from heptad_validator.admission import Admission, Queues
+from heptad_validator.bundles import BundleRules, Bundles
 from heptad_validator.dispatching.batching import Batcher, BatchLimits
 from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
 from heptad_validator.dispatching.submission import Submission
@@ -31,7 +32,7 @@ from heptad_validator.lending.evidence import EvidenceVerifier
 from heptad_validator.lending.leases import LeaseBook
 from heptad_validator.lending.look_ups import LookUps
 from heptad_validator.lending.slots import SlotStock
-from heptad_validator.memory.limits import SubjectLimits
+from heptad_validator.memory.limits import ServiceLimits, SubjectLimits
 from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.parts import Parts, Rules
@@ -193,6 +194,19 @@ class World:
             ),
         )
         self.registrar = Registrar(self.parts, admission=self.admission)
+        self.service_key = Ed25519Key(b"V" * 32)
+        public = self.service_key.public
+        self.bundles = Bundles(
+            self.parts,
+            admission=self.admission,
+            rules=BundleRules(
+                keys={"tax-portal": {public.kid: public}, "bank": {}},
+                batch_records_max=records_max,
+                batch_bytes_max=1 << 20,
+                commit_wait_s=bounds.get("commit_wait_s", 5.0),
+            ),
+            limits=ServiceLimits(per_minute_max=bounds.get("events_per_minute", 100_000)),
+        )
         self.statements = Statements(
             clock=self.clock, window=self.window, recorder=self.parts.recorder,
             dispatcher=self.dispatcher,

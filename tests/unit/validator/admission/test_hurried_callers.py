@@ -35,6 +35,7 @@ def _submit_in_a_hurry():
         door = ValidatorDoor(
             admission=world.admission,
             registrar=world.registrar,
+            bundles=world.bundles,
             statements=world.statements,
             window=world.window,
             require_fenced=lambda: None,

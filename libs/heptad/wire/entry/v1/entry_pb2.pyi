@@ -23,6 +23,7 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_MEMBERSHIP_CHANGE: _ClassVar[Kind]
     KIND_MISBEHAVIOUR_EVIDENCE: _ClassVar[Kind]
     KIND_RECOVERY: _ClassVar[Kind]
+    KIND_EVENT: _ClassVar[Kind]
 
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -45,6 +46,7 @@ KIND_POLICY_CHANGE: Kind
 KIND_MEMBERSHIP_CHANGE: Kind
 KIND_MISBEHAVIOUR_EVIDENCE: Kind
 KIND_RECOVERY: Kind
+KIND_EVENT: Kind
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ALLOWED: Outcome
 OUTCOME_DENIED: Outcome

@@ -106,6 +106,40 @@ class SubmitStreamResponse(_message.Message):
     outcomes: _containers.RepeatedCompositeFieldContainer[SubmitOutcome]
     def __init__(self, outcomes: _Optional[_Iterable[_Union[SubmitOutcome, _Mapping]]] = ...) -> None: ...
 
+class BundleEvent(_message.Message):
+    __slots__ = ("subject", "action", "outcome", "time_ms", "witness", "payload")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    action: str
+    outcome: _entry_pb2.Outcome
+    time_ms: int
+    witness: bytes
+    payload: bytes
+    def __init__(self, subject: _Optional[str] = ..., action: _Optional[str] = ..., outcome: _Optional[_Union[_entry_pb2.Outcome, str]] = ..., time_ms: _Optional[int] = ..., witness: _Optional[bytes] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class SubmitBundleRequest(_message.Message):
+    __slots__ = ("statement", "events", "wait")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    statement: bytes
+    events: _containers.RepeatedCompositeFieldContainer[BundleEvent]
+    wait: Wait
+    def __init__(self, statement: _Optional[bytes] = ..., events: _Optional[_Iterable[_Union[BundleEvent, _Mapping]]] = ..., wait: _Optional[_Union[Wait, str]] = ...) -> None: ...
+
+class SubmitBundleResponse(_message.Message):
+    __slots__ = ("recorded", "count")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    recorded: Recorded
+    count: int
+    def __init__(self, recorded: _Optional[_Union[Recorded, _Mapping]] = ..., count: _Optional[int] = ...) -> None: ...
+
 class RegisterSubjectRequest(_message.Message):
     __slots__ = ("jws",)
     JWS_FIELD_NUMBER: _ClassVar[int]

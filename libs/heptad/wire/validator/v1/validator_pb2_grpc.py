@@ -45,6 +45,11 @@ class ValidatorServiceStub:
                 request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamRequest.SerializeToString,
                 response_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamResponse.FromString,
                 _registered_method=True)
+        self.SubmitBundle = channel.unary_unary(
+                '/heptad.validator.v1.ValidatorService/SubmitBundle',
+                request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleRequest.SerializeToString,
+                response_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleResponse.FromString,
+                _registered_method=True)
         self.RegisterSubject = channel.unary_unary(
                 '/heptad.validator.v1.ValidatorService/RegisterSubject',
                 request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RegisterSubjectRequest.SerializeToString,
@@ -81,6 +86,14 @@ class ValidatorServiceServicer:
     def SubmitStream(self, request_iterator, context):
         """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
         The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitBundle(self, request, context):
+        """Records up to 999 events under one signature of a service: all of them, contiguous, or none (docs/spec/bundles.md).
+        Roles: gateway, service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +139,11 @@ def add_ValidatorServiceServicer_to_server(servicer, server):
                     servicer.SubmitStream,
                     request_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamRequest.FromString,
                     response_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamResponse.SerializeToString,
+            ),
+            'SubmitBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitBundle,
+                    request_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleRequest.FromString,
+                    response_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleResponse.SerializeToString,
             ),
             'RegisterSubject': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterSubject,
@@ -203,6 +221,33 @@ class ValidatorService:
             '/heptad.validator.v1.ValidatorService/SubmitStream',
             heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamRequest.SerializeToString,
             heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.validator.v1.ValidatorService/SubmitBundle',
+            heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleRequest.SerializeToString,
+            heptad_dot_validator_dot_v1_dot_validator__pb2.SubmitBundleResponse.FromString,
             options,
             channel_credentials,
             insecure,

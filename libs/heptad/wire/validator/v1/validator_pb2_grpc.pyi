@@ -39,6 +39,10 @@ class ValidatorServiceStub:
     """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
     The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
     """
+    SubmitBundle: _grpc.UnaryUnaryMultiCallable[_validator_pb2.SubmitBundleRequest, _validator_pb2.SubmitBundleResponse]
+    """Records up to 999 events under one signature of a service: all of them, contiguous, or none (docs/spec/bundles.md).
+    Roles: gateway, service.
+    """
     RegisterSubject: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RegisterSubjectRequest, _validator_pb2.RegisterSubjectResponse]
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
     RecordStatement: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RecordStatementRequest, _validator_pb2.RecordStatementResponse]
@@ -58,6 +62,10 @@ class ValidatorServiceAsyncStub(ValidatorServiceStub):
     SubmitStream: _aio.StreamStreamMultiCallable[_validator_pb2.SubmitStreamRequest, _validator_pb2.SubmitStreamResponse]  # type: ignore[assignment]
     """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
     The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+    """
+    SubmitBundle: _aio.UnaryUnaryMultiCallable[_validator_pb2.SubmitBundleRequest, _validator_pb2.SubmitBundleResponse]  # type: ignore[assignment]
+    """Records up to 999 events under one signature of a service: all of them, contiguous, or none (docs/spec/bundles.md).
+    Roles: gateway, service.
     """
     RegisterSubject: _aio.UnaryUnaryMultiCallable[_validator_pb2.RegisterSubjectRequest, _validator_pb2.RegisterSubjectResponse]  # type: ignore[assignment]
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
@@ -87,6 +95,16 @@ class ValidatorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_validator_pb2.SubmitStreamResponse], _abc.AsyncIterator[_validator_pb2.SubmitStreamResponse]]:
         """Records many: several requests a message, many in flight, answers matched by `id`, in any order.
         The initial metadata come at once, before any answer: they say that the validator is alive. Roles: gateway, service.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitBundle(
+        self,
+        request: _validator_pb2.SubmitBundleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_validator_pb2.SubmitBundleResponse, _abc.Awaitable[_validator_pb2.SubmitBundleResponse]]:
+        """Records up to 999 events under one signature of a service: all of them, contiguous, or none (docs/spec/bundles.md).
+        Roles: gateway, service.
         """
 
     @_abc_1.abstractmethod
