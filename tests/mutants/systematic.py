@@ -30,7 +30,9 @@ _FIRST = {
     "votes.py": ("collecting", "known_bugs_denial"),
     "timeouts.py": ("collecting", "known_bugs_denial"),
     "state.py": ("validity", "jumping", "evidence"),
-    "core/adopting.py": ("known_bugs_commit", "core_rounds", "driver"),
+    "core/adopting.py": ("known_bugs_commit", "core_rounds", "jumping", "driver"),
+    "allowance.py": ("allowance", "known_bugs_denial"),
+    "core/charging.py": ("allowance", "known_bugs_denial", "denial_by_fetching"),
 }
 """The files to change, each with the tests to ask before all others."""
 

@@ -60,6 +60,14 @@ def test_a_vote_that_was_found_good_is_not_replaced_by_a_bad_one(idle, votes):
     assert idle.verifier.checked == 0
 
 
+def test_a_member_that_is_verified_counts_no_longer_among_those_that_wait(idle, votes):
+    for voter in range(4):
+        votes.add(idle.vote(voter, 3, A))
+    votes.add(idle.vote(0, 3, A), is_verified=True)
+    assert votes.certificate(Round(3), A) == (None, [])
+    assert idle.verifier.checked == 0
+
+
 def test_votes_for_different_blocks_and_rounds_are_counted_apart(idle, votes):
     for voter, round_, block in ((0, 3, A), (1, 3, A), (2, 3, B), (3, 3, B), (4, 4, A), (5, 4, A)):
         votes.add(idle.vote(voter, round_, block))

@@ -93,6 +93,28 @@ def test_a_jump_raises_high_qc_and_touches_no_other_field_of_the_safety_record(b
     assert replace(after, high_qc=before.high_qc, cosigned=before.cosigned) == before
 
 
+def test_a_jump_to_a_block_that_an_empty_one_flushes_cosigns_its_head(behind):
+    late = come_back(behind)
+    (jumped,) = late.named("jumped")
+    assert late.cosignatures[-1].head.size == jumped["to_size"]
+
+
+def test_a_jump_cosigns_no_head_that_the_others_pass_over(behind):
+    """Its child holds batches, and its parent, which might name its head, is not here."""
+    late, others = behind.replicas[LATE], behind.replicas[0]
+    for sequence in range(40, 60):
+        behind.submit(behind.batch(sequence=sequence), to=range(LATE))
+        if sequence == 48:
+            prune(behind)
+            behind.restart(LATE)
+        behind.run(for_ms=5)
+    behind.run()
+    (jumped,) = late.named("jumped")
+    theirs = {each.head.size for each in others.cosignatures}
+    assert jumped["to_size"] not in theirs
+    assert {each.head.size for each in late.cosignatures} <= theirs
+
+
 def test_nothing_is_voted_for_while_catching_up_and_again_after_the_jump(behind):
     behind.restart(LATE)
     late = behind.replicas[LATE]

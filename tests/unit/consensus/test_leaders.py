@@ -160,7 +160,7 @@ def test_who_leads_a_whole_term_is_in_good_standing_again(idle, schedule):
 def test_a_certified_block_within_a_term_does_not_clear_anybody(idle, schedule):
     """Else a leader that makes one block and falls silent is never left out for long."""
     record = failed(3, strikes=6, round_=K - 1)
-    assert after(idle, schedule, 100, 101, record=record, leader=3, proposer=3) == record
+    assert after(idle, schedule, 200, 201, record=record, leader=3, proposer=3) == record
 
 
 def test_the_last_round_of_a_term_does_not_clear_whom_a_tc_gave_it(idle, schedule):

@@ -84,6 +84,30 @@ def test_a_full_tree_lets_go_of_what_the_highest_certificate_does_not_stand_on(i
     assert all(tree.get(rival.block.id) is None for rival in rivals)
 
 
+def test_a_full_tree_keeps_its_root_and_the_chain_that_the_new_block_is_on(idle, tree):
+    one, two = grow(tree, idle.chain([1, 2]))
+    genesis, _, state = idle.genesis()
+    rival = tree.insert(idle.block(genesis, state, 1, time_ms=7), keep=two.block.id)
+    on_rival = tree.insert(idle.block(rival.block, rival.state, 2), keep=two.block.id)
+    tree.insert(idle.block(genesis, state, 1, time_ms=8), keep=two.block.id)
+
+    last = tree.insert(idle.block(on_rival.block, on_rival.state, 3), keep=two.block.id)
+
+    assert list(tree) == [tree.root, one, two, rival, on_rival, last]
+    assert tree.path(last.block.id) == [rival, on_rival, last]
+    assert tree.get(genesis.id) is tree.root
+
+
+def test_to_go_on_from_another_root_gives_up_all_that_was_above_the_old_one(idle, tree):
+    one, two, three = grow(tree, idle.chain([1, 2, 3]))
+    elsewhere = Node(idle.chain([1, 2, 3, 5])[-1].block, three.state, None)
+
+    assert tree.restart(elsewhere) == [one, two, three]
+
+    assert list(tree) == [elsewhere]
+    assert tree.root is elsewhere
+
+
 def nodes_at(idle, *times, batches=()):
     genesis, _, state = idle.genesis()
     made, parent = [], genesis
