@@ -200,6 +200,12 @@ LEDGER_UNFILED_TOTAL: Final = _counter(
     "ledger_unfiled_total", "Sealed records that could not be filed; their leaves stay."
 )
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
+LEDGER_STATIC_SIZE: Final = _gauge(
+    "ledger_static_size", "Size of the checkpoint in the folder of static files."
+)
+LEDGER_STATIC_FAILURES_TOTAL: Final = _counter(
+    "ledger_static_failures_total", "Times that the folder of static files could not be written."
+)
 VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")
 
 # Every service.

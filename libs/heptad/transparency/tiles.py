@@ -115,9 +115,22 @@ def all_tiles(tree_size: int) -> Iterator[TilePath]:
 
     What an auditor copies. Order: entry bundles, then level by level, each from the left.
     """
+    return new_tiles(old_size=0, new_size=tree_size)
+
+
+def new_tiles(*, old_size: int, new_size: int) -> Iterator[TilePath]:
+    """Name the bundles and tiles of a tree that a smaller one before it had not, in that order.
+
+    What who has the files of `old_size` lacks for `new_size`: the tiles that were partial and are
+    wider now, and those that are new.
+    """
     for level in (None, *range(LEVEL_MAX + 1)):
-        full, width = divmod(tree_size >> (TILE_HEIGHT * (level or 0)), TILE_WIDTH)
-        for index in range(full):
+        unit = TILE_HEIGHT * (level or 0)
+        old, new = old_size >> unit, new_size >> unit
+        if old == new:
+            continue
+        full, width = divmod(new, TILE_WIDTH)
+        for index in range(old // TILE_WIDTH, full):
             yield TilePath(level=level, index=index)
         if width:
             yield TilePath(level=level, index=full, width=width)

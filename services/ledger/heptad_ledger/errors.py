@@ -33,3 +33,7 @@ class StoreDamagedError(StoreError):
 
 class StoreInUseError(StoreError):
     """Another process has this store open: two writers would each overwrite the other's edge."""
+
+
+class StaticFolderError(LedgerError):
+    """The folder of static files holds what must not be written over. It is tried again."""

@@ -45,6 +45,9 @@ from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.routing_keys import RoutingKeyRotation
 from heptad_ledger.service import LedgerDoor
+from heptad_ledger.static.exporter import Exporter
+from heptad_ledger.static.folder import DiskFolder
+from heptad_ledger.static.keeper import StaticKeeper
 from heptad_ledger.watermark import Watermark
 
 ROTATION_CHECK_S: Final = 600.0
@@ -105,6 +108,7 @@ class LedgerService:
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
         )
         self._duplicates = self._make_duplicate_reporter()
+        self._static = self._make_static_keeper()
         LedgerDoor(reads=self._reads, queries=self._queries, read_status=self._status).register(
             context.server
         )
@@ -122,6 +126,8 @@ class LedgerService:
         spawn("publish", self._publisher.run())
         spawn("duplicates", self._duplicates.run())
         spawn("routing keys", self._rotate())
+        if self._static is not None:
+            spawn("static files", self._static.run())
         for link in self._links:
             spawn(f"follow {link.replica_id}", link.run())
 
@@ -134,6 +140,8 @@ class LedgerService:
         await self._context.tasks.close()
         await asyncio.gather(*(channel.close() for channel in self._channels))
         await asyncio.to_thread(self._writer.shutdown)
+        if self._static is not None:
+            await self._static.stop()
         self._parts.close()
 
     # What happens.
@@ -148,6 +156,8 @@ class LedgerService:
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
         self._follower.has_news()
+        if self._static is not None:
+            self._static.has_news()
 
     def _on_contradiction(self, contradiction: Contradiction) -> bool:
         """A replica has cosigned two histories: the proof goes to all replicas, who log it.
@@ -286,6 +296,25 @@ class LedgerService:
             validator_count=len(validators),
             now_s=time.monotonic,
             log=self._context.log,
+        )
+
+    def _make_static_keeper(self) -> StaticKeeper | None:
+        context, config = self._context, self._context.config
+        if not config.static_folder:
+            return None
+        exporter = Exporter(
+            store=self._store,
+            folder=DiskFolder(context.data / config.static_folder),
+            log_key=log_vkey(context.cell),
+            verify=signatures.verify,
+            partials_s=config.static_partials_s,
+            now_s=time.monotonic,
+        )
+        return StaticKeeper(
+            exporter,
+            interval_s=config.static_interval_ms / 1000,
+            log=context.log,
+            metrics=context.metrics,
         )
 
     def _cell_keys(self) -> CellKeys:

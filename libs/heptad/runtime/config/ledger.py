@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from heptad.runtime.config.decode import Between
+from heptad.runtime.config.decode import Between, Length
 from heptad.runtime.config.node import Node
 
 
@@ -26,6 +26,14 @@ class LedgerConfig:
     # Size of LMDB's address spaces; sparse.
     log_map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 256 << 30
     vault_map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 64 << 30
+
+    # Where the public log lies as plain files, for nginx and for copies: below `data`, or anywhere
+    # else by an absolute path; empty: nowhere. What is in it can be deleted, and comes back.
+    static_folder: Annotated[str, Length(0, 4_096)] = "static"
+    # Shortest time between two checkpoints of that folder; each one is a few files and their syncs.
+    static_interval_ms: Annotated[int, Between(10, 3_600_000)] = 1_000
+    # How long partial tiles stay there after the full one, for readers of an older checkpoint.
+    static_partials_s: Annotated[int, Between(0, 2_592_000)] = 600
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""

@@ -1,0 +1,1 @@
+"""The log as plain files that nginx can serve and anybody can copy; derived from the store."""
