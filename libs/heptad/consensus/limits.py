@@ -8,7 +8,7 @@ class Limits:
     """Defaults are those of the design; tests and the simulator change what they look at."""
 
     pace_ms: int = 25
-    """Under load a leader waits this long after a proposal; from idle it proposes at once."""
+    """Under load a leader waits at least this long after a proposal; from idle not at all."""
     term_rounds: int = 64
     """K: a leader that is not timed out stays for at most this many rounds."""
     time_ahead_ms_max: int = 500

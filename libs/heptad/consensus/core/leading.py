@@ -1,8 +1,9 @@
 """What a leader does: propose, pace, flush, and share certificates that no proposal carries.
 
-- Under load a proposal goes out every `pace_ms` with all that has arrived; from idle, at once.
-- Behind the last block with batches goes one empty block, at once, so that it commits; or more of
-  them, until two certified blocks of consecutive rounds stand behind it on its own chain.
+- Under load a proposal goes out at its pace (`heptad.consensus.pace`) with all that has arrived;
+  from idle, at once.
+- Behind the last block with batches goes one empty block, so that it commits; or more of them,
+  until two certified blocks of consecutive rounds stand behind it on its own chain.
 - A proof of misbehaviour that the log does not hold goes into the next block, and is reason enough
   to make one.
 - A certificate that was collected here is broadcast if nothing is proposed with it now, and others
@@ -14,6 +15,7 @@ from heptad.consensus.core.parts import Parts
 from heptad.consensus.core.voting import Voting
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.messages import Proposal
+from heptad.consensus.pace import Pace
 from heptad.consensus.tree import Node
 
 
@@ -23,7 +25,7 @@ class Leading:
     def __init__(self, parts: Parts, voting: Voting) -> None:
         self._parts = parts
         self._voting = voting
-        self._paced_ms: int | None = None
+        self._pace = Pace(parts.limits)
         self.wake_ms: int | None = None
         """When a proposal that waits for its pace is due; None if none waits."""
 
@@ -34,15 +36,14 @@ class Leading:
         if tip is None:
             return False
         parts = self._parts
-        positions = tip.state.positions
-        if parts.chain.pool.oldest(positions) is None:
-            if not tip.is_unproven and not parts.docket.has_open(tip.state.proven):
-                return False
-        elif self._paced_ms is not None:
-            due_ms = self._paced_ms + parts.limits.pace_ms
-            if parts.now_ms < due_ms:
-                self.wake_ms = due_ms
-                return False
+        self._pace.certified(tip.block.round, parts.now_ms)
+        has_batches = parts.chain.pool.oldest(tip.state.positions) is not None
+        if not (has_batches or tip.is_unproven or parts.docket.has_open(tip.state.proven)):
+            return False
+        due_ms = self._pace.due_ms(has_batches=has_batches)
+        if parts.now_ms < due_ms:
+            self.wake_ms = due_ms
+            return False
         return self._propose_on(tip)
 
     def share(self) -> None:
@@ -88,8 +89,7 @@ class Leading:
                 facts.VOTE_REFUSED, round=rounds.round, proposer=parts.me, reason=str(error)
             )
             return False
-        if batches:
-            self._paced_ms = parts.now_ms
+        self._pace.proposed(rounds.round, parts.now_ms, has_batches=bool(batches))
         node = parts.chain.insert_own(verified, keep=tip.block.id)
         parts.chain.persist(node, parts.results)
         parts.results.send(parts.others, Proposal(node.block, vote.signature))

@@ -15,7 +15,8 @@ class ReplicaConfig:
     role: ClassVar[str] = "replica"
 
     node: Node
-    # Pause between two proposals under load, so that a round carries many batches.
+    # Shortest pause between two proposals under load, so that a round carries many batches; it
+    # grows up to four times where certificates take long.
     round_pace_ms: Annotated[int, Between(0, 1_000)] = 25
     # Shortest and longest wait for a round before it is given up.
     timeout_ms_min: Annotated[int, Between(20, 60_000)] = 200

@@ -20,7 +20,7 @@ class ValidatorConfig:
     # … or at this age; it goes at once when nothing is in flight.
     batch_age_ms_max: Annotated[int, Between(0, 1_000)] = 10
     # The age grows with each outstanding batch, up to this: fewer, larger batches under load.
-    batch_age_loaded_ms_max: Annotated[int, Between(0, 1_000)] = 40
+    batch_age_loaded_ms_max: Annotated[int, Between(0, 1_000)] = 80
     # Batches sent and not yet committed.
     batches_outstanding_max: Annotated[int, Between(1, 256)] = 32
     # A batch that is not committed by then is sent again, the same bytes.

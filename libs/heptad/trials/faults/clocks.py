@@ -9,7 +9,7 @@ from heptad.trials.faults.trial import Fault, Trial
 HOUR_S: Final = 3_600
 VICTIM: Final = SUFFERERS[0]
 EACH_LEADS_S: Final = 16.0
-"""Within this time every replica has had its turn to lead: a term is 64 rounds of 25 ms or less."""
+"""Within this time every replica leads once: a term is at most 64 rounds, most of 25 to 50 ms."""
 
 
 async def jump_ahead(trial: Trial) -> str:
