@@ -14,6 +14,7 @@ from heptad.client.peek import issuer_of
 from heptad.client.signing import sign, sign_bundle, sign_new_subject
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
+from heptad.client.watching import follow
 from heptad.crypto.bundles import Bundle, Event
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ValidatorCalls",
     "connect",
     "find_standing",
+    "follow",
     "issuer_of",
     "sign",
     "sign_bundle",

@@ -4,7 +4,7 @@ Messages are read and written by `heptad.wire.convert`, so gRPC sees bytes only.
 as a `Problem` of the one table, whatever gRPC called it.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,7 @@ from heptad.model.queries import (
     EntryQuery,
     LogTotals,
     Order,
+    WatchedEntries,
 )
 from heptad.model.routing import ranked
 from heptad.runtime.status import problem_of
@@ -104,6 +105,27 @@ class LedgerReader:
         """How many entries a part of the log has; ask again with the token for the next part."""
         request = queries_wire.encode_count_call(wanted, page_token)
         return queries_wire.decode_count(await self._ask("CountEntries", request, terms))
+
+    async def watch(
+        self, wanted: EntryFilter, *, terms: Terms
+    ) -> AsyncGenerator[WatchedEntries, None]:
+        """Entries as checkpoints are published, from `start_index` on, until the filter ends.
+
+        Close the generator to end it sooner; of the terms only the trace counts.
+        `heptad.client.follow` goes on after an interruption.
+        """
+        metadata = (("traceparent", terms.traceparent),) if terms.traceparent else None
+        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
+            f"/{ledger_wire.SERVICE}/WatchEntries"
+        )
+        call = method(queries_wire.encode_watch_call(wanted), metadata=metadata)
+        try:
+            async for answer in call:
+                yield queries_wire.decode_watched(answer)
+        except grpc.aio.AioRpcError as error:
+            raise problem_of(error, unavailable="ledger_unavailable") from error
+        finally:
+            call.cancel()
 
     async def totals(self, *, terms: Terms) -> LogTotals:
         """The ledger's counters, by kind and by service."""

@@ -8,7 +8,15 @@ policy in its own profile before it hands it on. Sending one request again is al
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -20,11 +28,13 @@ from heptad.client.calls import RETRYING, LedgerReader, Terms, ValidatorCalls
 from heptad.client.peek import issuer_of
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
+from heptad.client.watching import follow
 from heptad.crypto.bundles import Bundle, Event, parse_statement
 from heptad.crypto.keys import RequestKey, load_key
 from heptad.model import base64url
 from heptad.model.answers import BundleRecorded, Recorded, Registered, Wait
 from heptad.model.problems import Problem
+from heptad.model.queries import EntryFilter, WatchedEntries
 from heptad.runtime.channels import open_channel
 from heptad.runtime.config import Endpoint, Profile, load_profile
 from heptad.runtime.tls import load_tls
@@ -234,6 +244,13 @@ class Client:
         file = ReceiptFile(found.entry, Receipt.parse(found.proof))
         self.verify(file)
         return file
+
+    def watch(self, wanted: EntryFilter) -> AsyncGenerator[WatchedEntries, None]:
+        """The log's entries from `start_index` on, as checkpoints are published.
+
+        See `heptad.client.follow`; what a ledger says of entries is proved by their hashes only.
+        """
+        return follow(self.ledger, wanted, terms=TERMS)
 
     def verify(self, receipt: ReceiptFile) -> ReceiptReport:
         """Prove a receipt by the profile's policy. Raises: ReceiptRefusedError."""

@@ -445,6 +445,14 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "The page token is not of this listing",
         "Repeat filter and order as they were with the page before, or begin without a token.",
     ),
+    ProblemKind(
+        "watch_too_slow",
+        503,
+        _G.RESOURCE_EXHAUSTED,
+        True,
+        "The stream was not read for too long",
+        "Watch again from the last index, and read faster or with a narrower filter.",
+    ),
     # Between services.
     ProblemKind(
         "role_refused",

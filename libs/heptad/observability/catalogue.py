@@ -64,6 +64,7 @@ HTTP_REQUEST_DURATION_SECONDS: Final = _latency(
     "http_request_duration_seconds", "Time from an HTTP request's head to its answer.", "route"
 )
 HTTP_CONNECTIONS_ACTIVE: Final = _gauge("http_connections_active", "Open HTTP connections.")
+HTTP_WATCHES_ACTIVE: Final = _gauge("http_watches_active", "Open streams of entries.")
 HTTP_REQUESTS_IN_FLIGHT: Final = _gauge("http_requests_in_flight", "HTTP requests under way.")
 REFUSALS_TOTAL: Final = _counter(
     "heptad_refusals_total", "Requests refused, by the code of the error table.", "code"
@@ -199,6 +200,7 @@ LEDGER_DUPLICATES_TOTAL: Final = _counter(
 LEDGER_UNFILED_TOTAL: Final = _counter(
     "ledger_unfiled_total", "Sealed records that could not be filed; their leaves stay."
 )
+LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(
     "ledger_static_size", "Size of the checkpoint in the folder of static files."

@@ -25,6 +25,7 @@ from heptad_gateway.requests import RequestsApi
 from heptad_gateway.routing import Route, Router
 from heptad_gateway.subjects import SubjectsApi
 from heptad_gateway.traffic import Traffic
+from heptad_gateway.watching import WatchingApi
 
 _ADMIN_CONNECTIONS_MAX = 16
 
@@ -65,6 +66,11 @@ class App:
             subject_per_minute_max=cell.limits.subject_requests_per_minute_max,
             in_flight_max=config.requests_in_flight_max,
         )
+        self.watching = WatchingApi(
+            ledger=ports.ledger,
+            deadline_s=config.deadline_ms / 1000,
+            watches_max=config.watches_max,
+        )
         self.door = self._door(Router(self.routes()))
         self._admin_door = self._door(Router(self.admin_routes()))
         self.server = GuardedServer(self.door.serve, connections_max=config.connections_max)
@@ -74,6 +80,7 @@ class App:
         metrics.read(
             catalogue.HTTP_CONNECTIONS_ACTIVE, lambda: {(): float(self.server.connection_count)}
         )
+        metrics.read(catalogue.HTTP_WATCHES_ACTIVE, lambda: {(): float(self.watching.count)})
         metrics.read(catalogue.HTTP_REQUESTS_IN_FLIGHT, lambda: {(): float(self.door.in_flight)})
 
     def routes(self) -> list[Route]:
@@ -106,7 +113,7 @@ class App:
             exposition=self._metrics.exposition,
             is_draining=lambda: self.door.draining,
         )
-        parts = (requests, subjects, auditing, entries, operations)
+        parts = (requests, subjects, auditing, entries, self.watching, operations)
         return [route for part in parts for route in part.routes()]
 
     def admin_routes(self) -> list[Route]:
@@ -119,8 +126,9 @@ class App:
         return admin.routes()
 
     def set_draining(self, draining: bool) -> None:
-        """Refuse new writes and say `not ready`, or take them again."""
+        """Refuse new writes, end watches and say `not ready`, or take them again."""
         self.door.draining = draining
+        self.watching.set_closed(draining)
 
     def _charge(self, request: web.BaseRequest, cost: int) -> None:
         if self._client_limit.is_on:

@@ -50,10 +50,11 @@ class Door:
         self.in_flight = 0
         self.draining = False
 
-    async def serve(self, request: web.BaseRequest) -> web.Response:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Raises: ConnectionError and CancelledError only."""
         started_s = time.perf_counter()
         template = _NO_ROUTE
+        response: web.StreamResponse
         self.in_flight += 1
         try:
             route, parameters = self._router.find(request.method, request.path)
@@ -106,7 +107,7 @@ class Door:
         problem = Problem("internal_error", f"it is logged under the reference {reference}")
         return problem_response(problem, more={"reference": reference})
 
-    def _finish(self, request: web.BaseRequest, response: web.Response) -> None:
+    def _finish(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         headers = response.headers
         headers["Server"] = "heptad"
         headers["X-Content-Type-Options"] = "nosniff"

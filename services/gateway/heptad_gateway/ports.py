@@ -4,7 +4,7 @@ Every method raises `Problem`. Futures that `submit` returns get refusals as val
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from heptad.client import Terms
@@ -24,7 +24,9 @@ from heptad.model.queries import (
     EntryFilter,
     EntryPage,
     EntryQuery,
+    LogTotals,
     Order,
+    WatchedEntries,
 )
 
 
@@ -80,6 +82,12 @@ class Ledger(Protocol):
 
     async def count(self, wanted: EntryFilter, page_token: str = "", *, terms: Terms) -> EntryCount:
         """How many entries a part of the log has."""
+
+    def watch(self, wanted: EntryFilter, *, terms: Terms) -> AsyncGenerator[WatchedEntries, None]:
+        """Entries as they are published, the first message at once."""
+
+    async def totals(self, *, terms: Terms) -> LogTotals:
+        """The ledger's counters."""
 
     async def checkpoint_sizes(
         self,

@@ -49,7 +49,7 @@ def require_known(request: web.BaseRequest, names: Collection[str]) -> None:
     """Raises: Problem `parameter_invalid` for a name that is none of these."""
     for name in request.query:
         if name not in names:
-            raise invalid(name[:40], f"this call knows {', '.join(names)}")
+            raise invalid(name[:40], f"this call knows {', '.join(names) or 'no parameter'}")
 
 
 def text_of(request: web.BaseRequest, name: str) -> str | None:

@@ -16,7 +16,7 @@ from aiohttp import web
 from heptad.model.problems import Problem
 
 Parameters: TypeAlias = Mapping[str, str]
-Handler: TypeAlias = Callable[[web.BaseRequest, Parameters], Awaitable[web.Response]]
+Handler: TypeAlias = Callable[[web.BaseRequest, Parameters], Awaitable[web.StreamResponse]]
 
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 REST: Final = "{path}"

@@ -55,7 +55,7 @@ class GatewayService:
     async def drain(self) -> None:
         """Refuse new writes; return once nothing is under way."""
         self._app.set_draining(True)
-        while self._app.door.in_flight:  # noqa: ASYNC110  once in a process's life, for ms
+        while self._app.door.in_flight or self._app.watching.count:  # noqa: ASYNC110  once in a process's life, for ms
             await asyncio.sleep(_DRAIN_POLL_S)
 
     async def stop(self) -> None:

@@ -12,7 +12,6 @@ falls with the size of a wave: a page that is touched once for ten rows is writt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from heptad.model.batch import Batch, join_leaves
 from heptad.model.canonical import MalformedError
@@ -35,10 +34,7 @@ from heptad_ledger.store import (
     TimeSpan,
     Wave,
 )
-from heptad_ledger.store.wave import pack_index
-
-SERVICE_CHARACTERS_MAX: Final = 64
-"""Services with longer names, or with other than printable ASCII, are not indexed."""
+from heptad_ledger.store.wave import Totals, is_indexed, pack_index
 
 
 class HeadContradictedError(FollowRefusedError):
@@ -94,6 +90,7 @@ class _WaveDraft:
         self._tiles: dict[tuple[int, int], bytes] = {}
         self._spans: list[TimeSpan] = []
         self._postings: list[ServicePosting] = []
+        self._totals = Totals()
         self.stated: list[bytes] = []
         self.heads: list[Head] = []
 
@@ -108,6 +105,7 @@ class _WaveDraft:
         if block.control:
             self._leaves.append((pack_index(index), join_leaves(block.control)))
             hashes += leaf_hashes(block.control)
+            self._totals.add(entry_facts(block.control))
             index += len(block.control)
         self._grow(hashes)
         root = self._edge.root()
@@ -145,12 +143,14 @@ class _WaveDraft:
             by_request=rows.by_request,
             subjects=rows.subjects,
             stated=self.stated,
+            totals=self._totals,
         )
 
     def _add_batch(self, batch: Batch, first_index: int) -> list[bytes]:
         entries = batch.entries()
         facts = entry_facts(entries)
         kinds = [kind for kind, _ in facts]
+        self._totals.add(facts)
         self._leaves.append((pack_index(first_index), batch.leaves))
         self._postings += _postings([service for _, service in facts], first_index)
         self._filing.add(
@@ -178,12 +178,6 @@ class _WaveDraft:
             count_max=1, from_index=index
         ):
             yield pack_index(index)
-
-
-def is_indexed(service: str) -> bool:
-    """Whether entries are found by this service's name without reading them."""
-    is_name = bool(service) and service.isascii() and service.isprintable()
-    return is_name and len(service) <= SERVICE_CHARACTERS_MAX
 
 
 def _postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:

@@ -62,6 +62,7 @@ def open_parts(
         map_bytes_max=config.log_map_bytes_max,
     )
     try:
+        store.count_again()
         vault = KeyTree.create(
             data / VAULT_FOLDER,
             FileRootKeyStore(data / ROOT_FOLDER),

@@ -12,20 +12,25 @@ from typing import Final
 import grpc
 
 from heptad.model.log_reads import LedgerStatus
+from heptad.model.queries import WatchedEntries
 from heptad.runtime.guard import Context
 from heptad.runtime.identity import Role
 from heptad.wire.convert import ledger as wire
 from heptad.wire.convert import ledger_queries as queries_wire
 from heptad_ledger.log_reads import LogReads
 from heptad_ledger.queries.entry_queries import EntryQueries
+from heptad_ledger.queries.watching import Watches
 
 _READERS: Final = frozenset({Role.GATEWAY, Role.SERVICE, Role.AUDITOR, Role.OPERATOR})
+
+WATCH: Final = f"/{wire.SERVICE}/WatchEntries"
 
 METHODS: Final = (
     "GetCheckpoint",
     "GetEntry",
     "ListEntries",
     "CountEntries",
+    "GetTotals",
     "ListCheckpoints",
     "GetInclusionProof",
     "GetConsistencyProof",
@@ -36,7 +41,8 @@ METHODS: Final = (
 )
 
 ROLES: Final[Mapping[str, frozenset[Role]]] = {
-    f"/{wire.SERVICE}/{method}": _READERS for method in METHODS
+    **{f"/{wire.SERVICE}/{method}": _READERS for method in METHODS},
+    WATCH: _READERS,
 }
 
 
@@ -48,10 +54,12 @@ class LedgerDoor:
         *,
         reads: LogReads,
         queries: EntryQueries,
+        watches: Watches,
         read_status: Callable[[], LedgerStatus],
     ) -> None:
         self._reads = reads
         self._queries = queries
+        self._watches = watches
         self._read_status = read_status
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -61,6 +69,7 @@ class LedgerDoor:
             "GetEntry": self._get_entry,
             "ListEntries": self._list_entries,
             "CountEntries": self._count_entries,
+            "GetTotals": self._get_totals,
             "ListCheckpoints": self._list_checkpoints,
             "GetInclusionProof": self._get_inclusion_proof,
             "GetConsistencyProof": self._get_consistency_proof,
@@ -74,6 +83,7 @@ class LedgerDoor:
             name: grpc.unary_unary_rpc_method_handler(_handler(answer))
             for name, answer in answers.items()
         }
+        table["WatchEntries"] = grpc.unary_stream_rpc_method_handler(self._watch_entries)
         handler = grpc.method_handlers_generic_handler(wire.SERVICE, table)
         server.add_generic_rpc_handlers((handler,))
 
@@ -92,6 +102,16 @@ class LedgerDoor:
     async def _count_entries(self, data: bytes) -> bytes:
         wanted, page_token = queries_wire.decode_count_call(data)
         return queries_wire.encode_count(await self._queries.count(wanted, page_token))
+
+    async def _watch_entries(self, data: bytes, context: Context) -> None:
+        async def send(watched: WatchedEntries) -> None:
+            await context.write(queries_wire.encode_watched(watched))
+
+        await self._watches.follow(queries_wire.decode_watch_call(data), send)
+
+    def _get_totals(self, data: bytes) -> bytes:
+        queries_wire.decode_totals_call(data)
+        return queries_wire.encode_totals(self._queries.totals())
 
     def _list_checkpoints(self, data: bytes) -> bytes:
         page_size, order, page_token = queries_wire.decode_checkpoints_call(data)

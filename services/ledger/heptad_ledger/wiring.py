@@ -43,6 +43,7 @@ from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.queries.entry_queries import EntryQueries
+from heptad_ledger.queries.watching import WATCHES_PER_CALLER_MAX, Watches
 from heptad_ledger.routing_keys import RoutingKeyRotation
 from heptad_ledger.service import LedgerDoor
 from heptad_ledger.static.exporter import Exporter
@@ -97,6 +98,7 @@ class LedgerService:
             latest=lambda: self._publisher.latest,
             page_size_max=config.page_records_max,
         )
+        self._watches = Watches(self._queries)
         self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
         self._vault_door = VaultDoor(
             desk=self._make_desk(),
@@ -109,9 +111,12 @@ class LedgerService:
         )
         self._duplicates = self._make_duplicate_reporter()
         self._static = self._make_static_keeper()
-        LedgerDoor(reads=self._reads, queries=self._queries, read_status=self._status).register(
-            context.server
-        )
+        LedgerDoor(
+            reads=self._reads,
+            queries=self._queries,
+            watches=self._watches,
+            read_status=self._status,
+        ).register(context.server)
         self._vault_door.register(context.server)
         self._export_metrics()
 
@@ -132,7 +137,8 @@ class LedgerService:
             spawn(f"follow {link.replica_id}", link.run())
 
     async def drain(self) -> None:
-        """End the validators' streams; what is applied is durable at any moment."""
+        """End the streams of validators and watchers; what is applied is durable at any moment."""
+        self._watches.close()
         self._vault_door.close()
 
     async def stop(self) -> None:
@@ -156,6 +162,7 @@ class LedgerService:
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
         self._follower.has_news()
+        self._watches.has_news()
         if self._static is not None:
             self._static.has_news()
 
@@ -344,6 +351,7 @@ class LedgerService:
         read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))
         read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
         read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
+        read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
         read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
 
     def _count_leases(self) -> Mapping[tuple[str, ...], float]:
@@ -373,4 +381,5 @@ KIND: Final = ServiceKind(
     build=build,
     roles={**service.ROLES, **vault_door.ROLES},
     services=(ledger_wire.SERVICE, vault_wire.SERVICE),
+    calls_max={service.WATCH: WATCHES_PER_CALLER_MAX},
 )

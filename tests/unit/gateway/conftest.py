@@ -119,6 +119,19 @@ class FakeLedger:
 
     answers: dict[str, object] = field(default_factory=dict)
     asked: list[tuple] = field(default_factory=list)
+    watching: int = 0
+
+    async def watch(self, wanted, *, terms):
+        """What `answers["watch"]` has, one after the other; a Problem ends it, None waits."""
+        self.asked.append(("watch", wanted, terms))
+        self.watching += 1
+        try:
+            for watched in self.answers["watch"]:
+                if watched is None:
+                    await asyncio.Event().wait()
+                yield returned(watched)
+        finally:
+            self.watching -= 1
 
     def __getattr__(self, name):
         async def method(*arguments, terms, **_options):

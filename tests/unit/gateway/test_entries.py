@@ -14,6 +14,7 @@ from heptad.model.queries import (
     EntryPage,
     EntryQuery,
     LoggedEntry,
+    LogTotals,
     Order,
 )
 from heptad.transparency.checkpoint import Checkpoint
@@ -107,6 +108,21 @@ def test_a_count_says_whether_there_is_more_to_count(gateway):
         }
         wanted = EntryFilter(kinds=(Kind.EXPORT,))
         assert gateway.ledger.asked[0][:3] == ("count", wanted, "")
+
+    gateway(story)
+
+
+def test_totals_are_named(gateway):
+    async def story(gateway):
+        kinds = {int(Kind.REQUEST): 6, 0: 1}
+        gateway.ledger.answers["totals"] = LogTotals(7, kinds, {"": 1, "tax": 6}, 2)
+        answer = await gateway.call("GET", "/v1/entries:totals")
+        assert answer.json() == {
+            "size": 7,
+            "kinds": {"REQUEST": 6, "UNKNOWN": 1},
+            "services": {"": 1, "tax": 6},
+            "service_count": 2,
+        }
 
     gateway(story)
 

@@ -15,6 +15,7 @@ from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.notes import Note, NoteSignature
 from heptad_ledger.log_reads import LogReads
 from heptad_ledger.queries.entry_queries import EntryQueries
+from heptad_ledger.queries.watching import Watches
 from heptad_ledger.service import METHODS, ROLES, LedgerDoor
 
 
@@ -31,7 +32,9 @@ def door(ledger, group):
     reads = LogReads(store=ledger.store, latest=lambda: published, index_key=ledger.vault.index_key)
     queries = EntryQueries(store=ledger.store, latest=lambda: published, page_size_max=1_000)
     status = LedgerStatus(1, 1, 20, head.root, 20, 7, 0, 0, 0)
-    return LedgerDoor(reads=reads, queries=queries, read_status=lambda: status)
+    return LedgerDoor(
+        reads=reads, queries=queries, watches=Watches(queries), read_status=lambda: status
+    )
 
 
 def handlers(door):

@@ -30,6 +30,8 @@ class GatewayConfig:
     connections_max: Annotated[int, Between(1, 1_000_000)] = 10_000
     # Requests under way; beyond it: `overloaded`.
     requests_in_flight_max: Annotated[int, Between(1, 1_000_000)] = 10_000
+    # Streams of entries that are open; beyond it: `overloaded`. A ledger takes 64 of one gateway.
+    watches_max: Annotated[int, Between(0, 64)] = 64
     # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off,
     # as it must be behind a proxy, where all clients have one address.
     client_requests_per_s_max: Annotated[int, Between(0, 1_000_000)] = 20_000

@@ -19,6 +19,7 @@ from heptad.model.queries import (
     EntryPage,
     EntryQuery,
     LoggedEntry,
+    LogTotals,
     Order,
 )
 from heptad_ledger.queries.scan import Look, ScanPlan, look, plan_of, tally
@@ -87,7 +88,7 @@ class EntryQueries:
         `page_token_invalid`, `overloaded`.
         """
         size = self._page_size(query.page_size)
-        published = self._published(query.filter)
+        published = self.published(query.filter)
         digest = listing_digest("entries", query.filter, query.order)
         plan, position = self._begin(query.filter, query.order, query.page_token, digest, published)
         found: list[LoggedEntry] = []
@@ -110,7 +111,7 @@ class EntryQueries:
 
     async def count(self, wanted: EntryFilter, page_token: str) -> EntryCount:
         """How many entries the next part of the log has. Raises: as `page`."""
-        published = self._published(wanted)
+        published = self.published(wanted)
         digest = listing_digest("count", wanted, Order.ASCENDING)
         plan, position = self._begin(wanted, Order.ASCENDING, page_token, digest, published)
         count = cost = 0
@@ -141,12 +142,40 @@ class EntryQueries:
         token = encode_token(sizes[count_max], digest) if len(sizes) > count_max else ""
         return CheckpointSizes(tuple(sizes[:count_max]), token)
 
+    def totals(self) -> LogTotals:
+        """The counters, of all that is applied."""
+        size, totals, service_count = self._store.totals()
+        return LogTotals(size, totals.kinds, totals.services, service_count)
+
+    def published(self, wanted: EntryFilter) -> int:
+        """How many entries are published.
+
+        Raises: Problem `checkpoint_pending`; `index_out_of_range` if the filter begins behind them.
+        """
+        latest = self._latest()
+        if latest is None:
+            raise Problem("checkpoint_pending", "nothing is published yet", retry_after_s=1)
+        if wanted.start_index > latest.size:
+            raise Problem(
+                "index_out_of_range",
+                f"index {wanted.start_index}, published are {latest.size}",
+                field="start_index",
+            )
+        return latest.size
+
     def plan(self, wanted: EntryFilter, order: Order, published: int) -> ScanPlan:
         """How to look for what a filter wants in the first `published` entries."""
         with self._store.snapshot() as snapshot:
             return plan_of(wanted, order, snapshot, published=published)
 
-    async def look(self, plan: ScanPlan, position: int, *, count_max: int) -> Look:
+    async def look(
+        self,
+        plan: ScanPlan,
+        position: int,
+        *,
+        count_max: int,
+        bytes_max: int | None = None,
+    ) -> Look:
         """One look, when its turn has come. Raises: Problem `overloaded`."""
         async with self._turns.one():
             with self._store.snapshot() as snapshot:
@@ -155,7 +184,7 @@ class EntryQueries:
                     plan,
                     position,
                     count_max=count_max,
-                    bytes_max=PAGE_BYTES_MAX // 2,
+                    bytes_max=bytes_max or PAGE_BYTES_MAX // 2,
                     cost_max=LOOK_COST_MAX,
                 )
 
@@ -172,15 +201,3 @@ class EntryQueries:
             detail = f"page_size {asked} is over {self._page_size_max}"
             raise Problem("parameter_invalid", detail, field="page_size")
         return asked or PAGE_SIZE_DEFAULT
-
-    def _published(self, wanted: EntryFilter) -> int:
-        latest = self._latest()
-        if latest is None:
-            raise Problem("checkpoint_pending", "nothing is published yet", retry_after_s=1)
-        if wanted.start_index > latest.size:
-            raise Problem(
-                "index_out_of_range",
-                f"index {wanted.start_index}, published are {latest.size}",
-                field="start_index",
-            )
-        return latest.size

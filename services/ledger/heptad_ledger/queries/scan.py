@@ -13,8 +13,8 @@ from typing import Final
 
 from heptad.model.queries import EntryFilter, LoggedEntry, Order
 from heptad.wire.convert.entry_facts import entry_test
-from heptad_ledger.apply import is_indexed
 from heptad_ledger.store import Snapshot
+from heptad_ledger.store.wave import is_indexed
 
 ROW_COST: Final = 4
 """What it costs to get to a batch or a posting, where reading an entry costs 1."""

@@ -7,7 +7,7 @@ blocking it), `Wave` is what one write transaction holds.
 from heptad_ledger.store.log_store import LogStore
 from heptad_ledger.store.snapshot import Duplicate, Snapshot
 from heptad_ledger.store.state import AppliedState
-from heptad_ledger.store.wave import ServicePosting, TimeSpan, Wave
+from heptad_ledger.store.wave import ServicePosting, TimeSpan, Totals, Wave
 
 __all__ = [
     "AppliedState",
@@ -16,5 +16,6 @@ __all__ = [
     "ServicePosting",
     "Snapshot",
     "TimeSpan",
+    "Totals",
     "Wave",
 ]

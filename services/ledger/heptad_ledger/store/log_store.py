@@ -24,7 +24,8 @@ from heptad_ledger.store.environment import Environment
 from heptad_ledger.store.private_tables import PrivateTables, PutRows, Rows
 from heptad_ledger.store.snapshot import Duplicate, Snapshot
 from heptad_ledger.store.state import AppliedState
-from heptad_ledger.store.wave import Wave, pack_index, unpack_index
+from heptad_ledger.store.totals import drop_totals, put_totals, read_totals, recount
+from heptad_ledger.store.wave import Totals, Wave, pack_index, unpack_index
 
 SCHEMA: Final = b"1"
 _LEVELS_MAX: Final = 8
@@ -119,6 +120,7 @@ class LogStore:
                     first_index=self.state.size,
                     until_index=wave.state.size,
                 )
+                put_totals(transaction, self._environment, wave.totals, size=wave.state.size)
                 state = self._put_state(transaction, wave, settled.later)
         except BaseException:
             if put is not None:
@@ -148,6 +150,24 @@ class LogStore:
             table = self._environment.table("checkpoint")
             is_new = transaction.put(pack_index(size), note, db=table, overwrite=False)
             assert is_new, f"checkpoint {size} is published already"
+
+    def totals(self) -> tuple[int, Totals, int]:
+        """How many entries are counted, their totals, and how many services there are."""
+        with self._environment.reading() as transaction:
+            return read_totals(transaction, self._environment)
+
+    def count_again(self) -> None:
+        """Make the totals anew from the entries, unless they count all of them.
+
+        Raises: StoreFullError, StoreDamagedError.
+        """
+        if self.totals()[0] == self.state.size:
+            return
+        with self.snapshot() as snapshot:
+            totals = recount(snapshot)
+        with self._environment.writing() as transaction:
+            drop_totals(transaction, self._environment)
+            put_totals(transaction, self._environment, totals, size=self.state.size)
 
     def keep(self, name: str, value: bytes) -> None:
         """Keep a small value of the ledger's own, durably. Raises: StoreFullError."""

@@ -4,16 +4,30 @@ Keys and indexes are packed already, so that the write path is `putmulti` over r
 nothing else: `pack_index` is the one spelling of an index in keys and values.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
+from heptad.model.entry import Kind
 from heptad_ledger.store.state import AppliedState
 
 _U64: Final = Struct(">Q")
 pack_index: Final = _U64.pack
 """An index, size or time as a key: eight bytes, big-endian, so that keys sort as numbers."""
+
+
+SERVICE_CHARACTERS_MAX: Final = 64
+"""Services with longer names, or with other than printable ASCII, are not indexed."""
+
+_KINDS: Final = frozenset(map(int, Kind))
+
+
+def is_indexed(service: str) -> bool:
+    """Whether entries are found by this service's name without reading them."""
+    is_name = bool(service) and service.isascii() and service.isprintable()
+    return is_name and len(service) <= SERVICE_CHARACTERS_MAX
 
 
 def unpack_index(packed: bytes) -> int:
@@ -40,13 +54,31 @@ class ServicePosting:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """How many entries there are by kind and by service; Counters, to be added to.
+
+    Kinds that are not known count as 0, and services that are not indexed as "".
+    """
+
+    kinds: Counter[int] = field(default_factory=Counter)
+    services: Counter[str] = field(default_factory=Counter)
+
+    def add(self, facts: Iterable[tuple[int, str]]) -> None:
+        """Count entries, by what `heptad.wire.convert.entry_facts.entry_facts` says of them."""
+        for (kind, service), count in Counter(facts).items():
+            self.kinds[kind if kind in _KINDS else 0] += count
+            self.services[service if is_indexed(service) else ""] += count
+
+
+@dataclass(frozen=True, slots=True)
 class Wave:
     """Everything that becomes durable together. All sequences of rows ascend by index.
 
     `leaves` are (first index, leaves section of a batch); `tiles` every tile that changed, by
     (level, index); `sealed` (index, stored record); `by_subject` (16-byte row key, index);
     `by_request` (16-byte reference, index); `subjects` (16-byte row key, row); `stated` the
-    packed indexes of duplicates that the log now states by itself. Indexes are packed.
+    packed indexes of duplicates that the log now states by itself. Indexes are packed. `totals`
+    count the wave's entries.
     """
 
     state: AppliedState
@@ -59,3 +91,4 @@ class Wave:
     by_request: Sequence[tuple[bytes, bytes]] = ()
     subjects: Sequence[tuple[bytes, bytes]] = ()
     stated: Sequence[bytes] = ()
+    totals: Totals = field(default_factory=Totals)

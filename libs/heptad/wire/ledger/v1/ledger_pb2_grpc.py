@@ -55,6 +55,16 @@ class LedgerServiceStub:
                 request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.SerializeToString,
                 response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.FromString,
                 _registered_method=True)
+        self.WatchEntries = channel.unary_stream(
+                '/heptad.ledger.v1.LedgerService/WatchEntries',
+                request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesRequest.SerializeToString,
+                response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesResponse.FromString,
+                _registered_method=True)
+        self.GetTotals = channel.unary_unary(
+                '/heptad.ledger.v1.LedgerService/GetTotals',
+                request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsRequest.SerializeToString,
+                response_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsResponse.FromString,
+                _registered_method=True)
         self.ListCheckpoints = channel.unary_unary(
                 '/heptad.ledger.v1.LedgerService/ListCheckpoints',
                 request_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.ListCheckpointsRequest.SerializeToString,
@@ -119,6 +129,21 @@ class LedgerServiceServicer:
 
     def CountEntries(self, request, context):
         """Counts entries by the same filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEntries(self, request, context):
+        """Follows the log from an index on, as checkpoints are published. It ends where the filter does, or when the ledger stops; who goes on asks
+        again from the last `next_index`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTotals(self, request, context):
+        """How many entries there are of each kind and each service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +220,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.CountEntries,
                     request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.FromString,
                     response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.SerializeToString,
+            ),
+            'WatchEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEntries,
+                    request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesRequest.FromString,
+                    response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesResponse.SerializeToString,
+            ),
+            'GetTotals': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTotals,
+                    request_deserializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsRequest.FromString,
+                    response_serializer=heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsResponse.SerializeToString,
             ),
             'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCheckpoints,
@@ -341,6 +376,60 @@ class LedgerService:
             '/heptad.ledger.v1.LedgerService/CountEntries',
             heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesRequest.SerializeToString,
             heptad_dot_ledger_dot_v1_dot_ledger__pb2.CountEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/heptad.ledger.v1.LedgerService/WatchEntries',
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesRequest.SerializeToString,
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.WatchEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTotals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.ledger.v1.LedgerService/GetTotals',
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsRequest.SerializeToString,
+            heptad_dot_ledger_dot_v1_dot_ledger__pb2.GetTotalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

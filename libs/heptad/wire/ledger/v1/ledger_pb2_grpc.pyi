@@ -41,6 +41,12 @@ class LedgerServiceStub:
     """Entries by index, time and service, and by what they say: a page at a time."""
     CountEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CountEntriesRequest, _ledger_pb2.CountEntriesResponse]
     """Counts entries by the same filter."""
+    WatchEntries: _grpc.UnaryStreamMultiCallable[_ledger_pb2.WatchEntriesRequest, _ledger_pb2.WatchEntriesResponse]
+    """Follows the log from an index on, as checkpoints are published. It ends where the filter does, or when the ledger stops; who goes on asks
+    again from the last `next_index`.
+    """
+    GetTotals: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetTotalsRequest, _ledger_pb2.GetTotalsResponse]
+    """How many entries there are of each kind and each service."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListCheckpointsRequest, _ledger_pb2.ListCheckpointsResponse]
     """The sizes of published checkpoints."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]
@@ -69,6 +75,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Entries by index, time and service, and by what they say: a page at a time."""
     CountEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CountEntriesRequest, _ledger_pb2.CountEntriesResponse]  # type: ignore[assignment]
     """Counts entries by the same filter."""
+    WatchEntries: _aio.UnaryStreamMultiCallable[_ledger_pb2.WatchEntriesRequest, _ledger_pb2.WatchEntriesResponse]  # type: ignore[assignment]
+    """Follows the log from an index on, as checkpoints are published. It ends where the filter does, or when the ledger stops; who goes on asks
+    again from the last `next_index`.
+    """
+    GetTotals: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetTotalsRequest, _ledger_pb2.GetTotalsResponse]  # type: ignore[assignment]
+    """How many entries there are of each kind and each service."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListCheckpointsRequest, _ledger_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """The sizes of published checkpoints."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
@@ -118,6 +130,24 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.CountEntriesResponse, _abc.Awaitable[_ledger_pb2.CountEntriesResponse]]:
         """Counts entries by the same filter."""
+
+    @_abc_1.abstractmethod
+    def WatchEntries(
+        self,
+        request: _ledger_pb2.WatchEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.WatchEntriesResponse], _abc.AsyncIterator[_ledger_pb2.WatchEntriesResponse]]:
+        """Follows the log from an index on, as checkpoints are published. It ends where the filter does, or when the ledger stops; who goes on asks
+        again from the last `next_index`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTotals(
+        self,
+        request: _ledger_pb2.GetTotalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetTotalsResponse, _abc.Awaitable[_ledger_pb2.GetTotalsResponse]]:
+        """How many entries there are of each kind and each service."""
 
     @_abc_1.abstractmethod
     def ListCheckpoints(
