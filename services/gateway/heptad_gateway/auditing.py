@@ -16,6 +16,7 @@ from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad.transparency.tiles import TilePath
 from heptad_gateway.bodies import json_answer
 from heptad_gateway.calls import terms_of
+from heptad_gateway.files import file_answer
 from heptad_gateway.ports import Ledger
 from heptad_gateway.queries import numbers_of
 from heptad_gateway.routing import Parameters, Route
@@ -24,6 +25,7 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 FOR_A_DAY: Final = "public, max-age=86400, immutable"
 FOR_A_MOMENT: Final = "public, max-age=1"
 
+_BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -49,8 +51,7 @@ class AuditingApi:
     async def checkpoint(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """The latest published checkpoint: a signed note, verbatim."""
         published = await self._ledger.checkpoint(terms=self._terms(request))
-        headers = {"Content-Type": _TEXT, "Cache-Control": FOR_A_MOMENT}
-        return web.Response(body=published.note, headers=headers)
+        return await file_answer(request, published.note, media_type=_TEXT, caching=FOR_A_MOMENT)
 
     async def tile(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
         """A tile, or a bundle of entries, by its one canonical path."""
@@ -62,8 +63,10 @@ class AuditingApi:
         content = await self._ledger.tile(text, terms=self._terms(request))
         # A partial tile never changes either, but is soon replaced by a wider one.
         caching = FOR_EVER if path.width == TILE_WIDTH else FOR_A_DAY
-        headers = {"Content-Type": "application/octet-stream", "Cache-Control": caching}
-        return web.Response(body=content, headers=headers)
+        # Hashes do not pack; entries do, by half, and the standard wants them packed.
+        return await file_answer(
+            request, content, media_type=_BYTES, caching=caching, is_packable=path.level is None
+        )
 
     async def policy(self, _request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """The policy file of this cell. An auditor has to get it from somebody else."""

@@ -1,6 +1,7 @@
 """The auditor's reads: verbatim where the standard has a form, JSON elsewhere, cached rightly."""
 
 import base64
+import gzip
 
 import pytest
 
@@ -145,5 +146,108 @@ def test_a_ledger_that_is_away_is_said_to_be_away(gateway, path):
         answer = await gateway.call("GET", path)
         assert (answer.status, answer.code) == (503, "ledger_unavailable")
         assert answer.headers["Retry-After"] == "1"
+
+    gateway(story)
+
+
+# The public files as a plain web server would give them.
+
+BUNDLE = b"\0\1a" * 2_000
+FILES = [
+    ("/checkpoint", "checkpoint", PublishedCheckpoint(b"note\n", 7), b"note\n"),
+    ("/tile/0/000", "tile", bytes(8192), bytes(8192)),
+    ("/tile/entries/000", "tile", BUNDLE, BUNDLE),
+]
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+@pytest.mark.parametrize(("path", "name", "answer", "body"), FILES)
+def test_who_has_the_bytes_already_is_told_so(gateway, path, name, answer, body):
+    async def story(gateway):
+        gateway.ledger.answers[name] = answer
+        first = await gateway.call("GET", path, headers=PLAIN)
+        tag = first.headers["ETag"]
+        for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            again = await gateway.call("GET", path, headers={**PLAIN, "If-None-Match": known})
+            assert (again.status, again.body) == (304, b"")
+            assert again.headers["ETag"] == tag
+            assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+        other = await gateway.call("GET", path, headers={**PLAIN, "If-None-Match": '"other"'})
+        assert (other.status, other.body) == (200, body)
+
+    gateway(story)
+
+
+def test_other_bytes_have_another_tag(gateway):
+    async def story(gateway):
+        gateway.ledger.answers["checkpoint"] = PublishedCheckpoint(b"old\n", 7)
+        tag = (await gateway.call("GET", "/checkpoint")).headers["ETag"]
+        gateway.ledger.answers["checkpoint"] = PublishedCheckpoint(b"new\n", 8)
+        answer = await gateway.call("GET", "/checkpoint", headers={"If-None-Match": tag})
+        assert (answer.status, answer.body) == (200, b"new\n")
+
+    gateway(story)
+
+
+@pytest.mark.parametrize(("path", "name", "answer", "body"), FILES)
+def test_head_says_what_get_would(gateway, path, name, answer, body):
+    async def story(gateway):
+        gateway.ledger.answers[name] = answer
+        got = await gateway.call("GET", path, headers=PLAIN)
+        head = await gateway.call("HEAD", path, headers=PLAIN)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(body))
+        same = ("Content-Type", "Cache-Control", "ETag")
+        assert [head.headers[name] for name in same] == [got.headers[name] for name in same]
+
+    gateway(story)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("br", False),
+        ("identity", False),
+    ],
+)
+@pytest.mark.parametrize("size", [2_000, 200_000])
+def test_a_bundle_is_packed_for_who_accepts_it(gateway, accepted, is_packed, size):
+    bundle = b"\0\1a" * size
+
+    async def story(gateway):
+        gateway.ledger.answers["tile"] = bundle
+        answer = await gateway.call(
+            "GET", "/tile/entries/000", headers={"Accept-Encoding": accepted}
+        )
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        assert ("Content-Encoding" in answer.headers) is is_packed
+        assert (gzip.decompress(answer.body) if is_packed else answer.body) == bundle
+        plain = await gateway.call("GET", "/tile/entries/000", headers=PLAIN)
+        assert (plain.headers["ETag"] == answer.headers["ETag"]) is not is_packed
+
+    gateway(story)
+
+
+def test_hashes_are_not_packed(gateway):
+    async def story(gateway):
+        gateway.ledger.answers["tile"] = bytes(8192)
+        answer = await gateway.call("GET", "/tile/0/000", headers={"Accept-Encoding": "gzip"})
+        assert answer.body == bytes(8192)
+        assert "Vary" not in answer.headers
+
+    gateway(story)
+
+
+@pytest.mark.parametrize("code", ["not_found", "index_out_of_range"])
+def test_that_a_tile_is_not_there_yet_is_kept_by_no_cache(gateway, code):
+    async def story(gateway):
+        gateway.ledger.answers["tile"] = Problem(code, "not yet")
+        answer = await gateway.call("GET", "/tile/0/007")
+        assert (answer.status, answer.code) == (404, code)
+        assert answer.headers["Cache-Control"] == "no-store"
 
     gateway(story)
