@@ -10,10 +10,12 @@ import base64
 import contextlib
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -176,6 +178,19 @@ def keys_of(home):
 def test_the_log_verifies_wherever_it_lies(place, policy, size_min):
     verified = verify_log(place.read, policy=policy, now_s=int(time.time()))
     assert verified.checkpoint.size >= size_min
+
+
+def test_heptad_verify_says_so_too(mesh, copied):
+    for where in (str(copied), mesh.gateway_url):
+        arguments = ["verify", where, "--policy", str(mesh.home / "policy"), "--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "heptad.cli.main", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["valid"]
 
 
 def test_every_file_of_the_folder_is_what_the_gateway_serves(mesh, copied, policy):

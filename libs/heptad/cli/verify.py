@@ -1,4 +1,4 @@
-"""`heptad verify`: check a receipt, or the evidence that it is of, off line and step by step."""
+"""`heptad verify`: check a receipt, the evidence that it is of, or a whole log, step by step."""
 
 import json
 import sys
@@ -8,22 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+from heptad.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heptad.transparency.checkpoint import Finding
+    from heptad.transparency.checkpoint import Checkpoint, Finding
     from heptad.transparency.policy import Policy
     from heptad.verification import EvidenceReport, ReceiptFile, ReceiptReport
 
 _NOTHING_TO_JUDGE_BY: Final = (
     "say by what to judge: --policy for a receipt, --cell for evidence of misbehaviour, or both"
 )
+_LOGS_BY_POLICY: Final = "a log is judged by --policy, and by nothing else"
 
 
 def command(
-    receipt: Annotated[str, typer.Argument(help="Receipt; - reads standard input.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Receipt; - reads standard input. Or a log: its http(s) address, or a folder."
+        ),
+    ],
     *,
     policy: Annotated[
         Path | None,
@@ -35,16 +41,23 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a receipt, off line: each step of the arithmetic, pass or fail.
+    """Check a receipt, off line, or a log: each step of the arithmetic, pass or fail.
 
+    Of a log every entry and every tile is read and hashed, up to the cosigned root.
     With --cell also the evidence of misbehaviour that the receipt may be of: who signed what twice.
     Ends with 0 if all of it is valid, 1 if it is not, 2 if it could not be judged: a file that is
     not there, or one to judge by that cannot be read.
     """
     if policy is None and cell is None:
         fail(_NOTHING_TO_JUDGE_BY, status=EXIT_USAGE, as_json=as_json)
+    if "://" in what or Path(what).is_dir():
+        if policy is None or cell is not None:
+            fail(_LOGS_BY_POLICY, status=EXIT_USAGE, as_json=as_json)
+        log_judgement = Judgement(as_json=as_json)
+        log_judgement.judge_log(what, policy)
+        log_judgement.end()
     with told(as_json=as_json):
-        data = sys.stdin.buffer.read() if receipt == "-" else Path(receipt).read_bytes()
+        data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
     from heptad.verification import ReceiptFile, ReceiptUnreadableError
 
     judgement = Judgement(as_json=as_json)
@@ -57,9 +70,7 @@ def command(
         judgement.judge_receipt(file, policy)
     if cell is not None:
         judgement.judge_evidence(file, cell)
-    judgement.print()
-    if not judgement.holds:
-        raise typer.Exit(EXIT_FAILED)
+    judgement.end()
 
 
 class Judgement:
@@ -74,18 +85,10 @@ class Judgement:
 
     def judge_receipt(self, file: "ReceiptFile", policy: Path) -> None:
         """Is the entry in a log that the policy believes?"""
-        from heptad.transparency.errors import FormatError
-        from heptad.transparency.policy import Policy, fingerprint
         from heptad.verification import examine_receipt_file
 
-        with told(as_json=self._as_json):
-            policy_file = policy.read_bytes()
-        try:
-            judged_by = Policy.parse(policy_file)
-        except FormatError as error:
-            fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=self._as_json)
+        judged_by, mark = self._read_policy(policy)
         report = examine_receipt_file(file, policy=judged_by, now_s=int(time.time()))
-        mark = fingerprint(policy_file)
         self._members |= facts(report, policy_fingerprint=mark)
         self._lines += heading(report, judged_by, policy_fingerprint=mark)
         self._take(report.findings)
@@ -109,8 +112,63 @@ class Judgement:
         self._lines += ["", f"cell     SHA-256 {mark} of {judged_by.origin}", ""]
         self._take(report.findings)
 
-    def print(self) -> None:
-        """All of it."""
+    def judge_log(self, where: str, policy: Path) -> None:
+        """Is the log there what its checkpoint says, and has a quorum cosigned that?"""
+        from heptad.crypto.signatures import verify
+        from heptad.transparency.checkpoint import Finding, TimeWindow, examine_checkpoint
+        from heptad.transparency.errors import FormatError
+        from heptad.transparency.tiles import CHECKPOINT_PATH
+        from heptad.verification import (
+            CLOCK_BOUND_S,
+            LogInvalidError,
+            SourceUnreadableError,
+            open_source,
+            verify_log,
+        )
+
+        judged_by, mark = self._read_policy(policy)
+        now_s = int(time.time())
+        try:
+            with open_source(where) as source:
+                self._members |= {"policy_fingerprint": mark, "log": source.name}
+                self._lines += [f"log      {source.name}", *policy_lines(judged_by, mark), ""]
+                note = source.read(CHECKPOINT_PATH)
+                if note is None:
+                    raise LogInvalidError("the log serves no checkpoint")
+                window = TimeWindow.until(now_s, bound_s=CLOCK_BOUND_S)
+                examined = examine_checkpoint(note, policy=judged_by, verify=verify, window=window)
+                self._members |= checkpoint_facts(examined.checkpoint)
+                self._take(examined.findings)
+                if not self.holds:
+                    return
+                verified = verify_log(source.read, policy=judged_by, now_s=now_s, note=note)
+        except SourceUnreadableError as error:
+            fail(str(error), status=EXIT_USAGE, as_json=self._as_json)
+        except (LogInvalidError, FormatError) as error:
+            self._take([Finding("log", holds=False, detail=str(error))])
+            return
+        size, root = verified.checkpoint.size, verified.checkpoint.root.hex()
+        detail = f"{size} in {verified.bundles} bundles, {verified.tiles} tiles, root {root}"
+        self._take([Finding("entries", holds=True, detail=detail)])
+
+    def end(self) -> None:
+        """Say all of it, and end with 0 or 1."""
+        self._print()
+        raise typer.Exit(EXIT_OK if self.holds else EXIT_FAILED)
+
+    def _read_policy(self, policy: Path) -> "tuple[Policy, str]":
+        """The policy and its fingerprint."""
+        from heptad.transparency.errors import FormatError
+        from heptad.transparency.policy import Policy, fingerprint
+
+        with told(as_json=self._as_json):
+            policy_file = policy.read_bytes()
+        try:
+            return Policy.parse(policy_file), fingerprint(policy_file)
+        except FormatError as error:
+            fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=self._as_json)
+
+    def _print(self) -> None:
         if self._as_json:
             steps = [
                 {"step": finding.subject, "holds": finding.holds, "detail": finding.detail}
@@ -134,11 +192,7 @@ def facts(report: "ReceiptReport", *, policy_fingerprint: str) -> dict[str, obje
     members: dict[str, object] = {
         "policy_fingerprint": policy_fingerprint,
         "index": report.leaf_index,
-        "checkpoint": {
-            "origin": report.checkpoint.origin,
-            "size": report.checkpoint.size,
-            "root": report.checkpoint.root.hex(),
-        },
+        **checkpoint_facts(report.checkpoint),
         "cosigned_at_s": dict(report.cosigned_at_s),
     }
     if report.entry is not None:
@@ -155,6 +209,17 @@ def facts(report: "ReceiptReport", *, policy_fingerprint: str) -> dict[str, obje
     return members
 
 
+def checkpoint_facts(checkpoint: "Checkpoint") -> dict[str, object]:
+    """What a checkpoint says, as JSON."""
+    return {
+        "checkpoint": {
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+        }
+    }
+
+
 def evidence_facts(report: "EvidenceReport", *, cell_fingerprint: str) -> dict[str, object]:
     """The report on evidence as JSON, but for its steps."""
     members: dict[str, object] = {"cell_fingerprint": cell_fingerprint}
@@ -167,12 +232,19 @@ def evidence_facts(report: "EvidenceReport", *, cell_fingerprint: str) -> dict[s
 def heading(report: "ReceiptReport", policy: "Policy", *, policy_fingerprint: str) -> list[str]:
     """What a receipt is judged by, for people."""
     return [
-        f"policy   SHA-256 {policy_fingerprint}",
-        f"         {len(policy.logs)} log, {len(policy.witnesses)} witnesses, "
-        f"quorum {policy.quorum}; compare it with what the cell's operators publish",
+        *policy_lines(policy, policy_fingerprint),
         f"entry    index {report.leaf_index} of {report.checkpoint.origin}, "
         f"{report.checkpoint.size} entries",
         "",
+    ]
+
+
+def policy_lines(policy: "Policy", policy_fingerprint: str) -> list[str]:
+    """What is judged by, for people."""
+    return [
+        f"policy   SHA-256 {policy_fingerprint}",
+        f"         {len(policy.logs)} log, {len(policy.witnesses)} witnesses, "
+        f"quorum {policy.quorum}; compare it with what the cell's operators publish",
     ]
 
 

@@ -17,10 +17,16 @@ from heptad.verification.errors import (
 from heptad.verification.evidence import EvidenceReport, examine_evidence, is_evidence
 from heptad.verification.logs import ReadPath, VerifiedLog, verify_log
 from heptad.verification.receipt_file import ReceiptFile
-from heptad.verification.receipts import ReceiptReport, examine_receipt_file, verify_receipt_file
+from heptad.verification.receipts import (
+    CLOCK_BOUND_S,
+    ReceiptReport,
+    examine_receipt_file,
+    verify_receipt_file,
+)
 from heptad.verification.sources import FolderSource, HttpSource, TileSource, open_source
 
 __all__ = [
+    "CLOCK_BOUND_S",
     "EvidenceReport",
     "FolderSource",
     "HttpSource",

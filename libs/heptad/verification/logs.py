@@ -95,14 +95,14 @@ def _judged(note: bytes | None, policy: Policy, now_s: int) -> Checkpoint:
 def _read_bundle(read: ReadPath, *, index: int, tree_size: int) -> list[bytes]:
     """The entries of one bundle; a partial one that is gone by now is cut out of the full one."""
     width = wide = width_at(tree_size=tree_size, level=None, index=index)
-    path = TilePath(level=None, index=index, width=width).format()
+    path = wanted = TilePath(level=None, index=index, width=width).format()
     data = read(path)
     if data is None and width < TILE_WIDTH:
         wide = TILE_WIDTH
         path = TilePath(level=None, index=index).format()
         data = read(path)
     if data is None:
-        raise LogInvalidError(_NOT_READ.format(path=path, size=tree_size))
+        raise LogInvalidError(_NOT_READ.format(path=wanted, size=tree_size))
     try:
         entries = decode_entries(data)
     except FormatError as error:
