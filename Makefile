@@ -66,6 +66,10 @@ format: $(VENV)/.dev ## Put the code into the house's format
 generate: $(VENV)/.dev ## Generate the stubs from the protos
 	$(BIN)/python -m heptad.wire.generate
 
+.PHONY: checker
+checker: $(VENV)/.run ## Put the receipt checker's parts into its one file, and print its SHA-256
+	@$(BIN)/python -m heptad_gateway.checker_page
+
 .PHONY: released
 released: node_modules/.package-lock.json ## Take today's protos as the API that may not break
 	npx --no-install buf build -o protos/released.binpb

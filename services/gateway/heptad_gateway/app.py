@@ -19,6 +19,7 @@ from heptad_gateway.door import Door
 from heptad_gateway.entries import EntriesApi
 from heptad_gateway.limits import ClientLimit, RateLimitFields
 from heptad_gateway.operations import OperationsApi
+from heptad_gateway.pages import PagesApi
 from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.quorum import QuorumWatch
 from heptad_gateway.requests import RequestsApi
@@ -113,7 +114,7 @@ class App:
             exposition=self._metrics.exposition,
             is_draining=lambda: self.door.draining,
         )
-        parts = (requests, subjects, auditing, entries, self.watching, operations)
+        parts = (requests, subjects, auditing, entries, self.watching, operations, PagesApi())
         return [route for part in parts for route in part.routes()]
 
     def admin_routes(self) -> list[Route]:
