@@ -37,7 +37,7 @@ def _growth_table(growth: GrowthFigures) -> Table:
         title=f"One replica while the log grows, entries of {growth.entry_bytes} B, "
         f"{growth.retention_bytes / 1e6:,.0f} MB retained"
     )
-    for heading in ("entries", "a second", "RSS MB", "of it its own MB", "disk MB"):
+    for heading in ("entries", "a second", "RSS MB", "own MB", "disk MB", "CPU µs"):
         table.add_column(heading, justify="right")
     for sample in growth.samples:
         table.add_row(
@@ -46,6 +46,7 @@ def _growth_table(growth: GrowthFigures) -> Table:
             f"{sample.rss_bytes / 1e6:,.0f}",
             f"{sample.anonymous_bytes / 1e6:,.0f}",
             f"{sample.disk_bytes / 1e6:,.0f}",
+            f"{sample.cpu_us_per_entry:,.1f}",
         )
     return table
 

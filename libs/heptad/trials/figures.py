@@ -83,7 +83,8 @@ class GrowthSample:
     """The replicas after so many entries; of each figure that of the replica with the most.
 
     `rss_bytes` counts pages of the mapped store that happen to be in memory; `anonymous_bytes` is
-    what the process itself holds.
+    what the process itself holds. `cpu_us_per_entry` is for the entries since the sample before (0
+    in runs of versions that did not measure it).
     """
 
     entries: int
@@ -91,6 +92,7 @@ class GrowthSample:
     rss_bytes: int
     anonymous_bytes: int
     disk_bytes: int
+    cpu_us_per_entry: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

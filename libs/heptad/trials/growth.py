@@ -84,15 +84,23 @@ async def measure(
     plan: GrowthPlan,
     tell: Callable[[str], None],
 ) -> GrowthFigures:
-    """Let the log grow, and look now and then. Raises: TrialFault if nothing commits any more."""
+    """Let the log grow, and look now and then.
+
+    Raises: TrialFault if nothing commits any more, or nothing could be pruned any more.
+    """
     target = ConsensusTarget(cell)
     await target.open(home, cell)
     ledger = _Acknowledging(home, cell)
     await ledger.open()
     growth = _Growth(home, pids, plan, tell)
+    growing = asyncio.create_task(growth.run(target, _Batches(home, cell, plan.entry_bytes)))
     try:
-        await growth.run(target, _Batches(home, cell, plan.entry_bytes))
+        await asyncio.wait({growing, ledger.ends()}, return_when=asyncio.FIRST_COMPLETED)
+        if not growing.done():
+            raise TrialFault("the stand-in for the ledger has lost a replica: none prunes any more")
+        await growing
     finally:
+        growing.cancel()
         await ledger.close()
         await target.close()
     return GrowthFigures(
@@ -140,6 +148,8 @@ class _Growth:
         self._plan = plan
         self._tell = tell
         self._committed = 0
+        self._looked_at = 0
+        self._cpu_s = {name: _cpu_s(pid) for name, pid in pids.items()}
         self._refused = ""
         self._news = asyncio.Event()
 
@@ -170,6 +180,8 @@ class _Growth:
             raise TrialFault(f"a batch was refused: {self._refused}")
 
     def _look(self, seconds: float) -> GrowthSample:
+        cpu_s = {name: _cpu_s(pid) for name, pid in self._pids.items()}
+        cpu_s_max = max(cpu_s[name] - self._cpu_s[name] for name in cpu_s)
         usages = [usage for pid in self._pids.values() if (usage := usage_of(pid)) is not None]
         sample = GrowthSample(
             entries=self._committed,
@@ -177,9 +189,16 @@ class _Growth:
             rss_bytes=max(usage.rss_bytes for usage in usages),
             anonymous_bytes=max(anonymous_bytes_of(pid) for pid in self._pids.values()),
             disk_bytes=max(disk_bytes(self._home / name) for name in self._pids),
+            cpu_us_per_entry=cpu_s_max * 1e6 / (self._committed - self._looked_at),
         )
+        self._cpu_s, self._looked_at = cpu_s, self._committed
         self._tell(f"growth: {sample.entries:,} entries, {sample.entries / seconds:,.0f} a second")
         return sample
+
+
+def _cpu_s(pid: int) -> float:
+    usage = usage_of(pid)
+    return 0.0 if usage is None else usage.cpu_s
 
 
 class _Acknowledging:
@@ -209,6 +228,10 @@ class _Acknowledging:
         await self._streams[0].write(encode_from_ledger(FollowFrame(1, want_batches=False)))
         reads = [asyncio.create_task(self._read(stream)) for stream in self._streams]
         self._tasks = [*reads, asyncio.create_task(self._acknowledge())]
+
+    def ends(self) -> "asyncio.Task[None]":
+        """Done once a replica is no longer told how far this is."""
+        return self._tasks[-1]
 
     async def close(self) -> None:
         """Drop all streams."""

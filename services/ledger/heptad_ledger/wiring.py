@@ -86,6 +86,7 @@ class LedgerService:
             metrics=context.metrics,
         )
         self._channels: list[grpc.aio.Channel] = []
+        self._publisher.on_forger = self._follower.forger
         self._links = self._replica_links()
         self._follower.watch(self._links)
         self._reads = LogReads(

@@ -97,7 +97,7 @@ def test_the_good_one_may_come_first_and_be_published(offer, proofs, heads, book
     book.published(14)
     assert offer(2, 8, heads[8].root) is Verdict.OUTDATED
     assert proofs() == []
-    assert offer(2, 8, WRONG) is Verdict.OUTDATED
+    assert offer(2, 8, WRONG) is Verdict.WRONG_ROOT
     assert proofs() == GUILTY
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_head_beyond_all_good_ones_waits_for_one(offer, proofs, heads, b
 
 def test_what_is_not_signed_by_the_replica_accuses_nobody(offer, proofs, heads, group):
     offer(2, 14, heads[14].root)
-    assert offer(2, 8, WRONG, key=group.cosign_keys[3]) is Verdict.WRONG_ROOT
+    assert offer(2, 8, WRONG, key=group.cosign_keys[3]) is Verdict.BAD
     assert proofs() == []
 
 

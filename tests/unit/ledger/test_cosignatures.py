@@ -79,12 +79,13 @@ def test_what_is_gathered_satisfies_the_policy_of_the_cell(book, group, witnesse
     ("how", "verdict"),
     [
         ({"key": Ed25519Key(b"\x55" * 32)}, Verdict.BAD),
-        ({"time_s": NOW_S + 61}, Verdict.BAD),
-        ({"time_s": NOW_S - 61}, Verdict.BAD),
-        ({"time_s": 2**63}, Verdict.BAD),
+        ({"time_s": NOW_S + 61}, Verdict.MISTIMED),
+        ({"time_s": NOW_S - 61}, Verdict.MISTIMED),
+        ({"time_s": 2**63}, Verdict.MISTIMED),
         ({"time_s": NOW_S + 60}, Verdict.GOOD),
         ({"time_s": NOW_S - 60}, Verdict.GOOD),
         ({"head": Head(9, b"\x01" * 32, 0)}, Verdict.WRONG_ROOT),
+        ({"head": Head(9, b"\x01" * 32, 0), "key": Ed25519Key(b"\x55" * 32)}, Verdict.BAD),
     ],
 )
 def test_each_cosignature_is_judged_before_it_comes_near_a_note(book, group, how, verdict):
@@ -133,6 +134,30 @@ def test_cosignatures_of_heads_to_come_wait_for_them(book, group):
 def test_a_waiting_one_with_another_root_is_found_out(book, group):
     offer(book, group, [0], Head(9, b"\x01" * 32, 0))
     assert book.applied([HEAD], now_s=NOW_S) == [("replica-1", Verdict.WRONG_ROOT)]
+
+
+def test_what_a_race_or_a_wrong_clock_can_bring_about_is_refused_to_nobody(book, group):
+    """And costs no signature: heads to come, past and published ones, repetitions, wrong times."""
+    book._verify = None  # whoever checks a signature breaks
+    later, past = Head(12, b"\x0c" * 32, 0), Head(3, b"\x03" * 32, 0)
+    verdicts = offer(book, group, [0], later)
+    book.applied([HEAD], now_s=NOW_S)
+    verdicts += offer(book, group, [0], time_s=NOW_S + 900)
+    verdicts += offer(book, group, [0], past)
+    book._verify = signatures.verify
+    offer(book, group, [0])
+    book._verify = None
+    verdicts += offer(book, group, [0])
+    book.published(9)
+    verdicts += offer(book, group, [0])
+    assert verdicts == [
+        Verdict.WAITING,
+        Verdict.MISTIMED,
+        Verdict.OUTDATED,
+        Verdict.REPEATED,
+        Verdict.OUTDATED,
+    ]
+    assert not cosignatures.REFUSED & set(verdicts)
 
 
 def test_a_flood_of_future_sizes_does_not_grow_the_book(book, group):

@@ -20,7 +20,7 @@ class Link:
     def __init__(self, number):
         self.replica_id = f"replica-{number}"
         self.is_connected = False
-        self.height_claimed, self.claim, self.lies = 0, None, 0
+        self.height_claimed, self.claim, self.lies, self.lacks_height = 0, None, 0, 0
         self.told = []
         self.dropped = 0
 
@@ -219,5 +219,23 @@ def test_all_are_told_how_far_the_ledger_is(following, group, eventually):
         await follower.block(links[0], frames[0])
         await eventually(lambda: all(getattr(link, "told_applied", 0) == (1, 7) for link in links))
         task.cancel()
+
+    following(scenario)
+
+
+def test_who_lacks_what_is_next_is_asked_after_those_who_may_have_it(following, eventually):
+    async def scenario(follower, links, connect):
+        connect(1, 2, 3)
+        await eventually(lambda: links[0].told)
+        links[1].lacks_height = follower.applied_height + 1
+        links[2].lies = 3
+        links[0].is_connected = False
+        follower.disconnected(links[0])
+        assert follower.chosen is links[2]
+        # and what it lacked is no matter once that is behind us
+        links[1].lacks_height = follower.applied_height
+        links[2].is_connected = False
+        follower.disconnected(links[2])
+        assert follower.chosen is links[1]
 
     following(scenario)

@@ -157,3 +157,23 @@ def test_a_full_disk_delays_a_checkpoint_and_does_not_end_publishing(publishing)
         assert len(store.seen_while_writing) == 3
 
     assert sum("store_full" in line for line in publishing(scenario)) == 2
+
+
+def test_whoever_goes_on_sending_false_cosignatures_is_named_and_nobody_else(publishing, group):
+    async def scenario(publisher, store, offer):
+        named = []
+        publisher.on_forger = named.append
+        publisher.applied([head_of(5)])
+        false = group.cosign(2, LogHead(5, head_of(5).root), time_s=NOW_S, key=LOG_KEY)
+        late = group.cosign(3, LogHead(5, head_of(5).root), time_s=NOW_S - 9_000)
+        early = group.cosign(4, LogHead(500, bytes(32)), time_s=NOW_S)
+        for count in range(7):
+            publisher.offer("replica-3", false)
+            assert not named, count
+        for _ in range(50):
+            publisher.offer("replica-4", late)
+            publisher.offer("replica-5", early)
+        publisher.offer("replica-3", false)
+        assert named == ["replica-3"]
+
+    publishing(scenario)

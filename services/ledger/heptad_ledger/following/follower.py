@@ -7,7 +7,8 @@ The chosen one loses its place if it sends anything wrong (its stream is
 dropped and opened again after a penalty), if its stream breaks, or if it stalls: for a second it
 has sent nothing new while another replica proves that there is more. Then the next in the ring goes
 on from the last applied block. So one honest replica among those that are connected is enough, and
-an evil one costs a second now and then.
+an evil one costs a second now and then. One that has pruned the blocks that are next says so and is
+asked last; nothing is held against it.
 
 Memory is bounded: at most `fetch_bytes_max` of frames wait, then the chosen stream is not read.
 """
@@ -207,6 +208,16 @@ class Follower:
         """A replica sent what nobody can read."""
         self._caught(link, reason)
 
+    def lacking(self, link: ReplicaLink) -> None:
+        """A replica has pruned, or jumped over, what it was asked for."""
+        self._log.info("blocks_not_held", replica=link.replica_id, height=link.lacks_height)
+
+    def forger(self, replica_id: str) -> None:
+        """A replica has sent too many false cosignatures."""
+        for link in self._links:
+            if link.replica_id == replica_id:
+                self._caught(link, "too many false cosignatures")
+
     # Applying.
 
     async def _ingest_all(self) -> None:
@@ -281,10 +292,16 @@ class Follower:
         self._switch()
 
     def _choose_next(self) -> None:
-        """The next in the ring that is connected; one that was caught less often first."""
+        """The next in the ring that is connected.
+
+        First one that does not lack what is next, as far as is known; then who was caught less.
+        """
         candidates = self._others_connected()
         if candidates or self.chosen is not None:
-            self._choose(min(candidates, key=lambda link: link.lies, default=None))
+            self._choose(min(candidates, key=self._reluctance, default=None))
+
+    def _reluctance(self, link: ReplicaLink) -> tuple[bool, int]:
+        return link.lacks_height > self.applied_height, link.lies
 
     def _others_connected(self) -> list[ReplicaLink]:
         """The connected links but the chosen one, in the ring's order behind it."""

@@ -6,16 +6,22 @@ sends what has changed since it last wrote. (And now and then a proof that a rep
 new stream begins with no blocks at all; what is wanted of it, the follower decides.
 
 A link that is dropped, or breaks, is opened again after a pause that grows with the number of
-times; what was wrong with it is the follower's business.
+times; what was wrong with it is the follower's business. A replica that has pruned what it was
+asked for ends the stream, too (`not_found`); that is no wrong, and it is asked again last.
+
+Cosignatures are read no faster than any honest replica makes them: each may cost a signature
+checked, and what is not read stays at its sender.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 import grpc
 
 from heptad.model.problems import Problem
+from heptad.runtime.pacing import Pace, Pacer
 from heptad.runtime.streams import ClientFrameStream
 from heptad.wire.streams import (
     AppliedFrame,
@@ -34,6 +40,9 @@ RECONNECT_S_MIN: Final = 0.1
 RECONNECT_S_MAX: Final = 2.0
 PENALTY_S_MIN: Final = 5.0
 PENALTY_S_MAX: Final = 60.0
+
+COSIGNATURES: Final = Pace(messages_per_s=200, bytes_per_s=1 << 20, burst_s=2.0)
+"""Honest ones are one for each tenth of a second and each flush, some forty a second."""
 
 NO_BLOCKS: Final = FollowFrame(height=2**63 - 1, want_batches=False)
 """From a height that no chain reaches."""
@@ -57,6 +66,9 @@ class LinkListener(Protocol):
     def refused(self, link: "ReplicaLink", reason: str) -> None:
         """The replica sent what nobody can read; the stream is being dropped."""
 
+    def lacking(self, link: "ReplicaLink") -> None:
+        """The replica does not hold the blocks that it was asked for; the stream is gone."""
+
 
 class ReplicaLink:
     """The stream to `replica_id`; `run` keeps it open."""
@@ -76,6 +88,8 @@ class ReplicaLink:
         """The frame of that height, if it came with a proof."""
         self.lies = 0
         """How often it was caught sending something wrong."""
+        self.lacks_height = 0
+        """The height that it was asked for last and did not hold; 0 if it has held all."""
         self._open_stream = open_stream
         self._listener = listener
         self._stream: ClientFrameStream | None = None
@@ -84,9 +98,12 @@ class ReplicaLink:
         self._to_send: dict[object, LedgerToReplica] = {}
         self._wakeup = asyncio.Event()
         self._is_penalised = False
+        self._asked_height = 0
+        self._cosignatures = Pacer(COSIGNATURES, time.monotonic())
 
     def follow(self, *, height: int, want_batches: bool) -> None:
         """Ask for blocks from `height` on."""
+        self._asked_height = height
         self._tell(FollowFrame(height, want_batches))
 
     def applied(self, *, height: int, published_size: int) -> None:
@@ -140,7 +157,13 @@ class ReplicaLink:
             self._listener.refused(self, str(error))
         except Problem as problem:
             self._listener.refused(self, problem.detail)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                self.lacks_height = self._asked_height
+                self._listener.lacking(self)
+                return False
+            return self.is_connected
+        except asyncio.InvalidStateError:
             return self.is_connected
         except asyncio.CancelledError:
             # A call that `drop` has cancelled ends this way too; then the task itself goes on.
@@ -165,6 +188,7 @@ class ReplicaLink:
             frame = decode_to_ledger(body)
             if isinstance(frame, CosignatureFrame):
                 self._listener.cosignature(self, frame)
+                await asyncio.sleep(self._cosignatures.wait_s(len(body), time.monotonic()))
                 continue
             if frame.height >= self.height_claimed:
                 self.height_claimed = frame.height

@@ -61,18 +61,27 @@ class Contradictions:
             self._good[replica] = frame
             self._compare(replica)
 
-    def right(self, replica: str, frame: CosignatureFrame) -> None:
-        """The same, not verified: looked at only if the replica is suspect."""
-        if self.is_suspect(replica) and self._is_genuine(replica, frame):
+    def right(self, replica: str, frame: CosignatureFrame) -> bool:
+        """The same, not verified: looked at only if the replica is suspect. False if forged."""
+        if not self.is_suspect(replica):
+            return True
+        is_genuine = self._is_genuine(replica, frame)
+        if is_genuine:
             self.good(replica, frame)
+        return is_genuine
 
-    def wrong(self, replica: str, frame: CosignatureFrame) -> None:
-        """A cosignature, not verified, of a head that is not ours."""
+    def wrong(self, replica: str, frame: CosignatureFrame) -> bool:
+        """A cosignature, not verified, of a head that is not ours. False if forged.
+
+        Looked at unless the replica is suspect or caught already.
+        """
         if replica in self._caught or replica in self._suspect:
-            return
-        if self._is_genuine(replica, frame):
+            return True
+        is_genuine = self._is_genuine(replica, frame)
+        if is_genuine:
             self._suspect[replica] = frame
             self._compare(replica)
+        return is_genuine
 
     def take(self) -> list[Contradiction]:
         """What was found since the last call: each replica once."""

@@ -8,6 +8,9 @@ the future, give or take the allowed skew. (The past needs a bound of its own an
 group that was idle for an hour has signed its last head an hour ago.) One counts for each replica
 and size; what a replica signs for sizes that are not applied yet waits, a few at a time.
 
+What an honest replica sends by no race and by no wrong clock has verdicts of its own, `REFUSED`: a
+signature is checked only where all else about it is right, so a bad one is its sender's doing.
+
 Pure: no clock, no I/O.
 """
 
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from heptad.transparency.checkpoint import Checkpoint, TimeWindow, verify_cosignature
+from heptad.transparency.checkpoint import Checkpoint, verify_cosignature
 from heptad.transparency.errors import CheckpointRejectedError
 from heptad.transparency.notes import NoteSignature, VerifierKey, Verify
 from heptad.wire.streams import CosignatureFrame
@@ -38,8 +41,13 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     OUTDATED = "outdated"
     REPEATED = "repeated"
+    MISTIMED = "mistimed"
     BAD = "bad"
     WRONG_ROOT = "wrong_root"
+
+
+REFUSED: Final = frozenset({Verdict.BAD, Verdict.WRONG_ROOT})
+"""What no honest replica sends: a forged signature, or one of a head that this log never had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class CosignatureBook:
         self._good: dict[int, dict[str, NoteSignature]] = {}
         self._waiting: dict[str, dict[int, CosignatureFrame]] = {name: {} for name in witnesses}
 
+    @property
+    def replicas(self) -> Sequence[str]:
+        """Ids of those whose cosignatures are gathered."""
+        return tuple(self._witnesses)
+
     def published(self, size: int) -> None:
         """A checkpoint of that size is published: nothing smaller will be."""
         self._published_size = max(self._published_size, size)
@@ -109,16 +122,14 @@ class CosignatureBook:
     def offer(self, replica: str, frame: CosignatureFrame, *, now_s: int) -> Verdict:
         """A replica's cosignature; `replica` is who sent it, by its certificate."""
         if frame.size <= self._published_size:
-            self._look_back(replica, frame)
-            return Verdict.OUTDATED
+            return self._look_back(replica, frame)
         head = self._heads.get(frame.size)
         if head is not None:
             return self._judge(replica, frame, head, now_s)
         if self._heads and frame.size < next(reversed(self._heads)):
             if not self._is_between(frame.size):
                 return Verdict.OUTDATED
-            self.contradictions.wrong(replica, frame)
-            return Verdict.WRONG_ROOT
+            return self._wrong_root(replica, frame)
         waiting = self._waiting[replica]
         waiting[frame.size] = frame
         while len(waiting) > WAITING_MAX:
@@ -138,31 +149,34 @@ class CosignatureBook:
         """Whether the log had heads below and above that size, but never this one."""
         return bool(self._heads) and next(iter(self._heads)) < size
 
-    def _look_back(self, replica: str, frame: CosignatureFrame) -> None:
+    def _look_back(self, replica: str, frame: CosignatureFrame) -> Verdict:
         """Too late to be published, but maybe one of two."""
         root = self._past_roots.get(frame.size)
         if root is not None and root != frame.root:
-            self.contradictions.wrong(replica, frame)
-        elif root is not None:
-            self.contradictions.right(replica, frame)
+            return self._wrong_root(replica, frame)
+        is_forged = root is not None and not self.contradictions.right(replica, frame)
+        return Verdict.BAD if is_forged else Verdict.OUTDATED
+
+    def _wrong_root(self, replica: str, frame: CosignatureFrame) -> Verdict:
+        is_forged = not self.contradictions.wrong(replica, frame)
+        return Verdict.BAD if is_forged else Verdict.WRONG_ROOT
 
     def _judge(self, replica: str, frame: CosignatureFrame, head: Head, now_s: int) -> Verdict:
         good = self._good.setdefault(head.size, {})
         if frame.root != head.root:
-            self.contradictions.wrong(replica, frame)
-            return Verdict.WRONG_ROOT
+            return self._wrong_root(replica, frame)
         if replica in good:
             return Verdict.REPEATED
+        earliest_s = head.time_ms // 1000 - self._skew_s_max
+        if not earliest_s <= frame.time_s <= now_s + self._skew_s_max:
+            return Verdict.MISTIMED
         key = self._witnesses[replica]
         signature = NoteSignature(
             key.name, key.key_id, frame.time_s.to_bytes(8, "big") + frame.signature
         )
-        window = TimeWindow(
-            earliest_s=head.time_ms // 1000 - self._skew_s_max, latest_s=now_s + self._skew_s_max
-        )
         body = Checkpoint(self._origin, head.size, head.root).body()
         try:
-            verify_cosignature(body, signature, key=key, verify=self._verify, window=window)
+            verify_cosignature(body, signature, key=key, verify=self._verify)
         except CheckpointRejectedError:
             return Verdict.BAD
         good[replica] = signature

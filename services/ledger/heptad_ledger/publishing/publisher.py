@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
+from heptad.consensus.allowance import Allowances
+from heptad.consensus.limits import Limits
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.observability import catalogue
 from heptad.observability.logs import EventLog
@@ -20,7 +22,12 @@ from heptad.wire.streams import CosignatureFrame
 from heptad_ledger.errors import StoreFullError
 from heptad_ledger.heads import Head
 from heptad_ledger.publishing.contradictions import Contradiction
-from heptad_ledger.publishing.cosignatures import CosignatureBook, Publishable, Verdict
+from heptad_ledger.publishing.cosignatures import (
+    REFUSED,
+    CosignatureBook,
+    Publishable,
+    Verdict,
+)
 from heptad_ledger.watermark import Watermark
 
 RETRY_S = 5.0
@@ -38,7 +45,8 @@ class Publisher:
     """Turns cosignatures and applied heads into published checkpoints.
 
     `on_published` hears of each one, in order, after it is durable; `on_contradiction` of each
-    replica that has cosigned two histories, once.
+    replica that has cosigned two histories, once; `on_forger` of each that has sent so many false
+    cosignatures that it is not to be heard for a while (as between replicas: ADR 15).
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class Publisher:
         self.size = Watermark(latest.size if latest else 0)
         self.on_published: Callable[[PublishedCheckpoint], None] = lambda checkpoint: None
         self.on_contradiction: Callable[[Contradiction], bool] = lambda contradiction: True
+        self.on_forger: Callable[[str], None] = lambda replica: None
+        self._accounts = Allowances(book.replicas, limits=Limits(), work_us_per_ms=0)
         book.published(self.size.value)
         self._verdicts = metrics.counter(catalogue.LEDGER_COSIGNATURES_TOTAL)
         self._cosigned_by = metrics.gauge(catalogue.LEDGER_CHECKPOINT_COSIGNATURES)
@@ -122,8 +132,12 @@ class Publisher:
         self._verdicts.add(1, replica, verdict)
         if verdict is Verdict.GOOD:
             self._work.set()
-        elif verdict in (Verdict.BAD, Verdict.WRONG_ROOT):
+        elif verdict in REFUSED:
             self._log.warning("cosignature_refused", replica=replica, verdict=verdict.value)
+            if self._accounts.forged(replica, self._now_s() * 1000):
+                self.on_forger(replica)
+        elif verdict is Verdict.MISTIMED:
+            self._log.debug("cosignature_mistimed", replica=replica)
 
     def _read_size(self) -> Mapping[tuple[str, ...], float]:
         return {(): self.size.value}

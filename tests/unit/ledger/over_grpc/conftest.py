@@ -9,13 +9,14 @@ import grpc
 import pytest
 
 from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
 from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX, create_server, listen, open_channel
 from heptad.runtime.config import LedgerConfig, load_cell, load_node_config
 from heptad.runtime.guard import Guard
 from heptad.runtime.health import Health
-from heptad.runtime.identity import Identity
+from heptad.runtime.identity import Identity, Role
 from heptad.runtime.service_kind import Context
 from heptad.runtime.streams import FrameStream, add_frame_handlers
 from heptad.runtime.tasks import TaskSet
@@ -37,7 +38,7 @@ class FakeReplica:
     """Serves what its group has committed, as a test wants it changed.
 
     `tamper` changes frames with batches, `tamper_headers` those without; `height_max` is how far
-    it goes; `cosigns` is what it has cosigned.
+    it goes, up to `pruned` it holds no batches; `cosigns` is what it has cosigned.
     """
 
     replica_id: str
@@ -45,6 +46,7 @@ class FakeReplica:
     tamper: object = staticmethod(encode_to_ledger)
     tamper_headers: object = staticmethod(encode_to_ledger)
     height_max: int = 10**9
+    pruned: int = 0
     cosigns: list = field(default_factory=list)
     follows: list = field(default_factory=list)
     applied: list = field(default_factory=list)
@@ -54,7 +56,9 @@ class FakeReplica:
     _wakeups: set = field(default_factory=set)
 
     async def start(self, world):
-        self._server = create_server(message_bytes_max=PEER_MESSAGE_BYTES_MAX)
+        roles = {f"/{SERVICE}/Follow": frozenset({Role.LEDGER})}
+        guard = Guard(cell=world.cell.origin, roles=roles, calls=Silent())
+        self._server = create_server(interceptors=[guard], message_bytes_max=PEER_MESSAGE_BYTES_MAX)
         add_frame_handlers(self._server, service=SERVICE, handlers={"Follow": self._serve})
         address = world.cell.member_addresses()[self.replica_id]
         listen(self._server, address=address, tls=world.tls_of(self.replica_id))
@@ -79,6 +83,8 @@ class FakeReplica:
                 match decode_from_ledger(body):
                     case FollowFrame() as follow:
                         self.follows.append(follow)
+                        if follow.want_batches and follow.height <= self.pruned:
+                            raise Problem("not_found", f"no block from {follow.height} on is here")
                         position[0] = follow
                         wakeup.set()
                     case AppliedFrame() as applied:

@@ -160,6 +160,72 @@ def test_a_replica_that_cosigns_two_histories_is_accused_to_all_of_them(
     asyncio.run(scenario())
 
 
+def test_whoever_has_pruned_what_is_asked_for_is_no_liar_and_is_asked_last(
+    world, running_ledger, eventually
+):
+    async def scenario():
+        for replica in world.replicas[:6]:
+            replica.pruned = 3
+        for number in range(4):
+            world.commit(world.group.batch(public(b"entry %d" % number)))
+        async with running_ledger(world, stall_s=60, replicas=range(6)) as service:
+            await eventually(
+                lambda: len({each["replica"] for each in events(world, "blocks_not_held")}) == 6
+            )
+            assert service._store.state.height == 0
+            await world.replicas[6].start(world)
+            await eventually(applied(service, 4))
+            assert not events(world, "replica_refused")
+            assert [link.lies for link in service._links] == [0] * 7
+            # and once the ledger is beyond what they lack, they are as good as any other
+            await eventually(lambda: service._follower.connected_count == 7)
+            await world.replicas[6].stop()
+            world.commit(world.group.batch(public(b"more")))
+            await eventually(applied(service, 5))
+
+    asyncio.run(scenario())
+
+
+def test_a_replica_that_floods_with_false_cosignatures_is_hung_up_on_and_costs_a_few_checks(
+    world, running_ledger, eventually, monkeypatch
+):
+    checked = []
+
+    def verify(*, public_key, message, signature):
+        checked.append(public_key)
+        return signatures.verify(public_key=public_key, message=message, signature=signature)
+
+    class Metered:
+        pass
+
+    Metered.verify = staticmethod(verify)
+    monkeypatch.setattr(wiring, "signatures", Metered)
+
+    async def scenario():
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a")), cosigners=range(4))
+            await eventually(applied(service, 1))
+            evil = world.replicas[6]
+            head = world.group.head()
+            forged = world.group.cosign(6, head, key=world.group.cosign_keys[0])
+            evil.cosigns += [forged] * 300
+            evil.news()
+            await eventually(lambda: events(world, "replica_refused"))
+            (refused,) = events(world, "replica_refused")
+            assert (refused["replica"], refused["reason"]) == (
+                "replica-7",
+                "too many false cosignatures",
+            )
+            key = world.group.cosign_keys[6].public_key
+            assert checked.count(key) == len(events(world, "cosignature_refused")) <= 8
+            # the others go on
+            world.replicas[4].cosigns.append(world.group.cosign(4, head))
+            world.replicas[4].news()
+            await eventually(lambda: service._publisher.size.value == 1)
+
+    asyncio.run(scenario())
+
+
 def test_a_replica_that_stalls_loses_its_place(world, running_ledger, eventually):
     async def scenario():
         async with running_ledger(world, stall_s=0.1) as service:
