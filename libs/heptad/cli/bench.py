@@ -29,11 +29,11 @@ def command(
         str,
         typer.Option(
             "--paths",
-            help="What to measure, of consensus,grpc,http-batch,http; and crashed: consensus and "
-            "grpc with one and with two replicas killed, in cells of their own; and growth: what a "
-            "replica takes of memory and disk while the log grows.",
+            help="What to measure, of consensus,bundles,grpc,http-batch,http; and crashed: "
+            "consensus and grpc with one and with two replicas killed, in cells of their own; and "
+            "growth: what a replica takes of memory and disk while the log grows.",
         ),
-    ] = "consensus,grpc,http-batch,http",
+    ] = "consensus,bundles,grpc,http-batch,http",
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.5, max=60.0, help="Length of each load.")
     ] = 5.0,

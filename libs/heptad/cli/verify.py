@@ -1,4 +1,4 @@
-"""`heptad verify`: check a receipt, the evidence that it is of, or a whole log, step by step."""
+"""`heptad verify`: check a receipt, a bundle, evidence, or a whole log, step by step."""
 
 import json
 import sys
@@ -13,12 +13,21 @@ from heptad.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail, told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from heptad.runtime.config import Cell
+    from heptad.runtime.service_keys import ServiceKeys
     from heptad.transparency.checkpoint import Checkpoint, Finding
     from heptad.transparency.policy import Policy
-    from heptad.verification import EvidenceReport, ReceiptFile, ReceiptReport
+    from heptad.verification import (
+        BundleFile,
+        BundleReport,
+        EvidenceReport,
+        ReceiptFile,
+        ReceiptReport,
+    )
 
 _NOTHING_TO_JUDGE_BY: Final = (
-    "say by what to judge: --policy for a receipt, --cell for evidence of misbehaviour, or both"
+    "say by what to judge: --policy for a receipt, --cell for evidence of misbehaviour and for a "
+    "service's signature, or both"
 )
 _LOGS_BY_POLICY: Final = "a log is judged by --policy, and by nothing else"
 
@@ -27,7 +36,8 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            help="Receipt; - reads standard input. Or a log: its http(s) address, or a folder."
+            help="Receipt or bundle; - reads standard input. Or a log: its http(s) address, "
+            "or a folder."
         ),
     ],
     *,
@@ -37,14 +47,17 @@ def command(
     ] = None,
     cell: Annotated[
         Path | None,
-        typer.Option(help="cell.toml with the cell's public keys, to judge evidence by."),
+        typer.Option(
+            help="cell.toml with the cell's public keys, to judge evidence and bundles by."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a receipt, off line, or a log: each step of the arithmetic, pass or fail.
 
     Of a log every entry and every tile is read and hashed, up to the cosigned root.
-    With --cell also the evidence of misbehaviour that the receipt may be of: who signed what twice.
+    With --cell also the evidence of misbehaviour that the receipt may be of: who signed what twice;
+    and of bundles and their events, that their service signed exactly them.
     Ends with 0 if all of it is valid, 1 if it is not, 2 if it could not be judged: a file that is
     not there, or one to judge by that cannot be read.
     """
@@ -58,19 +71,31 @@ def command(
         log_judgement.end()
     with told(as_json=as_json):
         data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
-    from heptad.verification import ReceiptFile, ReceiptUnreadableError
+    from heptad.verification import ReceiptUnreadableError
 
     judgement = Judgement(as_json=as_json)
     try:
-        file = ReceiptFile.parse(data)
+        _judge(data, judgement, policy=policy, cell=cell)
     except ReceiptUnreadableError as error:
         _print_unreadable(str(error), as_json=as_json)
         raise typer.Exit(EXIT_FAILED) from None
+    judgement.end()
+
+
+def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Path | None) -> None:
+    """Raises: ReceiptUnreadableError."""
+    from heptad.verification import BundleFile, ReceiptFile, has_bundle, is_bundle_file
+
+    if is_bundle_file(data):
+        judgement.judge_bundle(BundleFile.parse(data), policy, cell)
+        return
+    file = ReceiptFile.parse(data)
     if policy is not None:
         judgement.judge_receipt(file, policy)
-    if cell is not None:
+    if has_bundle(file):
+        judgement.judge_signed(file, cell)
+    elif cell is not None:
         judgement.judge_evidence(file, cell)
-    judgement.end()
 
 
 class Judgement:
@@ -89,22 +114,37 @@ class Judgement:
 
         judged_by, mark = self._read_policy(policy)
         report = examine_receipt_file(file, policy=judged_by, now_s=int(time.time()))
-        self._members |= facts(report, policy_fingerprint=mark)
-        self._lines += heading(report, judged_by, policy_fingerprint=mark)
-        self._take(report.findings)
+        self._take_receipt(report, judged_by, mark)
+
+    def judge_bundle(self, file: "BundleFile", policy: Path | None, cell: Path | None) -> None:
+        """Are exactly these entries in the log, and did their service sign them?"""
+        from heptad.verification import examine_bundle_file
+
+        if policy is None:
+            reason = "a whole bundle is judged by --policy, and its service's signature by --cell"
+            fail(reason, status=EXIT_USAGE, as_json=self._as_json)
+        judged_by, mark = self._read_policy(policy)
+        keys, lines = self._service_keys(cell)
+        in_log, signed = examine_bundle_file(
+            file, policy=judged_by, keys=keys, now_s=int(time.time())
+        )
+        self._take_receipt(in_log, judged_by, mark)
+        self._take_signed(signed, lines)
+
+    def judge_signed(self, file: "ReceiptFile", cell: Path | None) -> None:
+        """Did a service sign this event, or this bundle?"""
+        from heptad.verification import examine_signed
+
+        keys, lines = self._service_keys(cell)
+        self._take_signed(examine_signed(file, keys=keys), lines)
 
     def judge_evidence(self, file: "ReceiptFile", cell: Path) -> None:
         """Is somebody proven guilty? Of a receipt that is judged already it may just be silent."""
-        from hashlib import sha256
-
-        from heptad.runtime.config import Cell
-        from heptad.runtime.config.decode import read
         from heptad.runtime.group import agreed_cell
         from heptad.verification import examine_evidence, is_evidence
 
-        with told(as_json=self._as_json):
-            judged_by = agreed_cell(read(Cell, cell))
-            mark = sha256(cell.read_bytes()).hexdigest()
+        known, mark = self._cell(cell)
+        judged_by = agreed_cell(known)
         if self._steps and not is_evidence(file.entry):
             return
         report = examine_evidence(file.entry, cell=judged_by)
@@ -178,6 +218,43 @@ class Judgement:
         else:
             verdict = "VALID" if self.holds else "INVALID"
             print("\n".join([*self._lines, "", verdict]).lstrip("\n"))
+
+    def _cell(self, path: Path) -> "tuple[Cell, str]":
+        """The cell in a file, and the file's SHA-256."""
+        from hashlib import sha256
+
+        from heptad.runtime.config import Cell
+        from heptad.runtime.config.decode import read
+
+        with told(as_json=self._as_json):
+            return read(Cell, path), sha256(path.read_bytes()).hexdigest()
+
+    def _service_keys(self, path: Path | None) -> "tuple[ServiceKeys | None, list[str]]":
+        """The keys to judge a service's signature by, and the lines that say whose they are."""
+        from heptad.runtime.service_keys import service_keys
+
+        if path is None:
+            self._members["service_signature"] = "not judged"
+            return None, ["", "service  signature NOT judged: that needs --cell cell.toml", ""]
+        cell, mark = self._cell(path)
+        self._members["cell_fingerprint"] = mark
+        with told(as_json=self._as_json):
+            return service_keys(cell), ["", f"cell     SHA-256 {mark} of {cell.origin}", ""]
+
+    def _take_receipt(self, report: "ReceiptReport", judged_by: "Policy", mark: str) -> None:
+        self._members |= facts(report, policy_fingerprint=mark)
+        self._lines += heading(report, judged_by, policy_fingerprint=mark)
+        self._take(report.findings)
+
+    def _take_signed(self, report: "BundleReport", lines: list[str]) -> None:
+        if report.statement is not None:
+            self._members["bundle"] = {
+                "request_id": report.statement.request_id,
+                "service": report.statement.iss,
+                "count": report.statement.count,
+            }
+        self._lines += lines
+        self._take(report.findings)
 
     def _take(self, findings: "Sequence[Finding]") -> None:
         self._steps += findings

@@ -13,7 +13,7 @@ from heptad.crypto.bundles import Bundle, Event
 from heptad.crypto.keys import RequestKey
 from heptad.model.answers import BundleRecorded, Recorded, Registered
 from heptad.model.problems import Problem
-from heptad.verification import ReceiptFile
+from heptad.verification import BundleFile, ReceiptFile
 
 ResultT = TypeVar("ResultT")
 
@@ -96,9 +96,25 @@ class BlockingClient:
         """See `Client.status`."""
         return self._run(self._client.status(request_id, exp_s=exp_s))
 
-    def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:
+    def receipt(
+        self,
+        request_id: bytes | str,
+        *,
+        event: int | None = None,
+        wait_s: float = DEADLINE_S,
+    ) -> ReceiptFile:
         """See `Client.receipt`."""
-        return self._run(self._client.receipt(request_id, wait_s=wait_s))
+        return self._run(self._client.receipt(request_id, event=event, wait_s=wait_s))
+
+    def event_receipt(
+        self, bundle: Bundle, event: int, *, wait_s: float = DEADLINE_S
+    ) -> ReceiptFile:
+        """See `Client.event_receipt`."""
+        return self._run(self._client.event_receipt(bundle, event, wait_s=wait_s))
+
+    def bundle_file(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> BundleFile:
+        """See `Client.bundle_file`."""
+        return self._run(self._client.bundle_file(request_id, wait_s=wait_s))
 
     def _run(self, work: Coroutine[object, object, ResultT]) -> ResultT:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

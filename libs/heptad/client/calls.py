@@ -160,9 +160,14 @@ class LedgerReader:
         answer = await self._ask("GetConsistencyProof", request, terms)
         return ledger_wire.decode_consistency(answer)
 
-    async def receipt(self, request_id: bytes, *, terms: Terms) -> RequestReceipt:
-        """The receipt of a request, once a checkpoint covers it (else `receipt_pending`)."""
-        request = ledger_wire.encode_receipt_call(request_id)
+    async def receipt(
+        self, request_id: bytes, event: int | None = None, *, terms: Terms
+    ) -> RequestReceipt:
+        """The receipt of a request, or of an event of a bundle (from 0).
+
+        Once a checkpoint covers it; until then `receipt_pending`.
+        """
+        request = ledger_wire.encode_receipt_call(request_id, event)
         return ledger_wire.decode_receipt(await self._ask("GetReceipt", request, terms))
 
     async def request_status(self, request_id: bytes, *, terms: Terms) -> RequestStatus:

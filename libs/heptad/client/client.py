@@ -17,6 +17,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -30,17 +31,30 @@ from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
 from heptad.client.watching import follow
 from heptad.crypto.bundles import Bundle, Event, parse_statement
+from heptad.crypto.jwk import PublicKey
 from heptad.crypto.keys import RequestKey, load_key
 from heptad.model import base64url
 from heptad.model.answers import BundleRecorded, Recorded, Registered, Wait
+from heptad.model.bundles import private_half
 from heptad.model.problems import Problem
-from heptad.model.queries import EntryFilter, WatchedEntries
+from heptad.model.queries import EntryFilter, EntryQuery, WatchedEntries
 from heptad.runtime.channels import open_channel
 from heptad.runtime.config import Endpoint, Profile, load_profile
 from heptad.runtime.tls import load_tls
+from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.notes import Note
 from heptad.transparency.policy import Policy
 from heptad.transparency.receipt import Receipt
-from heptad.verification import ReceiptFile, ReceiptReport, verify_receipt_file
+from heptad.verification import (
+    BundleFile,
+    ReceiptFile,
+    ReceiptReport,
+    examine_bundle_file,
+    examine_signed,
+    has_bundle,
+    verify_receipt_file,
+)
+from heptad.wire.convert.entry import decode_entry
 
 ResultT = TypeVar("ResultT")
 
@@ -49,6 +63,7 @@ COALESCE_S: Final = 0.002
 IN_FLIGHT_MAX: Final = 4_000
 _CONNECT_S_MAX: Final = 5.0
 _RECEIPT_PAUSE_S: Final = 0.1
+_PAGE_SIZE: Final = 1_000
 _NOT_YET: Final = frozenset({"receipt_pending", "checkpoint_pending", "request_unknown"})
 
 
@@ -225,23 +240,29 @@ class Client:
             exp_s=exp_s,
         )
 
-    async def receipt(self, request_id: bytes | str, *, wait_s: float = DEADLINE_S) -> ReceiptFile:
-        """The receipt of a request, proved by the profile's policy.
+    async def receipt(
+        self,
+        request_id: bytes | str,
+        *,
+        event: int | None = None,
+        wait_s: float = DEADLINE_S,
+    ) -> ReceiptFile:
+        """The receipt of a request or of a bundle's own entry, or of one of its events (from 0).
 
-        Waits up to `wait_s` for the checkpoint that covers it.
+        Proved by the profile's policy. Waits up to `wait_s` for the checkpoint that covers it.
         Raises: Problem `receipt_pending`, `request_unknown`; ReceiptRefusedError.
         """
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + wait_s
         while True:
             try:
-                found = await self.ledger.receipt(_id_bytes(request_id), terms=TERMS)
+                found = await self.ledger.receipt(_id_bytes(request_id), event, terms=TERMS)
                 break
             except Problem as problem:
                 if problem.code not in _NOT_YET or loop.time() + _RECEIPT_PAUSE_S > give_up_s:
                     raise
             await asyncio.sleep(_RECEIPT_PAUSE_S)
-        file = ReceiptFile(found.entry, Receipt.parse(found.proof))
+        file = ReceiptFile(found.entry, Receipt.parse(found.proof), bundle=found.bundle)
         self.verify(file)
         return file
 
@@ -252,9 +273,72 @@ class Client:
         """
         return follow(self.ledger, wanted, terms=TERMS)
 
+    async def event_receipt(
+        self, bundle: Bundle, event: int, *, wait_s: float = DEADLINE_S
+    ) -> ReceiptFile:
+        """The receipt of one of a bundle's events (from 0), with its private half: for the subject.
+
+        Raises: as `receipt`; ReceiptRefusedError also if the log holds another commitment.
+        """
+        request_id = parse_statement(bundle.statement).request_id
+        public = await self.receipt(request_id, event=event, wait_s=wait_s)
+        private = bundle.events[event]
+        half = private_half(subject=private.subject, payload=private.payload)
+        file = replace(public, payload=half, witness=private.witness)
+        self.verify(file)
+        return file
+
+    async def bundle_file(
+        self, request_id: bytes | str, *, wait_s: float = DEADLINE_S
+    ) -> BundleFile:
+        """A whole bundle as the log holds it, with its proofs; all of it is proved.
+
+        Raises: as `receipt`; ReceiptRefusedError.
+        """
+        own = await self.receipt(request_id, wait_s=wait_s)
+        statement = parse_statement(decode_entry(own.entry).statement)
+        start = own.receipt.leaf_index + 1
+        end = start + statement.count
+        size = Checkpoint.parse(Note.parse(own.receipt.checkpoint).text).size
+        events: list[bytes] = []
+        while start + len(events) < end:
+            wanted = EntryFilter(start_index=start + len(events), end_index=end)
+            page = await self.ledger.entries(EntryQuery(wanted, page_size=_PAGE_SIZE), terms=TERMS)
+            if not page.entries:
+                raise Problem("internal_error", "the ledger sent an empty page")
+            events += (entry.data for entry in page.entries)
+        proof = await self.ledger.consistency_proof(end, size, terms=TERMS)
+        file = BundleFile(own.entry, own.receipt, tuple(events), proof.hashes)
+        self.verify_bundle(file)
+        return file
+
     def verify(self, receipt: ReceiptFile) -> ReceiptReport:
-        """Prove a receipt by the profile's policy. Raises: ReceiptRefusedError."""
-        return verify_receipt_file(receipt, policy=self.policy, now_s=int(time.time()))
+        """Prove a receipt by the profile's policy. Raises: ReceiptRefusedError.
+
+        Of an event and of a bundle also that its service signed it, if the service is this one;
+        else all but the signature: the profile does not hold the keys of others.
+        """
+        report = verify_receipt_file(receipt, policy=self.policy, now_s=int(time.time()))
+        if has_bundle(receipt):
+            service = report.entry.service if report.entry is not None else ""
+            examine_signed(receipt, keys=self._service_keys(service)).require()
+        return report
+
+    def verify_bundle(self, file: BundleFile) -> ReceiptReport:
+        """Prove a whole bundle, as `verify` does. Raises: ReceiptRefusedError."""
+        keys = self._service_keys(decode_entry(file.entry).service)
+        in_log, signed = examine_bundle_file(
+            file, policy=self.policy, keys=keys, now_s=int(time.time())
+        )
+        in_log.require()
+        signed.require()
+        return in_log
+
+    def _service_keys(self, service: str) -> Mapping[str, Mapping[str, PublicKey]] | None:
+        if self.signing_key is None or service != self.profile.name:
+            return None
+        public = self.signing_key.public
+        return {service: {public.kid: public}}
 
     def _key(self, key: RequestKey | None) -> RequestKey:
         chosen = key or self.signing_key

@@ -31,7 +31,7 @@ from heptad.model.bundles import (
 )
 from heptad.model.entry import Outcome
 from heptad.model.requests import RequestId, request_id
-from heptad.transparency.merkle import CompactRange, leaf_hashes
+from heptad.transparency.merkle import CompactRange, leaf_hashes, node_hash
 
 BUNDLE_TYP: Final = "heptad-bundle+jws"
 
@@ -166,6 +166,24 @@ def public_events(events: Iterable[PrivateEvent]) -> list[PublicEvent]:
 def bundle_root(leaves: Sequence[bytes]) -> bytes:
     """The RFC 6962 root over `event_leaves`, 32 bytes."""
     return CompactRange.empty().extended(leaf_hashes(leaves)).root()
+
+
+def membership_path(leaves: Sequence[bytes], place: int) -> tuple[bytes, ...]:
+    """What proves leaf `place` (from 0) to be in the tree of `bundle_root`, from the leaf upwards.
+
+    Source: RFC 9162, section 2.1.3.1; a bundle's tree is small enough to be made anew.
+    """
+    path: list[bytes] = []
+    nodes = leaf_hashes(leaves)
+    while len(nodes) > 1:
+        sibling = place ^ 1
+        if sibling < len(nodes):
+            path.append(nodes[sibling])
+        # The last of an odd number has no sibling at this height: it rises as it is.
+        rising = nodes[len(nodes) & ~1 :]
+        nodes = [*map(node_hash, nodes[::2], nodes[1::2]), *rising]
+        place >>= 1
+    return tuple(path)
 
 
 def sign_bundle(

@@ -35,12 +35,28 @@ class ConsistencyProof:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleMembership:
+    """What proves an event's place in its bundle.
+
+    `index` and `entry` are those of the bundle's own entry, `inclusion` proves it to be in the log
+    under the event's checkpoint, `path` the event to be in the tree whose root the service signed;
+    hashes from the leaf upwards.
+    """
+
+    index: int
+    entry: bytes
+    inclusion: tuple[bytes, ...]
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReceipt:
-    """A request's entry, its index, and `proof`: a tlog-proof file."""
+    """A request's entry, its index, and `proof`: a tlog-proof file. Of an event also `bundle`."""
 
     entry: bytes
     proof: bytes
     index: int
+    bundle: BundleMembership | None = None
 
 
 @dataclass(frozen=True, slots=True)

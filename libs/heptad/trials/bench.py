@@ -22,6 +22,7 @@ from heptad.client import connect
 from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.ports import PortPlan, free_base
 from heptad.runtime.process_usage import ProcessUsage, usage_of
+from heptad.trials.bundle_target import EVENTS
 from heptad.trials.crashed import CrashPlan, measure_crashed
 from heptad.trials.disk_usage import disk_bytes
 from heptad.trials.figures import GENERATOR, Figures, GrowthFigures, MeshFigures, Run, WayFigures
@@ -203,7 +204,7 @@ def _limit_and_half(
     half_per_s = capacity.measured.achieved_per_s / 2
     tell(f"{way.value}: half of {capacity.measured.achieved_per_s:,.0f} a second")
     time.sleep(SETTLE_S)
-    weight = {Way.CONSENSUS: 1_000, Way.HTTP_BATCH: BATCH}.get(way, 1)
+    weight = {Way.CONSENSUS: 1_000, Way.BUNDLES: EVENTS, Way.HTTP_BATCH: BATCH}.get(way, 1)
     load = Open(max(half_per_s, weight) / weight, plan.seconds)
     # A Poisson process brings more than its mean now and then: a quarter more is enough.
     operations = max(int(half_per_s * plan.seconds * 1.25), 10 * weight)

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 import uvloop
 
 from heptad.runtime.config import load_cell
+from heptad.trials.bundle_target import EVENTS, WARM_UP_BUNDLES, make_bundles, open_bundles
 from heptad.trials.consensus_target import RECORDS, ConsensusTarget, make_batches
 from heptad.trials.http_targets import (
     HttpTarget,
@@ -58,6 +59,8 @@ class _Session:
         match self._order.way:
             case Way.HTTP | Way.HTTP_BATCH:
                 return await self._http(is_batch=self._order.way is Way.HTTP_BATCH)
+            case Way.BUNDLES:
+                return await self._bundles()
             case Way.GRPC:
                 return await self._grpc()
             case Way.CONSENSUS:
@@ -86,6 +89,17 @@ class _Session:
             await _warm_up(warm_up, target)
             measured, cpu_us = await self._measure(requests, target, 1)
         return Report(measured, cpu_us, sum(map(len, requests[: measured.accepted])), 0)
+
+    async def _bundles(self) -> Report:
+        folder = self._home / "clients" / PROFILE
+        subjects = [subject.id for subject in load_subjects(Path(self._order.subjects))]
+        count, seed = self._order.operations // EVENTS, self._order.seed
+        bundles = make_bundles(folder, subjects, count, seed=seed)
+        async with open_bundles(folder) as target:
+            await _warm_up(make_bundles(folder, subjects, WARM_UP_BUNDLES, seed=0), target)
+            measured, cpu_us = await self._measure(bundles, target, EVENTS)
+        sent = bundles[: measured.accepted // EVENTS]
+        return Report(measured, cpu_us, sum(map(len, sent)), 0)
 
     async def _consensus(self) -> Report:
         batches = make_batches(self._home, self._order.operations // RECORDS)

@@ -14,6 +14,8 @@ class Way(StrEnum):
 
     CONSENSUS = "consensus"
     """Batches made before, sent to replicas without a ledger."""
+    BUNDLES = "bundles"
+    """Events of a service, many under one signature, by unary calls."""
     GRPC = "grpc"
     """Signed requests on the streams of `heptad.client`."""
     HTTP_BATCH = "http-batch"
@@ -24,14 +26,16 @@ class Way(StrEnum):
 
 IN_FLIGHT: Final[Mapping[Way, int]] = {
     Way.CONSENSUS: 32,
+    Way.BUNDLES: 24,
     Way.GRPC: 2_000,
     Way.HTTP_BATCH: 24,
     Way.HTTP: 256,
 }
-"""Of a closed load: batches, requests, POSTs of a batch, POSTs of one."""
+"""Of a closed load: batches, bundles, requests, POSTs of a batch, POSTs of one."""
 
 PREPARED_PER_S: Final[Mapping[Way, int]] = {
     Way.CONSENSUS: 200_000,
+    Way.BUNDLES: 60_000,
     Way.GRPC: 15_000,
     Way.HTTP_BATCH: 15_000,
     Way.HTTP: 8_000,

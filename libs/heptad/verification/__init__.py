@@ -6,6 +6,13 @@ out comes each step of the arithmetic, so that a person can follow it and a prog
 it.
 """
 
+from heptad.verification.bundle_file import BundleFile, is_bundle_file
+from heptad.verification.bundles import (
+    BundleReport,
+    examine_bundle_file,
+    examine_signed,
+    has_bundle,
+)
 from heptad.verification.consistency import verify_continuation, verify_continuation_by_tiles
 from heptad.verification.errors import (
     LogInvalidError,
@@ -27,6 +34,8 @@ from heptad.verification.sources import FolderSource, HttpSource, TileSource, op
 
 __all__ = [
     "CLOCK_BOUND_S",
+    "BundleFile",
+    "BundleReport",
     "EvidenceReport",
     "FolderSource",
     "HttpSource",
@@ -40,8 +49,12 @@ __all__ = [
     "TileSource",
     "VerificationError",
     "VerifiedLog",
+    "examine_bundle_file",
     "examine_evidence",
     "examine_receipt_file",
+    "examine_signed",
+    "has_bundle",
+    "is_bundle_file",
     "is_evidence",
     "open_source",
     "verify_continuation",

@@ -16,10 +16,15 @@ from typing import Final
 from heptad.crypto.requests import SignedRequest, parse_request
 from heptad.crypto.sealing import WITNESS_BYTES, commitment
 from heptad.crypto.signatures import verify
+from heptad.model.bundles import split_private_half
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Entry, Kind, Outcome
+from heptad.model.log_reads import BundleMembership
 from heptad.model.problems import Problem
+from heptad.model.subjects import parse_subject_id
 from heptad.transparency.checkpoint import Checkpoint, Finding, TimeWindow
+from heptad.transparency.errors import ProofInvalidError
+from heptad.transparency.merkle import leaf_hash, verify_inclusion
 from heptad.transparency.policy import Policy
 from heptad.transparency.receipt import examine_receipt
 from heptad.verification.errors import ReceiptRefusedError
@@ -85,6 +90,8 @@ def examine_receipt_file(file: ReceiptFile, *, policy: Policy, now_s: int) -> Re
         detail = f"{len(file.receipt.extra)} extra bytes that nobody signed; Heptad writes none"
         findings.append(Finding("extra", holds=False, detail=detail))
     findings += proved.findings
+    if file.bundle is not None:
+        findings.append(_examine_bundle(entry, file.bundle, proved.checkpoint))
     request_id = None
     if file.payload is not None and file.witness is not None:
         private, request_id = _examine_private(entry, file.payload, file.witness)
@@ -97,6 +104,30 @@ def examine_receipt_file(file: ReceiptFile, *, policy: Policy, now_s: int) -> Re
         request_id=request_id,
         cosigned_at_s=proved.cosigned_at_s,
     )
+
+
+def _examine_bundle(
+    entry: Entry | None, bundle: BundleMembership, checkpoint: Checkpoint
+) -> Finding:
+    """The bundle's own entry, which an event's receipt brings along, is in the same tree.
+
+    What it says of the event is judged in `heptad.verification.bundles`.
+    """
+    if entry is not None and entry.kind is not Kind.EVENT:
+        detail = f"only an event has a bundle, not an entry of kind {entry.kind.name}"
+        return Finding("bundle in log", holds=False, detail=detail)
+    try:
+        verify_inclusion(
+            leaf_index=bundle.index,
+            tree_size=checkpoint.size,
+            leaf_hash=leaf_hash(bundle.entry),
+            proof=bundle.inclusion,
+            root_hash=checkpoint.root,
+        )
+    except ProofInvalidError as error:
+        return Finding("bundle in log", holds=False, detail=str(error))
+    detail = f"index {bundle.index} of {checkpoint.size}: leads to the checkpoint's root"
+    return Finding("bundle in log", holds=True, detail=detail)
 
 
 def _read_entry(data: bytes) -> tuple[Entry | None, Finding]:
@@ -115,6 +146,11 @@ def _in_words(entry: Entry) -> str:
         when = f"{entry.time_ms} ms"
     if entry.kind is Kind.MISBEHAVIOUR_EVIDENCE:
         return f"{entry.kind.name}, in a block of {when}; who is proven guilty needs cell.toml"
+    if entry.kind is Kind.EVENT:
+        return (
+            f"EVENT of service {entry.service!r}, action {entry.action!r}, outcome "
+            f"{entry.outcome.name}, as it says at {when}; recorded by validator-{entry.validator}"
+        )
     return (
         f"{entry.kind.name} of service {entry.service!r}, action {entry.action!r}, "
         f"outcome {entry.outcome.name}, admitted {when} by validator-{entry.validator}"
@@ -129,6 +165,8 @@ def _examine_private(
         detail = "the entry cannot be read, so nothing binds the payload to it"
         return [Finding("commitment", holds=False, detail=detail)], None
     findings = [_examine_commitment(entry, payload, witness)]
+    if entry.kind is Kind.EVENT:
+        return [*findings, _examine_subject(payload)], None
     if entry.kind not in _KINDS_OF_REQUESTS:
         return findings, None
     try:
@@ -137,6 +175,18 @@ def _examine_private(
         detail = f"the payload is no signed request: {problem.detail}"
         return [*findings, Finding("request", holds=False, detail=detail)], None
     return [*findings, _examine_claims(entry, request)], request.request_id
+
+
+def _examine_subject(half: bytes) -> Finding:
+    """Whom an event is about: what its service committed to says so itself."""
+    try:
+        subject, payload = split_private_half(half)
+        subject = parse_subject_id(subject)
+    except ValueError:
+        detail = "the private half does not begin with a subject's id and a line feed"
+        return Finding("subject", holds=False, detail=detail)
+    detail = f"the event is about {subject}; {len(payload)} bytes of payload"
+    return Finding("subject", holds=True, detail=detail)
 
 
 def _examine_commitment(entry: Entry, payload: bytes, witness: bytes) -> Finding:

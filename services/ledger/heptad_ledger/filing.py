@@ -14,17 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from heptad.crypto.bundles import SignedBundle, parse_statement
 from heptad.crypto.derivation import lease_key, request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import RoutingFields, open_routings, stored_row
 from heptad.crypto.sealing import NO_REQUEST_REF, open_record
-from heptad.model.canonical import MalformedError
 from heptad.model.entry import Kind
-from heptad.model.problems import Problem
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.tree import KeyTree, SlotKey
-from heptad.wire.convert.entry import decode_entry
+from heptad_ledger.bundles import stated_bundle
 from heptad_ledger.registry import RegistrationRefusedError, Registry
 from heptad_ledger.store import Snapshot
 from heptad_ledger.store.wave import pack_index
@@ -210,14 +207,6 @@ class WaveFiling:
         self.rows.subjects += rows
         self.rows.registered += 1
         return True
-
-
-def stated_bundle(entry: bytes) -> SignedBundle | None:
-    """The statement of a bundle's entry, not verified; None if there is none that can be read."""
-    try:
-        return parse_statement(decode_entry(entry).statement)
-    except (MalformedError, Problem):
-        return None
 
 
 def _row_next(snapshot: Snapshot, index_key: bytes) -> int:

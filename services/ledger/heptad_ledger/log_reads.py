@@ -14,6 +14,7 @@ from typing import Final
 from heptad.crypto.derivation import request_ref
 from heptad.model.answers import RequestState
 from heptad.model.log_reads import (
+    BundleMembership,
     ConsistencyProof,
     InclusionProof,
     PublishedCheckpoint,
@@ -26,10 +27,12 @@ from heptad.transparency.errors import FormatError
 from heptad.transparency.receipt import Receipt
 from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree
 from heptad.transparency.tiles import CHECKPOINT_PATH, TilePath
+from heptad_ledger.bundles import bundle_at, path_in_bundle
 from heptad_ledger.store import LogStore, Snapshot
 
 TREES_KEPT_MAX: Final = 8
 REQUEST_ID_BYTES: Final = 32
+_NO_BUNDLE: Final = "this is a request and no bundle: it has no events"
 
 
 class _StoreTiles:
@@ -124,6 +127,33 @@ class LogReads:
         if checkpoint is None:
             raise Problem("receipt_pending", f"entry {index} is not published", retry_after_s=1)
         return RequestReceipt(entry, self._proof_file(index, checkpoint), index)
+
+    def event_receipt(self, request_id: bytes, event: int) -> RequestReceipt:
+        """The receipt of event number `event` (from 0) of a bundle, and its place in the bundle.
+
+        Raises: Problem `request_unknown`, `receipt_pending`, `parameter_invalid`.
+        """
+        with self._store.snapshot() as snapshot:
+            bundle_index = self._index_of(request_id, snapshot)
+            if bundle_index is None:
+                raise Problem("request_unknown", "the log has no such bundle", retry_after_s=1)
+            entries = bundle_at(snapshot, bundle_index)
+            checkpoint = snapshot.checkpoint_from(bundle_index + len(entries))
+        if not event + 1 < len(entries):
+            detail = f"the bundle has {len(entries) - 1} events, from 0" if entries else _NO_BUNDLE
+            raise Problem("parameter_invalid", detail, field="event")
+        if checkpoint is None:
+            detail = f"entry {bundle_index} is not published"
+            raise Problem("receipt_pending", detail, retry_after_s=1)
+        index = bundle_index + 1 + event
+        membership = BundleMembership(
+            index=bundle_index,
+            entry=entries[0],
+            inclusion=tuple(self._tree(checkpoint.size).inclusion_proof(bundle_index)),
+            path=path_in_bundle(entries, event),
+        )
+        proof = self._proof_file(index, checkpoint)
+        return RequestReceipt(entries[event + 1], proof, index, membership)
 
     def request_status(self, request_id: bytes) -> RequestStatus:
         """How far a request has come. Raises: Problem `parameter_invalid`."""

@@ -127,7 +127,10 @@ class LedgerDoor:
         return wire.encode_consistency(self._reads.consistency_proof(first_size, second_size))
 
     def _get_receipt(self, data: bytes) -> bytes:
-        return wire.encode_receipt(self._reads.receipt(wire.decode_receipt_call(data)))
+        request_id, event = wire.decode_receipt_call(data)
+        if event is not None:
+            return wire.encode_receipt(self._reads.event_receipt(request_id, event))
+        return wire.encode_receipt(self._reads.receipt(request_id))
 
     def _get_request_status(self, data: bytes) -> bytes:
         request_id = wire.decode_request_status_call(data)

@@ -9,6 +9,7 @@ from typing import Final
 
 from heptad.model.answers import RequestState
 from heptad.model.log_reads import (
+    BundleMembership,
     ConsistencyProof,
     InclusionProof,
     LedgerStatus,
@@ -115,27 +116,39 @@ def decode_consistency(data: bytes) -> ConsistencyProof:
     return ConsistencyProof(message.first_size, message.second_size, tuple(message.hashes))
 
 
-def encode_receipt_call(request_id: bytes) -> bytes:
-    """A GetReceiptRequest; the id's 32 bytes."""
-    return pb.GetReceiptRequest(request_id=request_id).SerializeToString()
+def encode_receipt_call(request_id: bytes, event: int | None = None) -> bytes:
+    """A GetReceiptRequest; the id's 32 bytes, and which event of a bundle."""
+    return pb.GetReceiptRequest(request_id=request_id, event=event).SerializeToString()
 
 
-def decode_receipt_call(data: bytes) -> bytes:
-    """The request id in a GetReceiptRequest."""
-    return parse(pb.GetReceiptRequest, data).request_id
+def decode_receipt_call(data: bytes) -> tuple[bytes, int | None]:
+    """Request id and event of a GetReceiptRequest."""
+    message = parse(pb.GetReceiptRequest, data)
+    return message.request_id, message.event if message.HasField("event") else None
 
 
 def encode_receipt(receipt: RequestReceipt) -> bytes:
     """A GetReceiptResponse."""
-    return pb.GetReceiptResponse(
-        entry=receipt.entry, proof=receipt.proof, index=receipt.index
-    ).SerializeToString()
+    message = pb.GetReceiptResponse(entry=receipt.entry, proof=receipt.proof, index=receipt.index)
+    if (bundle := receipt.bundle) is not None:
+        message.bundle.CopyFrom(
+            pb.BundleMembership(
+                index=bundle.index, entry=bundle.entry, inclusion=bundle.inclusion, path=bundle.path
+            )
+        )
+    return message.SerializeToString()
 
 
 def decode_receipt(data: bytes) -> RequestReceipt:
     """A GetReceiptResponse."""
     message = parse(pb.GetReceiptResponse, data)
-    return RequestReceipt(message.entry, message.proof, message.index)
+    bundle = None
+    if message.HasField("bundle"):
+        found = message.bundle
+        bundle = BundleMembership(
+            found.index, found.entry, tuple(found.inclusion), tuple(found.path)
+        )
+    return RequestReceipt(message.entry, message.proof, message.index, bundle)
 
 
 def encode_request_status_call(request_id: bytes) -> bytes:

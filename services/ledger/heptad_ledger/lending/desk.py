@@ -32,7 +32,7 @@ from heptad.model.requests import request_hash, request_id_of
 from heptad.vault.errors import VaultFullError
 from heptad.vault.tree import KeyTree
 from heptad.wire.convert.entry_facts import entry_facts
-from heptad_ledger.filing import stated_bundle
+from heptad_ledger.bundles import stated_bundle
 from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook

@@ -221,20 +221,36 @@ class GetConsistencyProofResponse(_message.Message):
     def __init__(self, first_size: _Optional[int] = ..., second_size: _Optional[int] = ..., hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class GetReceiptRequest(_message.Message):
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "event")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
-    def __init__(self, request_id: _Optional[bytes] = ...) -> None: ...
+    event: int
+    def __init__(self, request_id: _Optional[bytes] = ..., event: _Optional[int] = ...) -> None: ...
 
 class GetReceiptResponse(_message.Message):
-    __slots__ = ("entry", "proof", "index")
+    __slots__ = ("entry", "proof", "index", "bundle")
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
     entry: bytes
     proof: bytes
     index: int
-    def __init__(self, entry: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., index: _Optional[int] = ...) -> None: ...
+    bundle: BundleMembership
+    def __init__(self, entry: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., index: _Optional[int] = ..., bundle: _Optional[_Union[BundleMembership, _Mapping]] = ...) -> None: ...
+
+class BundleMembership(_message.Message):
+    __slots__ = ("index", "entry", "inclusion", "path")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    entry: bytes
+    inclusion: _containers.RepeatedScalarFieldContainer[bytes]
+    path: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, index: _Optional[int] = ..., entry: _Optional[bytes] = ..., inclusion: _Optional[_Iterable[bytes]] = ..., path: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class GetRequestStatusRequest(_message.Message):
     __slots__ = ("request_id",)
