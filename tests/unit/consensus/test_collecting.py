@@ -42,6 +42,29 @@ def test_nothing_is_verified_before_a_quorum_is_there_and_then_at_most_a_quorum(
     assert idle.verifier.checked == 4
 
 
+def test_of_more_votes_than_a_quorum_no_more_than_a_quorum_are_verified(idle, votes):
+    for voter in range(7):
+        votes.add(idle.vote(voter, 3, A))
+    verified, _ = votes.certificate(Round(3), A)
+    assert [voter for voter, _ in verified.qc.votes] == [0, 1, 2, 3, 4]
+    assert idle.verifier.checked == 5
+
+
+def test_what_a_certificates_members_said_otherwise_in_its_round_is_found(idle, votes):
+    """Only of those who signed it, only what was not looked at, and not their votes for it."""
+    against = [idle.vote(voter, 3, block) for voter, block in ((0, B), (1, B), (1, C))]
+    for vote in (
+        *against,
+        idle.vote(6, 3, B),
+        idle.vote(2, 3, A),
+        idle.vote(0, 4, B),
+    ):
+        votes.add(vote)
+    votes.add(idle.vote(3, 3, B), is_verified=True)
+    assert votes.against(idle.qc(3, A)) == against
+    assert votes.against(idle.qc(5, A)) == []
+
+
 def test_a_bad_vote_is_thrown_out_and_the_others_make_the_certificate(idle, votes):
     votes.add(replace(idle.vote(0, 3, A), signature=bytes(64)))
     for voter in range(1, 6):
