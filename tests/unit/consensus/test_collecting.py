@@ -133,7 +133,7 @@ def timeouts(idle):
 
 
 def timeout(idle, voter, high_round=3, block=A, round_=4):
-    high_qc = idle.qc(high_round, block)
+    high_qc = idle.qc(high_round, block) if high_round else idle.genesis()[1]
     tc = None
     if high_round + 1 != round_:
         tc = idle.tc(round_ - 1, dict.fromkeys(range(5), high_round), high_qc)
@@ -148,6 +148,12 @@ def timeout(idle, voter, high_round=3, block=A, round_=4):
         signature=claim.signature,
     )
     return idle.certificates().timeout(made)
+
+
+def test_nothing_is_taken_in_before_a_round_is_entered(idle):
+    collector = TimeoutCollector(idle.certificates(), idle.cell.committee)
+    with pytest.raises(AssertionError):
+        collector.add(timeout(idle, 6, 0, block=idle.genesis()[0].id, round_=1))
 
 
 def test_f_plus_one_members_make_a_replica_join_and_f_do_not(idle, timeouts):

@@ -381,6 +381,15 @@ def test_a_damaged_record_is_refused_wherever_the_damage_is(idle):
             decode_record(encoded[:cut], origin=ORIGIN, member=MemberIndex(0))
 
 
+@pytest.mark.parametrize("change", [lambda body: body + b"x", lambda body: body[:-1]])
+def test_a_record_that_is_longer_or_shorter_than_its_fields_is_refused(idle, change):
+    """Its checksum holds, so no disk has done this: another program wrote it."""
+    encoded = encode_record(idle.kernel().record, origin=idle.cell.origin, member=0)
+    body = change(encoded[:-32])
+    with pytest.raises(RecordDamagedError, match="safety record"):
+        decode_record(body + sha256(body).digest(), origin=idle.cell.origin, member=0)
+
+
 def test_a_record_of_another_version_is_refused(idle):
     """Its checksum holds, and its fields may mean something else."""
     encoded = encode_record(full_record(idle).record, origin=ORIGIN, member=MemberIndex(0))

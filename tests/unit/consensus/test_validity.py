@@ -7,7 +7,7 @@ import pytest
 from heptad.consensus.codec import new_block
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.leader_record import Failure, LeaderRecord
-from heptad.consensus.objects import LogHead
+from heptad.consensus.objects import CommitProof, LogHead
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.state import ChainState, follows
 from heptad.consensus.tree import Node
@@ -78,6 +78,7 @@ def test_the_head_is_the_merkle_root_of_all_entries_in_order(idle, pair):
         ({"height": Height(3)}, "height 3 on a parent of height 1"),
         ({"time_ms": 5}, "before the parent's"),
         ({"control": (b"entry",)}, "evidence: evidence version 101"),
+        ({"control": (b"entry",) * 4}, "evidence: evidence version 101"),
         ({"control": (b"entry",) * 5}, "5 control entries, at most 4"),
     ],
 )
@@ -109,6 +110,67 @@ def test_a_reference_names_its_batch_by_digest(idle, pair):
     (ref,) = two.block.batches
     with pytest.raises(RefusedError, match="reference"):
         require_batches([replace(ref, digest=bytes(32))], [pooled(idle, batch)])
+
+
+def test_there_is_a_batch_for_each_reference(idle, pair):
+    _one, two, batch = pair
+    for batches in ([], [pooled(idle, batch)] * 2):
+        with pytest.raises(ValueError, match="zip"):
+            require_batches(two.block.batches, batches)
+
+
+@pytest.fixture
+def shown(idle):
+    """A committed block from afar, as whoever has nothing is shown it."""
+    one, two, three = idle.chain([1, 2, 3], batches=[[idle.batch()], [idle.batch(sequence=1)]])
+    genesis, _, empty = idle.genesis()
+    proofs = [
+        CommitProof(each.block, idle.qc(each.block.round, each.block.id)) for each in (two, three)
+    ]
+    of_one, of_two = [idle.certificates().commit(each) for each in proofs]
+    good = {
+        "block": two.block,
+        "state": two.state,
+        "commit": of_two,
+        "root": Node(genesis, empty, None),
+        "hashes": two.state.edge.hashes,
+    }
+    lies = {
+        "proof of another block": {"commit": of_one},
+        "height 2 behind 2": {"root": Node(two.block, two.state, None)},
+        "recomputed 3": {"state": one.state},
+        "1 hashes from size 0 to 6": {"hashes": two.state.edge.hashes[:1]},
+        "does not begin with the log of size 0": {"hashes": (bytes(32), bytes(32))},
+    }
+    return good, lies
+
+
+def test_a_snapshot_that_is_proved_is_taken_with_all_that_the_log_grew_by(idle, shown):
+    good, _ = shown
+    verified = idle.validity().snapshot(
+        good["block"], good["state"], good["commit"], root=good["root"], hashes=good["hashes"]
+    )
+    assert (verified.block, verified.state) == (good["block"], good["state"])
+    assert [(growth.start, growth.end) for growth in verified.state.grown] == [(0, 6)]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "proof of another block",
+        "height 2 behind 2",
+        "recomputed 3",
+        "1 hashes from size 0 to 6",
+        "does not begin with the log of size 0",
+    ],
+)
+def test_a_snapshot_that_is_wrong_in_one_thing_is_refused(idle, shown, reason):
+    good, lies = shown
+    told = good | lies[reason]
+    with pytest.raises(RefusedError, match=reason):
+        idle.validity().snapshot(
+            told["block"], told["state"], told["commit"], root=told["root"], hashes=told["hashes"]
+        )
 
 
 def test_a_batch_that_was_pruned_on_the_way_serves_by_its_digest(idle, pair):
