@@ -1,4 +1,4 @@
-"""`heptad verify`: check a receipt, a bundle, evidence, or a whole log, step by step."""
+"""`heptad verify`: check a receipt, a bundle, evidence, an alarm, or a whole log, step by step."""
 
 import json
 import sys
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         BundleFile,
         BundleReport,
         EvidenceReport,
+        Raised,
         ReceiptFile,
         ReceiptReport,
     )
@@ -36,7 +37,7 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            help="Receipt or bundle; - reads standard input. Or a log: its http(s) address, "
+            help="Receipt, bundle or alarm; - reads standard input. Or a log: its http(s) address, "
             "or a folder."
         ),
     ],
@@ -53,7 +54,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a receipt, off line, or a log: each step of the arithmetic, pass or fail.
+    """Check a receipt, an alarm of an auditor, or a log: each step of the arithmetic, pass or fail.
 
     Of a log every entry and every tile is read and hashed, up to the cosigned root.
     With --cell also the evidence of misbehaviour that the receipt may be of: who signed what twice;
@@ -71,7 +72,7 @@ def command(
         log_judgement.end()
     with told(as_json=as_json):
         data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
-    from heptad.verification import ReceiptUnreadableError
+    from heptad.verification import AlarmUnreadableError, ReceiptUnreadableError
 
     judgement = Judgement(as_json=as_json)
     try:
@@ -79,13 +80,26 @@ def command(
     except ReceiptUnreadableError as error:
         _print_unreadable(str(error), as_json=as_json)
         raise typer.Exit(EXIT_FAILED) from None
+    except AlarmUnreadableError as error:
+        _print_unreadable(str(error), as_json=as_json, what="alarm")
+        raise typer.Exit(EXIT_FAILED) from None
     judgement.end()
 
 
 def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Path | None) -> None:
-    """Raises: ReceiptUnreadableError."""
-    from heptad.verification import BundleFile, ReceiptFile, has_bundle, is_bundle_file
+    """Raises: ReceiptUnreadableError; AlarmUnreadableError."""
+    from heptad.verification import (
+        BundleFile,
+        ReceiptFile,
+        has_bundle,
+        is_alarm,
+        is_bundle_file,
+        parse_alarm,
+    )
 
+    if is_alarm(data):
+        judgement.judge_alarm(parse_alarm(data), policy, cell)
+        return
     if is_bundle_file(data):
         judgement.judge_bundle(BundleFile.parse(data), policy, cell)
         return
@@ -150,6 +164,27 @@ class Judgement:
         report = examine_evidence(file.entry, cell=judged_by)
         self._members |= evidence_facts(report, cell_fingerprint=mark)
         self._lines += ["", f"cell     SHA-256 {mark} of {judged_by.origin}", ""]
+        self._take(report.findings)
+
+    def judge_alarm(self, raised: "Raised", policy: Path | None, cell: Path | None) -> None:
+        """Is the log, or somebody behind it, as wrong as an auditor says?"""
+        from heptad.runtime.group import agreed_cell
+        from heptad.verification import examine_alarm
+
+        if policy is None:
+            reason = "an alarm is judged by --policy"
+            fail(reason, status=EXIT_USAGE, as_json=self._as_json)
+        judged_by, mark = self._read_policy(policy)
+        agreed = None if cell is None else agreed_cell(self._cell(cell)[0])
+        report = examine_alarm(raised, policy=judged_by, now_s=int(time.time()), cell=agreed)
+        said = {"kind": str(raised.alarm), "severity": raised.alarm.severity}
+        self._members |= {"policy_fingerprint": mark, "alarm": {**said, "detail": raised.detail}}
+        self._lines += [
+            *policy_lines(judged_by, mark),
+            f"alarm    {raised.alarm} ({raised.alarm.severity}): {raised.detail}",
+            f"seen     in {raised.source}, at {raised.seen_at_s}",
+            "",
+        ]
         self._take(report.findings)
 
     def judge_log(self, where: str, policy: Path) -> None:
@@ -325,8 +360,8 @@ def policy_lines(policy: "Policy", policy_fingerprint: str) -> list[str]:
     ]
 
 
-def _print_unreadable(reason: str, *, as_json: bool) -> None:
+def _print_unreadable(reason: str, *, as_json: bool, what: str = "receipt") -> None:
     if as_json:
         print(json.dumps({"valid": False, "reason": reason}))
     else:
-        print(f"FAILED  receipt: {reason}\n\nINVALID")
+        print(f"FAILED  {what}: {reason}\n\nINVALID")

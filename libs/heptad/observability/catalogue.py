@@ -210,6 +210,28 @@ LEDGER_STATIC_FAILURES_TOTAL: Final = _counter(
 )
 VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")
 
+# The auditor's daemon.
+AUDIT_VERIFIED_SIZE: Final = _gauge(
+    "audit_verified_size", "Entries of the log that were hashed up to a cosigned root."
+)
+AUDIT_CHECKPOINT_TIME_SECONDS: Final = _gauge(
+    "audit_checkpoint_time_seconds",
+    "Unix time at which a quorum had cosigned the newest checkpoint; its age is time() minus this.",
+    unit="s",
+)
+AUDIT_ENTRIES_TOTAL: Final = _counter("audit_entries_total", "Entries read, hashed and compared.")
+AUDIT_ALARMS_TOTAL: Final = _counter(
+    "audit_alarms_total", "Alarms, each once however often it is seen, by kind.", "kind"
+)
+AUDIT_ALARMS_OPEN: Final = _gauge("audit_alarms_open", "Alarms that the last look raised.")
+AUDIT_SOURCE_ERRORS_TOTAL: Final = _counter(
+    "audit_source_errors_total", "Looks for which the log could not be reached or read."
+)
+AUDIT_SOURCE_UP: Final = _gauge("audit_source_up", "1 if the log could be read the last time.")
+AUDIT_LAST_SUCCESS_TIME_SECONDS: Final = _gauge(
+    "audit_last_success_time_seconds", "Unix time of the last look without an alarm.", unit="s"
+)
+
 # Every service.
 READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")
 BUILD_INFO: Final = _gauge("heptad_build_info", "Always 1.", "version", "cell", "role", "id")

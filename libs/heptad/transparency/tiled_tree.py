@@ -168,6 +168,20 @@ class TiledTree:
         seed = [] if is_whole_old_tree else [self._node(height, index)]
         return seed + self._path(height=height, index=index)
 
+    def node_path(self, *, height: int, index: int) -> list[bytes]:
+        """Return the hashes that lead from a perfect node to the root, its sibling first.
+
+        The node is the `index`-th over 2^`height` leaves, and has to be whole in this tree. An
+        inclusion proof is this at height 0; it is checked by the same folding, with `index` for the
+        leaf's and ((size - 1) >> height) + 1 for the tree's size.
+        Raises: ProofInvalidError, if there is no such node; TileUnreadableError.
+        """
+        if not 0 <= index < self._size >> height:
+            raise ProofInvalidError(
+                f"no whole node {index} over {1 << height} leaves in a tree of {self._size}"
+            )
+        return self._path(height=height, index=index)
+
     def _path(self, *, height: int, index: int) -> list[bytes]:
         """Return the siblings on the way from a node to the root, the lowest first."""
         path = []

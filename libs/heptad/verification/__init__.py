@@ -6,6 +6,9 @@ out comes each step of the arithmetic, so that a person can follow it and a prog
 it.
 """
 
+from heptad.verification.alarm_file import encode_alarm, is_alarm, parse_alarm
+from heptad.verification.alarm_judging import AlarmReport, examine_alarm
+from heptad.verification.alarms import Alarm, Raised
 from heptad.verification.bundle_file import BundleFile, is_bundle_file
 from heptad.verification.bundles import (
     BundleReport,
@@ -15,6 +18,7 @@ from heptad.verification.bundles import (
 )
 from heptad.verification.consistency import verify_continuation, verify_continuation_by_tiles
 from heptad.verification.errors import (
+    AlarmUnreadableError,
     LogInvalidError,
     ReceiptRefusedError,
     ReceiptUnreadableError,
@@ -34,12 +38,16 @@ from heptad.verification.sources import FolderSource, HttpSource, TileSource, op
 
 __all__ = [
     "CLOCK_BOUND_S",
+    "Alarm",
+    "AlarmReport",
+    "AlarmUnreadableError",
     "BundleFile",
     "BundleReport",
     "EvidenceReport",
     "FolderSource",
     "HttpSource",
     "LogInvalidError",
+    "Raised",
     "ReadPath",
     "ReceiptFile",
     "ReceiptRefusedError",
@@ -49,14 +57,18 @@ __all__ = [
     "TileSource",
     "VerificationError",
     "VerifiedLog",
+    "encode_alarm",
+    "examine_alarm",
     "examine_bundle_file",
     "examine_evidence",
     "examine_receipt_file",
     "examine_signed",
     "has_bundle",
+    "is_alarm",
     "is_bundle_file",
     "is_evidence",
     "open_source",
+    "parse_alarm",
     "verify_continuation",
     "verify_continuation_by_tiles",
     "verify_log",

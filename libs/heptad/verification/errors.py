@@ -19,3 +19,7 @@ class LogInvalidError(VerificationError):
 
 class SourceUnreadableError(VerificationError):
     """Where a log lies could not be looked at: a fault of the way there, no finding about it."""
+
+
+class AlarmUnreadableError(VerificationError):
+    """A file is not that of an alarm; nothing has been checked."""

@@ -17,7 +17,7 @@ from heptad.transparency.checkpoint import Checkpoint, TimeWindow, verify_checkp
 from heptad.transparency.errors import CheckpointRejectedError, FormatError, TileUnreadableError
 from heptad.transparency.merkle import CompactRange, leaf_hashes, split_hashes
 from heptad.transparency.policy import Policy
-from heptad.transparency.tiled_tree import TILE_WIDTH, Tile, append_leaves
+from heptad.transparency.tiled_tree import TILE_WIDTH, Tile
 from heptad.transparency.tiles import (
     CHECKPOINT_PATH,
     FetchedTiles,
@@ -26,6 +26,7 @@ from heptad.transparency.tiles import (
     width_at,
 )
 from heptad.verification.errors import LogInvalidError
+from heptad.verification.open_tree import OpenTree
 from heptad.verification.receipts import CLOCK_BOUND_S
 
 ReadPath: TypeAlias = Callable[[str], bytes | None]
@@ -118,30 +119,23 @@ class _Regrown:
     def __init__(self, read: ReadPath, size: int) -> None:
         self._served = FetchedTiles(read)
         self._size = size
-        self._partial: dict[int, Tile] = {}
-        self.edge = CompactRange.empty()
+        self._tree = OpenTree()
         self.tiles_compared = 0
 
-    def read_tile(self, *, level: int, index: int, width: int) -> bytes:
-        """The port that `append_leaves` reads through: our own partial tiles, never the log's."""
-        tile = self._partial[level]
-        assert (tile.index, tile.width) == (index, width), (tile.index, tile.width, index, width)
-        return tile.hashes
+    @property
+    def edge(self) -> CompactRange:
+        """The right edge of what was added."""
+        return self._tree.edge
 
     def add(self, entries: Sequence[bytes]) -> None:
         """Grow by one bundle; compare the tiles that it fills. Raises: LogInvalidError."""
-        append = append_leaves(before=self.edge, leaf_hashes=leaf_hashes(entries), tiles=self)
-        self.edge = append.after
-        for tile in append.tiles:
-            if tile.width == TILE_WIDTH:
-                self._partial.pop(tile.level, None)
-                self._compare(tile)
-            else:
-                self._partial[tile.level] = tile
+        self._tree, full = self._tree.grown(leaf_hashes(entries))
+        for tile in full:
+            self._compare(tile)
 
     def compare_partial_tiles(self) -> None:
         """Compare what is left on the right edge. Raises: LogInvalidError."""
-        for tile in self._partial.values():
+        for tile in self._tree.open_tiles.values():
             self._compare(tile)
 
     def _compare(self, tile: Tile) -> None:

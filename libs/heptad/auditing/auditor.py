@@ -1,0 +1,195 @@
+"""The auditor: one look after the other, what is found told and kept.
+
+A log that cannot be reached is not accused of anything: it is counted, told once, and tried again
+with growing pauses. An alarm is told when it is first seen and stays open as long as it is seen.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from heptad.auditing.alarm_folder import AlarmFolder
+from heptad.auditing.comparing import OtherAuditor
+from heptad.auditing.look import look
+from heptad.auditing.state import AuditState, StateFolder
+from heptad.auditing.terms import AuditTerms, Progress
+from heptad.observability.logs import EventLog
+from heptad.verification.alarms import Raised
+from heptad.verification.errors import SourceUnreadableError
+from heptad.verification.notes import examine_note, quorum_time_s
+from heptad.verification.sources import TileSource
+
+RETRY_S_MIN: Final = 1.0
+RETRY_S_MAX: Final = 300.0
+
+
+@dataclass(slots=True)
+class AuditFigures:
+    """What the metrics show, and no more; `alarms` counts by kind, each thing once."""
+
+    verified_size: int = 0
+    checkpoint_time_s: int = 0
+    entries: int = 0
+    alarms: Counter[str] = field(default_factory=Counter)
+    alarms_open: int = 0
+    source_errors: int = 0
+    is_source_up: bool = False
+    last_success_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alarm, where its proof is (None: there was no room), and whether it is new."""
+
+    raised: Raised
+    proof: Path | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look gave. `away` says why the log could not be looked at, and is mostly empty."""
+
+    state: AuditState
+    told: Sequence[Told] = ()
+    untold: int = 0
+    entries: int = 0
+    away: str = ""
+
+    @property
+    def is_clean(self) -> bool:
+        """True if the log was looked at and nothing is wrong."""
+        return not self.told and not self.untold and not self.away
+
+
+def retry_s(*, errors: int, interval_s: float) -> float:
+    """How long to wait after so many errors (≥ 1) in a row: twice as long each time."""
+    longest_s = max(interval_s, RETRY_S_MAX)
+    return min(RETRY_S_MIN * 2.0 ** min(errors - 1, 30), longest_s)
+
+
+class Auditor:
+    """Audits one log. For one thread at a time."""
+
+    def __init__(
+        self,
+        *,
+        source: TileSource,
+        folder: StateFolder,
+        terms: AuditTerms,
+        log: EventLog,
+        others: Sequence[OtherAuditor] = (),
+        now_s: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        """Take up where `folder` says. Raises: StateUnreadableError; OSError."""
+        self._source = source
+        self._folder = folder
+        self._alarms = AlarmFolder(folder.folder)
+        self._terms = terms
+        self._log = log
+        self._others = others
+        self._now_s = now_s
+        self._errors = 0
+        self.figures = AuditFigures()
+        self.state = folder.load()
+        self._show_state()
+
+    @property
+    def errors(self) -> int:
+        """How often in a row the log could not be looked at."""
+        return self._errors
+
+    def look(self, progress: Progress = lambda done, total: None) -> Round:
+        """Look once; tell and keep what is found; remember how far the log is proved.
+
+        Proofs are written before the state: a crash between sees the same alarms again.
+        Raises: OSError, if state or proofs cannot be written; what `progress` raises.
+        """
+        now_s = self._now_s()
+        try:
+            result = look(
+                self._source.read,
+                state=self.state,
+                terms=self._terms,
+                now_s=now_s,
+                progress=progress,
+            )
+        except SourceUnreadableError as error:
+            return self._away(str(error))
+        self._back()
+        raised = [*result.raised, *self._compared(result.state, now_s)]
+        told = [self._tell(each) for each in raised]
+        untold = sum(result.untold.values())
+        if untold:
+            self._log.error("alarms_untold", alarms=untold)
+        self.figures.alarms.update(result.untold)
+        if result.state.note != self.state.note:
+            self._folder.save(result.state)
+            self._log.info("log_verified", **_sizes(self.state, result.state))
+        self.state = result.state
+        finished = Round(self.state, told, untold, result.entries)
+        self._show(finished, quorum_time_s=result.quorum_time_s, now_s=now_s)
+        return finished
+
+    def _compared(self, state: AuditState, now_s: int) -> list[Raised]:
+        raised = []
+        for other in self._others:
+            compared = other.compare(state, read=self._source.read, terms=self._terms, now_s=now_s)
+            if compared.raised is not None:
+                raised.append(compared.raised)
+            if compared.news:
+                self._log.info("compared", other=other.name, found=compared.news)
+        return raised
+
+    def _tell(self, raised: Raised) -> Told:
+        proof, is_new = self._alarms.keep(raised)
+        if is_new:
+            self.figures.alarms[str(raised.alarm)] += 1
+            self._log.error(
+                "alarm",
+                kind=str(raised.alarm),
+                severity=raised.alarm.severity,
+                detail=raised.detail,
+                proof="no room" if proof is None else proof.name,
+            )
+        return Told(raised, proof, is_new)
+
+    def _away(self, reason: str) -> Round:
+        self._errors += 1
+        self.figures.source_errors += 1
+        self.figures.is_source_up = False
+        if self._errors == 1:
+            self._log.warning("source_away", reason=reason)
+        return Round(self.state, away=reason)
+
+    def _back(self) -> None:
+        if self._errors:
+            self._log.info("source_back", errors=self._errors)
+        self._errors = 0
+        self.figures.is_source_up = True
+
+    def _show(self, finished: Round, *, quorum_time_s: int, now_s: int) -> None:
+        self.figures.alarms_open = len(finished.told) + finished.untold
+        self.figures.entries += finished.entries
+        self.figures.checkpoint_time_s = quorum_time_s or self.figures.checkpoint_time_s
+        if finished.is_clean:
+            self.figures.last_success_s = now_s
+        self._show_state()
+
+    def _show_state(self) -> None:
+        head = self.state.checkpoint
+        self.figures.verified_size = 0 if head is None else head.size
+        if head is not None and not self.figures.checkpoint_time_s:
+            policy, now_s = self._terms.policy, self._now_s()
+            examined = examine_note(self.state.note.encode(), policy=policy, now_s=now_s)
+            self.figures.checkpoint_time_s = quorum_time_s(examined, policy)
+            self.figures.last_success_s = self.state.verified_at_s
+
+
+def _sizes(before: AuditState, after: AuditState) -> dict[str, int]:
+    old, new = before.checkpoint, after.checkpoint
+    assert new is not None
+    return {"size": new.size, "entries": new.size - (0 if old is None else old.size)}

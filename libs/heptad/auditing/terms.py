@@ -1,0 +1,45 @@
+"""What an auditor goes by, and what comes out of one look at a log."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from heptad.auditing.state import AuditState
+from heptad.consensus.committee import Cell
+from heptad.transparency.policy import Policy
+from heptad.verification.alarms import Raised
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told how many entries are read, and of how many. May raise StoppedError."""
+
+ALARMS_MAX: Final = 256
+"""Alarms of one look that are told in full; more are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTerms:
+    """`source` is what the log is called in alarms.
+
+    `freeze_after_s` is how old the newest checkpoint may be, 0 for any age. `cell` holds the keys
+    that evidence of misbehaviour is judged by; without it such evidence is only reported.
+    """
+
+    policy: Policy
+    source: str
+    freeze_after_s: int = 0
+    cell: Cell | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookResult:
+    """One look. `state` is what to remember: the one before, unless the log was proved up to there.
+
+    `entries` were read and hashed, `untold` counts the alarms over `ALARMS_MAX` by kind.
+    """
+
+    state: AuditState
+    raised: Sequence[Raised]
+    entries: int
+    untold: Counter[str]
+    quorum_time_s: int = 0

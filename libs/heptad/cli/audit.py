@@ -1,0 +1,222 @@
+"""`heptad audit`: watch a log as somebody who trusts nobody, once or for good.
+
+Exit codes with --once: 0 all is well · 1 an alarm was raised · 2 the log could not be looked at.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+
+if TYPE_CHECKING:
+    from heptad.auditing.auditor import Auditor, Round
+    from heptad.auditing.terms import AuditTerms, Progress
+    from heptad.consensus.committee import Cell
+    from heptad.observability.logs import EventLog
+
+FREEZE_AFTER_S_DEFAULT: Final = 86_400
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="The log: its address (https://…), or a folder.")],
+    *,
+    policy: Annotated[
+        Path, typer.Option(help="Policy file of the cell, from somebody else than the log.")
+    ],
+    state: Annotated[
+        Path, typer.Option(help="Folder for what is remembered, and for proofs of what is wrong.")
+    ],
+    cell: Annotated[
+        Path | None, typer.Option(help="cell.toml, to judge evidence that the log holds.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=1.0, max=86_400.0, help="Seconds between two looks.")
+    ] = 60.0,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT to serve Prometheus metrics on.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(help="Another auditor's state, a checkpoint, or a second copy of the log."),
+    ] = None,
+    freeze_after: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Seconds that the newest checkpoint may be old; 0 for any age, which is the "
+            "default for a folder. For an address it is a day.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Follow a log: hash every new entry up to the cosigned root, and raise alarms with proofs.
+
+    The first look reads the whole log. With --once: ends with 0 if all is well, 1 if an alarm was
+    raised, 2 if the log could not be looked at.
+    """
+    if freeze_after is None:
+        freeze_after = FREEZE_AFTER_S_DEFAULT if "://" in source else 0
+    log = _event_log(source, is_quiet=once)
+    with told(as_json=as_json), _auditing(as_json=as_json):
+        terms = _terms(source, policy, cell, freeze_after, as_json=as_json)
+        with _opened(source, state, terms, log, compare or []) as auditor:
+            if once:
+                _look_once(auditor, as_json=as_json)
+            else:
+                _follow(auditor, interval, metrics, terms, as_json=as_json)
+
+
+def _terms(
+    source: str, policy: Path, cell: Path | None, freeze_after_s: int, *, as_json: bool
+) -> "AuditTerms":
+    """By what to judge; says its fingerprint. Raises: OSError, RuntimeRoomError."""
+    from heptad.auditing.terms import AuditTerms
+    from heptad.transparency.errors import FormatError
+    from heptad.transparency.policy import Policy, fingerprint
+
+    content = policy.read_bytes()
+    try:
+        judged_by = Policy.parse(content)
+    except FormatError as error:
+        fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=as_json)
+    if not as_json:
+        print(f"policy   SHA-256 {fingerprint(content)}", file=sys.stderr)
+    return AuditTerms(judged_by, source, freeze_after_s, None if cell is None else _cell(cell))
+
+
+def _cell(path: Path) -> "Cell":
+    from heptad.runtime.config import Cell
+    from heptad.runtime.config.decode import read
+    from heptad.runtime.group import agreed_cell
+
+    return agreed_cell(read(Cell, path))
+
+
+def _event_log(source: str, *, is_quiet: bool) -> "EventLog":
+    """A daemon tells its life on standard error; a single look prints what it has found."""
+    from heptad.observability.logs import EventLog
+
+    bound = {"service": "auditor", "source": source}
+    return EventLog(bound=bound, write=lambda line: None) if is_quiet else EventLog(bound=bound)
+
+
+@contextmanager
+def _auditing(*, as_json: bool) -> Iterator[None]:
+    """What keeps an auditor from its work is no finding: it ends with 2."""
+    from heptad.auditing.errors import AuditingError
+    from heptad.verification import SourceUnreadableError
+
+    try:
+        yield
+    except (AuditingError, SourceUnreadableError) as error:
+        fail(str(error), status=EXIT_USAGE, as_json=as_json)
+
+
+@contextmanager
+def _opened(
+    source: str, state: Path, terms: "AuditTerms", log: "EventLog", compare: list[str]
+) -> Iterator["Auditor"]:
+    from heptad.auditing.auditor import Auditor
+    from heptad.auditing.comparing import OtherAuditor
+    from heptad.auditing.state import StateFolder
+    from heptad.verification import open_source
+
+    folder = StateFolder(state)
+    try:
+        others = [OtherAuditor(where) for where in compare]
+        with open_source(source) as log_source:
+            yield Auditor(source=log_source, folder=folder, terms=terms, log=log, others=others)
+    finally:
+        folder.close()
+
+
+def _look_once(auditor: "Auditor", *, as_json: bool) -> None:
+    with _progress(is_shown=not as_json) as progress:
+        finished = auditor.look(progress)
+    _print(finished, as_json=as_json)
+    if finished.away:
+        raise typer.Exit(EXIT_USAGE)
+    if not finished.is_clean:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _follow(
+    auditor: "Auditor",
+    interval_s: float,
+    metrics: str | None,
+    terms: "AuditTerms",
+    *,
+    as_json: bool,
+) -> None:
+    from heptad.auditing.daemon import follow
+
+    def tell(finished: "Round") -> None:
+        if any(each.is_new for each in finished.told):
+            _print(finished, as_json=as_json)
+
+    def listening(port: int) -> None:
+        print(f"metrics on port {port}", file=sys.stderr, flush=True)
+
+    asyncio.run(
+        follow(
+            auditor,
+            interval_s=interval_s,
+            metrics_address=metrics,
+            cell=terms.policy.logs[0].key.name,
+            tell=tell,
+            listening=listening,
+        )
+    )
+
+
+@contextmanager
+def _progress(*, is_shown: bool) -> Iterator["Progress"]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        "entries", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=not is_shown, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(finished: "Round", *, as_json: bool) -> None:
+    head = finished.state.checkpoint
+    if as_json:
+        alarms = [
+            {
+                "kind": str(each.raised.alarm),
+                "severity": each.raised.alarm.severity,
+                "detail": each.raised.detail,
+                "proof": None if each.proof is None else str(each.proof),
+                "is_new": each.is_new,
+            }
+            for each in finished.told
+        ]
+        verified = None
+        if head is not None:
+            verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+        said = {"verified": verified, "entries": finished.entries, "alarms": alarms}
+        print(json.dumps({**said, "untold": finished.untold, "away": finished.away}), flush=True)
+        return
+    for each in finished.told:
+        mark = "ALARM" if each.is_new else "STILL"
+        print(f"{mark}  {each.raised.alarm} ({each.raised.alarm.severity}): {each.raised.detail}")
+        print(f"       proof: {each.proof or 'no room was left for it'}")
+    if finished.untold:
+        print(f"ALARM  {finished.untold} more, counted only")
+    if finished.away:
+        print(f"AWAY   {finished.away}")
+    proved = "nothing yet" if head is None else f"{head.size} entries, root {head.root.hex()}"
+    print(f"proved {proved}; {finished.entries} entries hashed now", flush=True)

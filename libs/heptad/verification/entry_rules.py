@@ -1,0 +1,69 @@
+"""What every honest entry keeps to, as far as one can tell from the log alone.
+
+Only rules that really hold: replicas order batches without looking into them, and clocks of two
+validators differ, so nothing is said about the times of requests. What follows from a block alone
+(evidence) has exactly one form, and block times never go back.
+"""
+
+from heptad.consensus.evidence import decode_evidence
+from heptad.model.canonical import DIGEST_BYTES, MalformedError
+from heptad.model.control_entry import control_entry
+from heptad.model.entry import Entry, Kind, Outcome
+from heptad.model.problems import Problem
+from heptad.wire.convert.entry_facts import decode_duplicate
+
+_OF_SUBJECTS = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED})
+
+
+def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
+    """What is wrong with this entry at that index, read from `data`; empty if nothing is."""
+    if entry.kind is Kind.MISBEHAVIOUR_EVIDENCE:
+        return _evidence_fault(entry, data)
+    if entry.validator < 1:
+        return f"a {entry.kind.name} that no validator has admitted"
+    if entry.kind in _OF_SUBJECTS:
+        return _request_fault(entry)
+    if entry.kind is Kind.DUPLICATE:
+        return _duplicate_fault(entry, index)
+    return ""
+
+
+def pair_fault(before: Entry, entry: Entry) -> str:
+    """What two pieces of evidence, in the log's order, contradict each other in; mostly nothing."""
+    try:
+        charges = [decode_evidence(each.statement).charge for each in (before, entry)]
+    except MalformedError:
+        return ""
+    if charges[0] == charges[1]:
+        return f"a second proof that {charges[0].name} signed two {charges[0].offence.name.lower()}"
+    if entry.time_ms < before.time_ms:
+        return f"of a block of {entry.time_ms} ms, after one of {before.time_ms} ms"
+    return ""
+
+
+def _evidence_fault(entry: Entry, data: bytes) -> str:
+    if data != control_entry(entry.kind, time_ms=entry.time_ms, statement=entry.statement):
+        return "evidence, but not the bytes that follow from a block"
+    try:
+        decode_evidence(entry.statement)
+    except MalformedError as error:
+        return f"evidence that cannot be read: {error}"
+    return ""
+
+
+def _request_fault(entry: Entry) -> str:
+    if len(entry.commitment) != DIGEST_BYTES:
+        return f"a {entry.kind.name} that commits to no request"
+    if entry.outcome is Outcome.NONE:
+        return f"a {entry.kind.name} without an outcome"
+    return ""
+
+
+def _duplicate_fault(entry: Entry, index: int) -> str:
+    try:
+        copy, first = decode_duplicate(entry.statement)
+    except Problem:
+        return "a DUPLICATE whose statement cannot be read"
+    if first < copy < index:
+        return ""
+    return f"a DUPLICATE at {index} that calls {copy} a later copy of {first}"
