@@ -59,7 +59,8 @@ def _listed(gateway: GatewayHttp, start: int) -> Iterator[dict[str, object]]:
     """Every piece of evidence from an index on. Raises: Problem, OSError."""
     from heptad.consensus.evidence import decode_evidence
 
-    path = f"/v1/entries?start_index={start}&page_size={_PAGE_SIZE}"
+    kind = Kind.MISBEHAVIOUR_EVIDENCE.name
+    path = f"/v1/entries?kind={kind}&start_index={start}&page_size={_PAGE_SIZE}"
     while path:
         page = gateway.get(path).json()
         entries = page.get("entries")

@@ -5,11 +5,13 @@ of the environment are used for gateways elsewhere and never for one on this mac
 """
 
 import errno
+import http.client
 import ipaddress
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +20,8 @@ from heptad.model.problems import PROBLEMS, Problem
 
 URL_DEFAULT: Final = "http://127.0.0.1:7700"
 _TIMEOUT_S: Final = 20.0
+_SILENCE_S_MAX: Final = 45.0
+"""Of an answer that does not end: a watch says something every 15 s."""
 _PROBLEM: Final = "application/problem+json"
 
 
@@ -63,6 +67,16 @@ class GatewayHttp:
         """Raises: GatewayRefusal, Problem, OSError."""
         return self._call(urllib.request.Request(self._url + path))  # noqa: S310  checked above
 
+    def lines(self, path: str, *, headers: Mapping[str, str]) -> Iterator[str]:
+        """The lines of an answer that does not end by itself, as they come.
+
+        Raises: GatewayRefusal, Problem, OSError, also when it has been silent for too long.
+        """
+        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310
+        with self._opened(request, timeout_s=_SILENCE_S_MAX) as response:
+            for line in response:
+                yield line.decode("utf-8").rstrip("\r\n")
+
     def post(
         self, path: str, body: bytes, *, media_type: str, headers: Mapping[str, str] | None = None
     ) -> Reply:
@@ -76,15 +90,24 @@ class GatewayHttp:
         return str(self.get("/v1").json().get("origin", ""))
 
     def _call(self, request: urllib.request.Request) -> Reply:
+        with self._opened(request, timeout_s=_TIMEOUT_S) as response:
+            return Reply(response.status, response.read())
+
+    @contextmanager
+    def _opened(
+        self, request: urllib.request.Request, *, timeout_s: float
+    ) -> Iterator[http.client.HTTPResponse]:
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_S) as response:
-                return Reply(response.status, response.read())
+            with self._opener.open(request, timeout=timeout_s) as response:
+                yield response
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(error.code, error.headers.get_content_type(), error.read()) from None
         except urllib.error.URLError as error:
             reason = getattr(error.reason, "strerror", None) or error.reason
             raise OSError(errno.EHOSTUNREACH, f"cannot be reached: {reason}", self._url) from None
+        except http.client.HTTPException as error:
+            raise OSError(errno.ECONNRESET, f"broke off: {error}", self._url) from None
 
 
 def _refusal(status: int, content_type: str, body: bytes) -> Problem:

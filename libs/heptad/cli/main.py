@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Row("sign", "Sign a request and print the JWS."),
     Row("submit", "Sign and send a request, and wait until it is recorded."),
     Row("receipt", "Fetch the receipt of a request."),
+    Row("entries", "List, count or follow the log's entries."),
     Row("evidence", "List or fetch the evidence of misbehaviour that the log holds."),
     Row("verify", "Check a receipt, evidence or an alarm, off line."),
     Row("audit", "Follow a log and raise alarms, with proofs, when anything is wrong."),

@@ -143,13 +143,14 @@ def gateway(entry, note):
          "time_ms": 1_000_000, "statement": b64encode(decode_entry(entry).statement).decode()},
         {"index": 1, "entry": "AA==", "kind": "REQUEST", "time_ms": 1_000_001},
     ]  # fmt: skip
+    listing = "/v1/entries?kind=MISBEHAVIOUR_EVIDENCE"
     answers = {
         "/checkpoint": note,
         "/v1/entries/0": json.dumps(rows[0]).encode(),
-        "/v1/entries?start_index=0&page_size=1000": json.dumps(
-            {"entries": rows[1:], "next": "/v1/entries?start_index=1&page_size=1000"}
+        f"{listing}&start_index=0&page_size=1000": json.dumps(
+            {"entries": rows[1:], "next": f"{listing}&start_index=1&page_size=1000"}
         ).encode(),
-        "/v1/entries?start_index=1&page_size=1000": json.dumps({"entries": rows[:1]}).encode(),
+        f"{listing}&start_index=1&page_size=1000": json.dumps({"entries": rows[:1]}).encode(),
         "/v1/proofs/inclusion?index=0&tree_size=2": json.dumps(
             {"hashes": [b64encode(SIBLING).decode()]}
         ).encode(),

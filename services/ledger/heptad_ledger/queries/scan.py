@@ -124,7 +124,7 @@ def tally(
             break
         if plan.test is None:
             count += len(_within(row, plan, position))
-            cost += 1
+            cost += ROW_COST // 2
         else:
             candidates, row_cost = _candidates(snapshot, row, plan, position)
             count += sum(plan.test(entry.data) for entry in candidates)
