@@ -74,8 +74,12 @@ async def _call(
 class LedgerReader:
     """What anybody may ask a ledger. Every method raises Problem."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, watch_channel: grpc.aio.Channel | None = None
+    ) -> None:
+        """`watch_channel` is for streams, where they should have a smaller window."""
         self._channel = channel
+        self._watch_channel = watch_channel or channel
 
     async def _ask(self, name: str, request: bytes, terms: Terms) -> bytes:
         return await _call(
@@ -115,7 +119,7 @@ class LedgerReader:
         `heptad.client.follow` goes on after an interruption.
         """
         metadata = (("traceparent", terms.traceparent),) if terms.traceparent else None
-        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
+        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._watch_channel.unary_stream(
             f"/{ledger_wire.SERVICE}/WatchEntries"
         )
         call = method(queries_wire.encode_watch_call(wanted), metadata=metadata)

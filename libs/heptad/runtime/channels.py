@@ -38,7 +38,12 @@ PEER_MESSAGE_BYTES_MAX: Final = 64 << 20
 """Limit between replicas and to ledgers, where one block may bring many batches."""
 
 _FRAME_BYTES: Final = 1 << 20
-_WINDOW_BYTES: Final = 8 << 20
+WINDOW_BYTES: Final = 8 << 20
+
+WATCH_WINDOW_BYTES: Final = 512 << 10
+"""For streams that follow the log: two messages; 64 of them unread take 350 MB with the window of
+all others."""
+
 _KEEPALIVE_MS: Final = 10_000
 _KEEPALIVE_TIMEOUT_MS: Final = 5_000
 _PING_INTERVAL_MS_MIN: Final = 5_000
@@ -58,12 +63,14 @@ _IDLE_MS_MAX: Final = 120_000
 """A connection without a call is closed after this long; a client makes a new one when it calls."""
 
 
-def _common_options(*, send_bytes_max: int, receive_bytes_max: int) -> ChannelOptions:
+def _common_options(
+    *, send_bytes_max: int, receive_bytes_max: int, window_bytes: int = WINDOW_BYTES
+) -> ChannelOptions:
     return [
         ("grpc.max_send_message_length", send_bytes_max),
         ("grpc.max_receive_message_length", receive_bytes_max),
         ("grpc.http2.max_frame_size", _FRAME_BYTES),
-        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+        ("grpc.http2.lookahead_bytes", window_bytes),
         ("grpc.http2.write_buffer_size", _FRAME_BYTES),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
@@ -120,13 +127,19 @@ def open_channel(
     tls: TlsMaterial,
     message_bytes_max: int = MESSAGE_BYTES_MAX,
     service_config_json: str = "",
+    window_bytes: int = WINDOW_BYTES,
 ) -> grpc.aio.Channel:
     """A channel to the member `peer_id`, whose certificate must show that very id.
 
     It connects when first used and again after failures, with back-off and jitter (100 ms to 2 s).
-    `service_config_json` may hold a retry policy; without one nothing is retried.
+    `service_config_json` may hold a retry policy; without one nothing is retried. `window_bytes`
+    may come on each stream before anybody reads it: a small one for many streams that may be slow.
     """
-    options = _common_options(send_bytes_max=message_bytes_max, receive_bytes_max=message_bytes_max)
+    options = _common_options(
+        send_bytes_max=message_bytes_max,
+        receive_bytes_max=message_bytes_max,
+        window_bytes=window_bytes,
+    )
     options += [
         ("grpc.ssl_target_name_override", member(origin, peer_id).dns_name),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS_MIN),
@@ -137,6 +150,9 @@ def open_channel(
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", int(bool(service_config_json))),
     ]
+    if window_bytes < WINDOW_BYTES:
+        # Or gRPC would widen the window as it sees fit for a fast reader.
+        options.append(("grpc.http2.bdp_probe", 0))
     if service_config_json:
         options.append(("grpc.service_config", service_config_json))
     return grpc.aio.secure_channel(address, channel_credentials(tls), options=options)

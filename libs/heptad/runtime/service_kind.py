@@ -65,7 +65,11 @@ class Context(Generic[NodeConfigT]):
         return self.home / self.name / self.config.node.data
 
     def open_channel(
-        self, peer_id: str, *, message_bytes_max: int = channels.MESSAGE_BYTES_MAX
+        self,
+        peer_id: str,
+        *,
+        message_bytes_max: int = channels.MESSAGE_BYTES_MAX,
+        window_bytes: int = channels.WINDOW_BYTES,
     ) -> grpc.aio.Channel:
         """A channel to another member, found and checked by its id in `cell.toml`."""
         return channels.open_channel(
@@ -74,6 +78,7 @@ class Context(Generic[NodeConfigT]):
             origin=self.cell.origin,
             tls=self.tls,
             message_bytes_max=message_bytes_max,
+            window_bytes=window_bytes,
         )
 
 

@@ -8,6 +8,7 @@ import grpc
 from heptad.client import LedgerReader, Submitter, ValidatorCalls
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
+from heptad.runtime.channels import WATCH_WINDOW_BYTES
 from heptad.runtime.config import GatewayConfig
 from heptad.runtime.service import Context, ServiceKind
 from heptad_gateway.app import App, Ports
@@ -75,6 +76,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
         for member in cell.validators
     }
     ledger_channel = context.open_channel(cell.ledger.id)
+    watch_channel = context.open_channel(cell.ledger.id, window_bytes=WATCH_WINDOW_BYTES)
     submitter = Submitter(
         by_number,
         coalesce_s=config.coalesce_ms_max / 1000,
@@ -86,7 +88,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
         ports=Ports(
             submissions=submitter,
             validators=ValidatorCalls(by_number),
-            ledger=LedgerReader(ledger_channel),
+            ledger=LedgerReader(ledger_channel, watch_channel=watch_channel),
         ),
         config=config,
         cell=cell,
@@ -94,7 +96,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
         metrics=context.metrics,
         log=context.log,
     )
-    channels = [*by_number.values(), ledger_channel]
+    channels = [*by_number.values(), ledger_channel, watch_channel]
     return GatewayService(
         app=app, submitter=submitter, channels=channels, config=config, log=context.log
     )

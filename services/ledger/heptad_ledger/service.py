@@ -6,6 +6,7 @@ few microseconds to a millisecond each, so they run in the event loop; those tha
 give it up in between.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -105,7 +106,11 @@ class LedgerDoor:
 
     async def _watch_entries(self, data: bytes, context: Context) -> None:
         async def send(watched: WatchedEntries) -> None:
-            await context.write(queries_wire.encode_watched(watched))
+            try:
+                await context.write(queries_wire.encode_watched(watched))
+            except grpc.aio.InternalError as error:
+                # gRPC's word for a caller that has gone; it cancels this call a moment later.
+                raise asyncio.CancelledError from error
 
         await self._watches.follow(queries_wire.decode_watch_call(data), send)
 

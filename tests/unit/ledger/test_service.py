@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import inspect
 
+import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -88,3 +89,13 @@ def test_every_method_of_the_proto_has_its_roles():
 
     service = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
     assert {f"/{service.full_name}/{method.name}" for method in service.methods} == set(ROLES)
+
+
+def test_a_watcher_that_goes_while_it_is_written_to_ends_its_call_and_breaks_nothing(door):
+    class Gone:
+        async def write(self, _message):
+            raise grpc.aio.InternalError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(door._watch_entries(b"", Gone()))
+    assert door._watches.count == 0

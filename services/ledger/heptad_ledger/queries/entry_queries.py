@@ -1,8 +1,8 @@
 """Pages and counts of entries, and of checkpoints: what one call does, and no more than that.
 
-The ledger's event loop also publishes checkpoints and answers validators. So looks at the log are a
-few milliseconds each, one at a time whoever asks, and the loop has its turn between them; and a
-call that has looked at its share of the log answers with what it has and a token for the rest.
+The ledger's event loop also publishes checkpoints and answers validators. So looks at the log are
+short, one at a time whoever asks, and the loop has its turn between them; and a call that has
+looked at its share of the log answers with what it has and a token for the rest.
 """
 
 import asyncio
@@ -30,8 +30,9 @@ PAGE_SIZE_DEFAULT: Final = 100
 PAGE_BYTES_MAX: Final = 3 << 20
 """A page is cut short there, so that it fits a message: the last entry adds at most 64 KiB."""
 
-LOOK_COST_MAX: Final = 2_000
-"""Of one look, in entries read: 2 to 4 ms."""
+LOOK_COST_MAX: Final = 500
+"""Of one look, in entries read: less than 1 ms. An answer to somebody else takes a few turns of the
+event loop, and each of them may have to wait for a look."""
 
 CALL_COST_MAX: Final = 50_000
 """Of all looks of one call: 100 ms or less."""
