@@ -84,10 +84,10 @@ class ReadBench:
         }
 
     def _counts(self) -> dict[str, EntryFilter]:
-        hour = self._first_ms + 600_000
+        ten_minutes = self._first_ms + 600_000
         return {
             "count_all": EntryFilter(),
-            "count_of_ten_minutes": EntryFilter(from_ms=self._first_ms, until_ms=hour),
+            "count_of_ten_minutes": EntryFilter(from_ms=self._first_ms, until_ms=ten_minutes),
             "count_of_a_service": EntryFilter(service="tax-portal"),
             "count_by_outcome": EntryFilter(outcome=Outcome.DENIED),
             "count_by_action": EntryFilter(action="consent.withdraw"),
