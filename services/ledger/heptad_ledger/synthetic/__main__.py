@@ -18,12 +18,16 @@ def main() -> None:
     parser.add_argument("--entries", type=int, required=True, help="size of the log at the end")
     parser.add_argument("--subjects", type=int, default=FillPlan(0).subjects)
     parser.add_argument("--seed", type=int, default=FillPlan(0).seed)
+    parser.add_argument("--batch-records", type=int, default=FillPlan(0).batch_records)
+    parser.add_argument("--block-batches", type=int, default=FillPlan(0).block_batches)
     parser.add_argument("--public", action="store_true", help="entries without private halves")
     asked = parser.parse_args()
     plan = FillPlan(
         entries=asked.entries,
         subjects=asked.subjects,
         seed=asked.seed,
+        batch_records=asked.batch_records,
+        block_batches=asked.block_batches,
         is_sealed=not asked.public,
     )
     if not (asked.home / CELL_FILE).exists():
