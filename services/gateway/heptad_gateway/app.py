@@ -14,6 +14,7 @@ from heptad.observability.metrics import Metrics
 from heptad.runtime.config import Cell, GatewayConfig
 from heptad_gateway.admin import AdminApi
 from heptad_gateway.auditing import AuditingApi
+from heptad_gateway.bundles import BundlesApi
 from heptad_gateway.connections import GuardedServer
 from heptad_gateway.door import Door
 from heptad_gateway.entries import EntriesApi
@@ -114,7 +115,17 @@ class App:
             exposition=self._metrics.exposition,
             is_draining=lambda: self.door.draining,
         )
-        parts = (requests, subjects, auditing, entries, self.watching, operations, PagesApi())
+        bundles = BundlesApi(validators=ports.validators, deadline_s=deadline_s)
+        parts = (
+            requests,
+            bundles,
+            subjects,
+            auditing,
+            entries,
+            self.watching,
+            operations,
+            PagesApi(),
+        )
         return [route for part in parts for route in part.routes()]
 
     def admin_routes(self) -> list[Route]:

@@ -7,8 +7,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from heptad.client import Terms
-from heptad.model.answers import PendingRequest, Recorded, Registered, ValidatorStatus, Wait
+from heptad.client import Bundle, Terms
+from heptad.model.answers import (
+    BundleRecorded,
+    PendingRequest,
+    Recorded,
+    Registered,
+    ValidatorStatus,
+    Wait,
+)
 from heptad.model.log_reads import (
     ConsistencyProof,
     InclusionProof,
@@ -61,6 +68,11 @@ class Validators(Protocol):
     async def register(self, jws: bytes, *, iss: str, terms: Terms) -> Registered:
         """Register a subject."""
 
+    async def submit_bundle(
+        self, bundle: Bundle, *, iss: str, wait: Wait, terms: Terms
+    ) -> BundleRecorded:
+        """Record a service's bundle."""
+
     async def pending(self, validator: int, request_id: bytes, *, terms: Terms) -> PendingRequest:
         """What one validator knows of a request."""
 
@@ -109,7 +121,9 @@ class Ledger(Protocol):
     ) -> ConsistencyProof:
         """Proves that one log continues another."""
 
-    async def receipt(self, request_id: bytes, *, terms: Terms) -> RequestReceipt:
+    async def receipt(
+        self, request_id: bytes, event: int | None = None, *, terms: Terms
+    ) -> RequestReceipt:
         """A request's receipt."""
 
     async def request_status(self, request_id: bytes, *, terms: Terms) -> RequestStatus:

@@ -15,6 +15,7 @@ from aiohttp import web
 from heptad.client import Standing, find_standing, issuer_of
 from heptad.model import base64url
 from heptad.model.answers import Recorded, RequestState, Wait
+from heptad.model.bundles import EVENTS_MAX
 from heptad.model.entry import Outcome
 from heptad.model.log_reads import RequestReceipt
 from heptad.model.problems import Problem
@@ -26,7 +27,7 @@ from heptad_gateway.calls import terms_of
 from heptad_gateway.limits import Charge
 from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.problems import problem_details, retry_after_of
-from heptad_gateway.queries import numbers_of
+from heptad_gateway.queries import invalid, numbers_of
 from heptad_gateway.routing import Parameters, Route
 
 BATCH_BODIES_BYTES_MAX: Final = 128 << 20
@@ -121,16 +122,18 @@ class RequestsApi:
         )
 
     async def receipt(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
-        """A request's receipt, once a checkpoint covers it."""
+        """A request's receipt, or that of one event of a bundle, once a checkpoint covers it."""
         request_id = parameters["request_id"]
         id_bytes = _id_bytes(request_id)
+        event = _event_of(request)
+        terms = terms_of(request, self._deadline_s)
         try:
-            found = await self._ledger.receipt(id_bytes, terms=terms_of(request, self._deadline_s))
+            found = await self._ledger.receipt(id_bytes, event, terms=terms)
         except Problem as problem:
             if problem.code != "request_unknown":
                 raise
             await self._explain_missing(request, request_id)
-        return _receipt_response(request, request_id, found)
+        return _receipt_response(request, request_id, found, event)
 
     async def _explain_missing(self, request: web.BaseRequest, request_id: str) -> NoReturn:
         """The ledger does not know the request: say whether it is only on its way there.
@@ -229,14 +232,24 @@ def _standing_text(request_id: str, standing: Standing) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode("ascii")
 
 
+def _event_of(request: web.BaseRequest) -> int | None:
+    """Which event of a bundle is meant, if one is. Raises: Problem `parameter_invalid`."""
+    event = numbers_of(request, {"event": -1})["event"]
+    if event >= EVENTS_MAX:
+        raise invalid("event", f"a bundle has at most {EVENTS_MAX} events, from 0")
+    return event if event >= 0 else None
+
+
 def _receipt_response(
-    request: web.BaseRequest, request_id: str, found: RequestReceipt
+    request: web.BaseRequest, request_id: str, found: RequestReceipt, event: int | None
 ) -> web.Response:
+    query = "" if event is None else f"?event={event}"
     body = encode_public_receipt(
         entry=found.entry,
         proof=found.proof,
+        bundle=found.bundle,
         links={
-            "self": f"/v1/requests/{request_id}/receipt",
+            "self": f"/v1/requests/{request_id}/receipt{query}",
             "entry": f"/v1/entries/{found.index}",
             "checkpoint": "/checkpoint",
         },

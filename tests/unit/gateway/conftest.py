@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from heptad.model.answers import (
+    BundleRecorded,
     PendingRequest,
     Recorded,
     Registered,
@@ -96,6 +97,8 @@ class FakeValidators:
     numbers: tuple[int, ...] = (1, 2)
     known: PendingRequest | Problem = PendingRequest(RequestState.UNKNOWN, 0, 0)  # noqa: RUF009
     asked: list[tuple] = field(default_factory=list)
+    bundles: list[tuple] = field(default_factory=list)
+    bundled: BundleRecorded | Problem | None = None
     statuses: dict[int, ValidatorStatus | Problem] = field(
         default_factory=lambda: {n: ValidatorStatus(n, 1, 1, 0, 7, True, 0) for n in (1, 2)}
     )
@@ -104,6 +107,10 @@ class FakeValidators:
     async def register(self, jws, *, iss, terms):
         self.asked.append((jws, iss, terms))
         return returned(self.registered)
+
+    async def submit_bundle(self, bundle, *, iss, wait, terms):
+        self.bundles.append((bundle, iss, wait))
+        return returned(self.bundled)
 
     async def pending(self, validator, request_id, *, terms):
         return returned(self.known)

@@ -57,7 +57,9 @@ def test_every_code_that_is_described_is_in_the_table(gateway):
     gateway(story)
 
 
-@pytest.mark.parametrize("path", ["/v1/subjects", "/v1/requests", "/v1/requests:batch"])
+@pytest.mark.parametrize(
+    "path", ["/v1/subjects", "/v1/requests", "/v1/requests:batch", "/v1/bundles"]
+)
 def test_the_described_media_type_is_the_one_that_is_taken(gateway, path):
     async def story(gateway):
         operation = (await described(gateway)).json()["paths"][path]["post"]
