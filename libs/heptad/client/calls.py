@@ -211,7 +211,8 @@ class ValidatorCalls:
     async def register(self, jws: bytes, *, iss: str, terms: Terms) -> Registered:
         """Register a subject by its signed registration, whose `iss` is the key's thumbprint.
 
-        The next validator is tried where one cannot be reached; each recognises the other's record.
+        The next validator is tried where one cannot be reached, or reaches no quorum itself; each
+        recognises the other's record.
         """
         request = validator_wire.encode_register(jws)
         answer = await self._ask_ranked(iss, "RegisterSubject", request, terms)
@@ -235,7 +236,7 @@ class ValidatorCalls:
             try:
                 return await self._ask(validator, name, request, terms)
             except Problem as problem:
-                if problem.code != "validator_unavailable":
+                if problem.code not in ("validator_unavailable", "quorum_unavailable"):
                     raise
                 refusal = problem
         raise refusal

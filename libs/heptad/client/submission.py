@@ -1,9 +1,9 @@
 """Many requests under way to all validators at once: placing, failing over, giving up in time.
 
 A request goes to the validator that rendezvous hashing of its `iss` puts first, and to the next one
-only if that stream is down or fails. So a retry, also one through another gateway or client, meets
-the validator that remembers the first try. Nothing here is a task per request: a ticket is placed
-by one call and settled by one callback.
+only if that stream is down or fails, or its validator cannot have anything recorded. So a retry,
+also one through another gateway or client, meets the validator that remembers the first try.
+Nothing here is a task per request: a ticket is placed by one call and settled by one callback.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Final, Self, TypeAlias
 
 import grpc
 
-from heptad.client.validator_stream import Ticket, ValidatorStream
+from heptad.client.validator_stream import PATIENCE_S, Ticket, ValidatorStream
 from heptad.model.answers import Recorded, Wait
 from heptad.model.problems import Problem
 from heptad.model.routing import ranked
@@ -43,11 +43,13 @@ class Submitter:
         deadline_s: float,
         in_flight_max: int,
         silence_s: float = SILENCE_S,
+        patience_s: float = PATIENCE_S,
         spawn: Spawn | None = None,
     ) -> None:
         """`channels` by validator number; `deadline_s` counts from the submission.
 
-        A validator that owes answers and says nothing for `silence_s` counts as gone.
+        A validator that owes answers and says nothing for `silence_s` counts as gone; one that has
+        refused for want of a quorum for `patience_s` as cut off.
 
         `spawn(name, work)` starts a task, so that a service may watch over it.
         """
@@ -58,6 +60,7 @@ class Submitter:
             number: ValidatorStream(
                 channel=channel,
                 coalesce_s=coalesce_s,
+                patience_s=patience_s,
                 lost=self._place_again,
                 settled=self._close,
                 opened=self._stream_opened,
@@ -173,14 +176,18 @@ class Submitter:
             )
 
     def _place(self, ticket: Ticket) -> None:
+        now_s = asyncio.get_running_loop().time()
         while ticket.ranking:
             stream = self._streams[ticket.ranking.pop()]
-            if stream.connected:
-                ticket.placed_s = asyncio.get_running_loop().time()
+            # Where the whole group is short, its validators need not be asked about each other's.
+            is_vain = ticket.refusal is not None and stream.is_short(now_s)
+            if stream.connected and not is_vain:
+                ticket.placed_s = now_s
                 stream.submit(ticket)
                 return
         ticket.settle(
-            Problem(
+            ticket.refusal
+            or Problem(
                 "validator_unavailable",
                 f"none of {len(self._numbers)} validators answers",
                 retry_after_s=_RETRY_AFTER_S,

@@ -10,6 +10,12 @@ first of them answers.
 A validator answers each request within five seconds, if only with PENDING. One that says nothing at
 all for longer, though it has something to answer, is hung (stopped, or cut off behind a connection
 that still looks alive), and its stream counts as failed.
+
+One that keeps refusing because the replicas cannot agree may merely be cut off from them, so its
+requests go to the next validator as well, and only if none takes one does the refusal stand. It
+says that nothing was recorded: whoever has admitted a request says PENDING. It has to go on for a
+moment: where the whole group is short, its validators notice one after the other, and a request
+that is passed on costs both of them questions to the ledger for a minute and a half.
 """
 
 import asyncio
@@ -31,6 +37,13 @@ ITEMS_MAX: Final = 1_000
 MESSAGE_BYTES_MAX: Final = 1 << 20
 """Bytes of one message, as the proto says."""
 
+SHORT_S: Final = 3.0
+"""A refusal for want of a quorum that is older says nothing about now."""
+
+PATIENCE_S: Final = 1.5
+"""For how long such refusals stand before others are asked: all validators look once a second."""
+
+_UNAVAILABLE: Final = 503
 _ITEM_OVERHEAD_BYTES: Final = 32
 _RETRY_S_MIN: Final = 0.1
 _RETRY_S_MAX: Final = 2.0
@@ -42,7 +55,8 @@ class Ticket:
 
     `ranking` are the validators that have not been tried yet, the best one last. `answer` gets the
     outcome, also if it is a refusal; it never gets an exception. `deadline_s`, and `placed_s` (when
-    it was put on its stream), are in the event loop's time.
+    it was put on its stream), are in the event loop's time. `refusal` is what a validator said that
+    cannot have it recorded, while no other validator can have recorded it either.
     """
 
     id: int
@@ -52,6 +66,7 @@ class Ticket:
     answer: "asyncio.Future[Recorded | Problem]"
     deadline_s: float
     placed_s: float = 0.0
+    refusal: Problem | None = None
 
     def settle(self, outcome: Recorded | Problem) -> None:
         """Give the answer, unless whoever asked has gone away."""
@@ -67,11 +82,14 @@ class ValidatorStream:
         *,
         channel: grpc.aio.Channel,
         coalesce_s: float,
+        patience_s: float,
         lost: Callable[[Sequence[Ticket]], None],
         settled: Callable[[Ticket], None],
         opened: Callable[[], None],
     ) -> None:
-        """`lost` gets the tickets that another validator has to take; `settled` each one answered.
+        """`patience_s` is for how long refusals for want of a quorum are not passed on.
+
+        `lost` gets the tickets that another validator has to take; `settled` each one answered.
 
         `opened` is called whenever the stream has come up.
         """
@@ -79,6 +97,7 @@ class ValidatorStream:
             f"/{SERVICE}/SubmitStream"
         )
         self._coalesce_s = coalesce_s
+        self._patience_s = patience_s
         self._lost = lost
         self._settled = settled
         self._opened = opened
@@ -88,9 +107,14 @@ class ValidatorStream:
         self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
         self._is_cut = False
         self._heard_s = 0.0
+        self._short_s = self._short_since_s = float("-inf")
         self.connected = False
         self.trouble: Problem | None = None
         """Why it is not connected, once that is known."""
+
+    def is_short(self, now_s: float) -> bool:
+        """Whether it said lately that the replicas cannot agree; `now_s` is the loop's time."""
+        return now_s - self._short_s < SHORT_S
 
     @property
     def in_flight(self) -> int:
@@ -205,17 +229,40 @@ class ValidatorStream:
             ticket = self._carried.pop(outcome.id, None)
             if ticket is None:
                 continue
-            if isinstance(outcome.result, Problem) and outcome.result.code == "draining":
-                # It is about to stop and has recorded nothing of this: the next one may.
+            self._take_answer(ticket, outcome.result)
+
+    def _take_answer(self, ticket: Ticket, result: Recorded | Problem) -> None:
+        if isinstance(result, Problem):
+            if self._passes_on(ticket, result):
+                # It has recorded nothing of this: the next one may.
                 self._lost([ticket])
-            else:
-                ticket.settle(outcome.result)
-                self._settled(ticket)
+                return
+            if ticket.refusal is not None and result.kind.http == _UNAVAILABLE:
+                # Of two that cannot have it recorded, the subject's own knows best why.
+                result = ticket.refusal
+        ticket.settle(result)
+        self._settled(ticket)
+
+    def _passes_on(self, ticket: Ticket, refusal: Problem) -> bool:
+        if refusal.code == "draining":
+            return True
+        if refusal.code != "quorum_unavailable":
+            return False
+        if not self.is_short(self._heard_s):
+            self._short_since_s = self._heard_s
+        self._short_s = self._heard_s
+        if self._heard_s - self._short_since_s < self._patience_s:
+            return False
+        ticket.refusal = ticket.refusal or refusal
+        return True
 
     def _drop(self) -> None:
         """The stream is gone: hand back what it carried, sent or not."""
         self.connected = self._is_cut = False
         lost = list(self._carried.values())
+        for ticket in lost:
+            # This one may have recorded it, whatever another said before.
+            ticket.refusal = None
         self._carried.clear()
         self._unsent.clear()
         self._wake.clear()

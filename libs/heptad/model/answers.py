@@ -114,6 +114,8 @@ class ValidatorStatus:
     `validator` is its number, from 1; `sequence` the next one within `incarnation`; `pending`
     counts requests admitted and not known to be committed; `leases` those alive. `trouble` is what
     every new request would be refused with now, None where nothing stands in its way.
+    `clock_off_ms` is by how much its machine's clock is ahead of the replicas', where that is too
+    much, else 0.
     """
 
     validator: int
@@ -124,3 +126,4 @@ class ValidatorStatus:
     vault_connected: bool
     leases: int
     trouble: Problem | None = None
+    clock_off_ms: int = 0

@@ -115,6 +115,12 @@ REQUESTS_WAITING: Final = _gauge(
     "validator_requests_waiting",
     "Requests that wait for their subject's lease, or for the ledger's word on a replay.",
 )
+CLOCK_OFFSET_SECONDS: Final = Metric(
+    "validator_clock_offset_seconds",
+    Kind.GAUGE,
+    "s",
+    "By how much this machine's wall clock is ahead of the replicas' clocks (their median).",
+)
 LEASES_HELD: Final = _gauge("validator_leases_held", "Leases of subject keys held in memory.")
 
 # Replica.

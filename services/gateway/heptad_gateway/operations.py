@@ -17,7 +17,7 @@ from heptad_gateway.bodies import JSON
 from heptad_gateway.calls import traceparent_of
 from heptad_gateway.ports import Ledger, Submissions
 from heptad_gateway.problems import kind_of, page_of, problem_response
-from heptad_gateway.quorum import Heard, QuorumWatch, shortage
+from heptad_gateway.quorum import Heard, QuorumWatch, shortage, trouble_of
 from heptad_gateway.routing import Parameters, Route
 
 OPENAPI_FILE: Final = "openapi.json"
@@ -146,7 +146,8 @@ class OperationsApi:
     def _status(self, ledger: Check, heard: Heard) -> str:
         if not all(check.holds for check in self._needed_checks(heard)):
             return "draining" if self._is_draining() else "unavailable"
-        is_whole = ledger.holds and not self._submissions.troubles()
+        are_well = not any(map(trouble_of, heard.values()))
+        is_whole = ledger.holds and are_well and not self._submissions.troubles()
         return "ok" if is_whole else "degraded"
 
     def _needed_checks(self, heard: Heard) -> list[Check]:
@@ -167,9 +168,8 @@ class OperationsApi:
     def _validator_checks(self, heard: Heard) -> list[Check]:
         troubles = dict(self._submissions.troubles())
         for number, status in heard.items():
-            problem = status if isinstance(status, Problem) else status.trouble
-            if problem is not None:
-                troubles.setdefault(number, f"{problem.code}: {problem.detail}")
+            if (reason := trouble_of(status)) is not None:
+                troubles.setdefault(number, reason)
         numbers = [int(member.id.rpartition("-")[2]) for member in self._cell.validators]
         return [
             Check(f"validator-{n}", n not in troubles, False, troubles.get(n, "connected"))

@@ -38,6 +38,21 @@ def shortage(heard: Heard) -> str | None:
     return "; ".join(f"validator-{number}: {why}" for number, why in reasons.items())
 
 
+def trouble_of(status: ValidatorStatus | Problem) -> str | None:
+    """What is wrong with a validator, for people; None of one that is well.
+
+    One whose clock is wrong goes by the replicas' clocks and does all its work.
+    """
+    problem = status if isinstance(status, Problem) else status.trouble
+    if problem is not None:
+        return f"{problem.code}: {problem.detail}"
+    assert isinstance(status, ValidatorStatus)
+    if off_ms := status.clock_off_ms:
+        way = "ahead of" if off_ms > 0 else "behind"
+        return f"clock: {abs(off_ms) / 1000:.0f} s {way} the replicas' clocks, which it goes by"
+    return None
+
+
 class QuorumWatch:
     """Asks the validators how they are."""
 

@@ -5,10 +5,16 @@ gets, it can check. Only the status of a request looks further, at what is appli
 
 Proofs are made from tiles (`heptad.transparency.tiled_tree`); the tree of a size remembers the
 tiles that it has unfolded, and the trees of the last few sizes are kept.
+
+No proof leaves that does not hold, and no tile that its parent, or the checkpoint, does not bear
+out: a disk may have changed a bit. What is found damaged is a StoreDamagedError, which the door
+logs with its text, and the caller hears `internal_error`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from heptad.crypto.derivation import request_ref
@@ -23,11 +29,15 @@ from heptad.model.log_reads import (
 )
 from heptad.model.problems import Problem
 from heptad.model.requests import request_id_of
-from heptad.transparency.errors import FormatError
+from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.errors import FormatError, ProofInvalidError, TransparencyError
+from heptad.transparency.merkle import HASH_BYTES, verify_consistency, verify_inclusion
+from heptad.transparency.notes import Note
 from heptad.transparency.receipt import Receipt
-from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree
+from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree, unfold
 from heptad.transparency.tiles import CHECKPOINT_PATH, TilePath
 from heptad_ledger.bundles import bundle_at, path_in_bundle
+from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store import LogStore, Snapshot
 
 TREES_KEPT_MAX: Final = 8
@@ -47,6 +57,14 @@ class _StoreTiles:
             return snapshot.read_tile(level=level, index=index, width=width)
 
 
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    """A tree, and the root that it was proved to have."""
+
+    tree: TiledTree
+    root: bytes
+
+
 class LogReads:
     """Reads of the public log. `latest` gives the latest published checkpoint."""
 
@@ -62,7 +80,7 @@ class LogReads:
         self._index_key = index_key
         self.tiles = _StoreTiles(store)
         """The log's tiles, for proofs."""
-        self._trees: OrderedDict[int, TiledTree] = OrderedDict()
+        self._trees: OrderedDict[int, _Proved] = OrderedDict()
 
     def checkpoint(self, size: int) -> PublishedCheckpoint:
         """The checkpoint of that size; 0: the latest.
@@ -92,7 +110,7 @@ class LogReads:
         size = self._require_size(tree_size, field="tree_size")
         if index >= size:
             raise Problem("index_out_of_range", f"index {index} in a tree of {size}", field="index")
-        return InclusionProof(index, size, tuple(self._tree(size).inclusion_proof(index)))
+        return InclusionProof(index, size, self._proof(index, size))
 
     def consistency_proof(self, first_size: int, second_size: int) -> ConsistencyProof:
         """Proves one tree to continue another; second size 0: that of the latest checkpoint.
@@ -106,7 +124,16 @@ class LogReads:
                 f"first_size {first_size} is not in 1..{size}",
                 field="first_size",
             )
-        proof = self._tree(size).consistency_proof(first_size)
+        with self._proving(size) as proved:
+            first_root = self._proved(first_size).root
+            proof = proved.tree.consistency_proof(first_size)
+            verify_consistency(
+                old_size=first_size,
+                new_size=size,
+                old_root=first_root,
+                new_root=proved.root,
+                proof=proof,
+            )
         return ConsistencyProof(first_size, size, tuple(proof))
 
     def latest_proof_file(self, index: int) -> bytes:
@@ -149,7 +176,7 @@ class LogReads:
         membership = BundleMembership(
             index=bundle_index,
             entry=entries[0],
-            inclusion=tuple(self._tree(checkpoint.size).inclusion_proof(bundle_index)),
+            inclusion=self._proof(bundle_index, checkpoint.size),
             path=path_in_bundle(entries, event),
         )
         proof = self._proof_file(index, checkpoint)
@@ -185,18 +212,70 @@ class LogReads:
                 raise Problem("not_found", f"no checkpoint of this log has {path}", field="path")
             if tile.level is None:
                 return snapshot.bundle(tile.index * TILE_WIDTH, tile.width)
-            return snapshot.read_tile(level=tile.level, index=tile.index, width=tile.width)
+            hashes = snapshot.read_tile(level=tile.level, index=tile.index, width=tile.width)
+            _require_whole(tile, hashes, snapshot)
+            return hashes
 
     def _proof_file(self, index: int, checkpoint: PublishedCheckpoint) -> bytes:
-        hashes = self._tree(checkpoint.size).inclusion_proof(index)
-        return Receipt(index, tuple(hashes), checkpoint.note).encode()
+        hashes = self._proof(index, checkpoint.size)
+        return Receipt(index, hashes, checkpoint.note).encode()
 
-    def _tree(self, size: int) -> TiledTree:
-        tree = self._trees.pop(size, None) or TiledTree(size=size, tiles=self.tiles)
-        self._trees[size] = tree
+    def _proof(self, index: int, size: int) -> tuple[bytes, ...]:
+        """An inclusion proof, held against the leaf's hash and the root. Raises: as `_proving`."""
+        with self._proving(size) as proved:
+            tile_index, place = divmod(index, TILE_WIDTH)
+            tile = self.tiles.read_tile(level=0, index=tile_index, width=place + 1)
+            proof = proved.tree.inclusion_proof(index)
+            verify_inclusion(
+                leaf_index=index,
+                tree_size=size,
+                leaf_hash=tile[place * HASH_BYTES :],
+                proof=proof,
+                root_hash=proved.root,
+            )
+        return tuple(proof)
+
+    @contextmanager
+    def _proving(self, size: int) -> Iterator[_Proved]:
+        """The tree of a size; all trees are forgotten if what is made of it does not hold.
+
+        Raises: StoreDamagedError.
+        """
+        try:
+            yield self._proved(size)
+        except TransparencyError as error:
+            self._trees.clear()
+            raise StoreDamagedError(f"the tiles of {size} entries: {error}") from error
+
+    def _proved(self, size: int) -> _Proved:
+        """The tree of a size, whose root was signed, or leads to one that was.
+
+        Raises: TransparencyError.
+        """
+        proved = self._trees.pop(size, None) or self._prove(size)
+        self._trees[size] = proved
         while len(self._trees) > TREES_KEPT_MAX:
             self._trees.popitem(last=False)
-        return tree
+        return proved
+
+    def _prove(self, size: int) -> _Proved:
+        tree = TiledTree(size=size, tiles=self.tiles)
+        root, published = tree.root(), self._require_latest()
+        if size != published.size:
+            with self._store.snapshot() as snapshot:
+                published = snapshot.checkpoint(size) or published
+        if size == published.size:
+            _require_root(root, published)
+        else:
+            latest = self._proved(published.size)
+            verify_consistency(
+                old_size=size,
+                new_size=published.size,
+                old_root=root,
+                new_root=latest.root,
+                proof=latest.tree.consistency_proof(size),
+            )
+        return _Proved(tree, root)
 
     def _index_of(self, request_id: bytes, snapshot: Snapshot) -> int | None:
         if len(request_id) != REQUEST_ID_BYTES:
@@ -245,3 +324,38 @@ def _is_published(tile: TilePath, published: int, snapshot: Snapshot) -> bool:
         return True
     checkpoint = snapshot.checkpoint_from(end << unit)
     return checkpoint is not None and checkpoint.size >> unit == end
+
+
+def _require_whole(tile: TilePath, hashes: bytes, snapshot: Snapshot) -> None:
+    """Hold a tile against its parent, or an edge tile against the root of the tree that ends there.
+
+    Raises: StoreDamagedError.
+    """
+    assert tile.level is not None
+    if tile.width == TILE_WIDTH:
+        parent, place = divmod(tile.index, TILE_WIDTH)
+        row = snapshot.read_tile(level=tile.level + 1, index=parent, width=place + 1)
+        is_whole = unfold(hashes)[-1][0] == row[place * HASH_BYTES :]
+    else:
+        unit = TILE_HEIGHT * tile.level
+        end = (tile.index * TILE_WIDTH + tile.width) << unit
+        checkpoint = snapshot.checkpoint_from(end)
+        assert checkpoint is not None, f"no checkpoint of {end} entries, and {tile} is served"
+        tree = TiledTree(size=checkpoint.size, tiles=snapshot)
+        is_whole = tree.root() == _root_of(checkpoint)
+    if not is_whole:
+        raise StoreDamagedError(f"tile {tile.level}/{tile.index} is not what its root says")
+
+
+def _require_root(root: bytes, checkpoint: PublishedCheckpoint) -> None:
+    """Raises: ProofInvalidError; StoreDamagedError."""
+    if root != (signed := _root_of(checkpoint)):
+        raise ProofInvalidError(f"their root is {root.hex()}, and {signed.hex()} was signed")
+
+
+def _root_of(checkpoint: PublishedCheckpoint) -> bytes:
+    """The root that was signed. Raises: StoreDamagedError."""
+    try:
+        return Checkpoint.parse(Note.parse(checkpoint.note).text).root
+    except TransparencyError as error:
+        raise StoreDamagedError(f"checkpoint {checkpoint.size}: {error}") from error

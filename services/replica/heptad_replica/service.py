@@ -4,6 +4,7 @@ Everything that changes the replica goes through the driver's loop; the doors on
 read the store and pass on what the loop has made durable.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -210,6 +211,7 @@ class ReplicaService:
             catching_up=status.is_catching_up,
             follower=status.is_follower,
             leaders_failed=tuple(member + 1 for member in status.leaders_failed),
+            time_ms=time.time_ns() // 1_000_000,
         )
 
 

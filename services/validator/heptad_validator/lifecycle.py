@@ -1,6 +1,6 @@
 """A validator's life, from the number that it takes to the leases that it gives back.
 
-    incarnation made durable → links → fence committed, cell's keys there → ready
+    incarnation made durable → clock checked → links → fence committed, cell's keys there → ready
     → … → nothing new → what waits goes its way → leases returned → last batch committed → stop
 
 The incarnation is on disk before anything is built that could send a batch.
@@ -17,6 +17,7 @@ from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.wire.convert.validator import SERVICE
 from heptad.wire.streams import CommittedBatch
 from heptad_validator.clock import Clock, SystemClock
+from heptad_validator.dispatching.clock_watch import clock_note
 from heptad_validator.dispatching.incarnation import IncarnationFile
 from heptad_validator.service import ROLES, ValidatorDoor
 from heptad_validator.wiring import put_together
@@ -37,10 +38,9 @@ class ValidatorService:
         """
         self._context = context
         self._file = IncarnationFile(context.data)
-        self._started_ms = clock.now_ms()
         self._had_former_life = self._file.last() is not None
-        incarnation = self._file.begin(now_ms=self._started_ms)
-        self._validator = put_together(context, incarnation=incarnation, clock=clock)
+        incarnation = self._file.begin(now_ms=clock.now_ms())
+        self._validator = put_together(context, incarnation=incarnation, own=clock)
         door = ValidatorDoor(
             admission=self._validator.admission,
             registrar=self._validator.registrar,
@@ -52,11 +52,20 @@ class ValidatorService:
             stream_items_max=STREAM_ITEMS_MAX,
         )
         door.register(context.server)
+        self._started_ms = 0
+        context.health.note = lambda: clock_note(self._validator.clock)
         self._export_metrics()
 
     async def start(self) -> None:
-        """Connect, fence off what an earlier life may have left, and get the cell's keys."""
+        """Connect, fence off what an earlier life may have left, and get the cell's keys.
+
+        What an earlier life may have admitted is told by the time, and a clock that is an hour
+        behind would have it forgotten: so the clock is checked before anything else.
+        """
         context, validator = self._context, self._validator
+        context.health.waits_for(f"for {context.cell.fault_count + 1} replicas, to compare clocks")
+        await validator.clock_watch.checked()
+        self._started_ms = validator.clock.now_ms()
         dispatcher = validator.parts.dispatcher
         dispatcher.on_fenced = self._follow_former_life
         dispatcher.begin(validator.links)
@@ -65,6 +74,7 @@ class ValidatorService:
         context.tasks.spawn("link vault", validator.vault.run())
         context.tasks.spawn("heartbeat", validator.heartbeat.run())
         context.tasks.spawn("group", validator.group.run())
+        context.tasks.spawn("clock", validator.clock_watch.run())
         context.health.waits_for(f"for {context.cell.quorum} replicas, to commit its first batch")
         await dispatcher.fenced()
         context.health.waits_for("for the ledger, to send the cell's keys")
@@ -113,7 +123,7 @@ class ValidatorService:
 
     def status(self) -> ValidatorStatus:
         """How this validator is."""
-        parts = self._validator.parts
+        parts, clock = self._validator.parts, self._validator.clock
         return ValidatorStatus(
             validator=self._context.number,
             incarnation=parts.dispatcher.incarnation,
@@ -123,6 +133,7 @@ class ValidatorService:
             vault_connected=self._validator.vault.is_connected,
             leases=len(parts.book),
             trouble=self._validator.admission.trouble(),
+            clock_off_ms=clock.off_ms if clock.is_wrong else 0,
         )
 
     def _export_metrics(self) -> None:
@@ -136,6 +147,8 @@ class ValidatorService:
             catalogue.BATCHES_OUTSTANDING, lambda: one(parts.dispatcher.batches_outstanding)
         )
         metrics.read(catalogue.REQUESTS_WAITING, lambda: one(self._validator.admission.waiting))
+        clock = self._validator.clock
+        metrics.read(catalogue.CLOCK_OFFSET_SECONDS, lambda: one(clock.off_ms / 1000))
         metrics.read(catalogue.LEASES_HELD, lambda: one(len(parts.book)))
         metrics.read(
             catalogue.PEER_CONNECTED,

@@ -20,8 +20,9 @@ from heptad.runtime.service_kind import Context
 from heptad.runtime.vkeys import cell_policy
 from heptad_validator.admission import Admission, Queues
 from heptad_validator.bundles import BundleRules, Bundles
-from heptad_validator.clock import Clock
+from heptad_validator.clock import CheckedClock, Clock
 from heptad_validator.dispatching.batching import Batcher, BatchLimits
+from heptad_validator.dispatching.clock_watch import ClockWatch
 from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
 from heptad_validator.dispatching.group_watch import GroupWatch
 from heptad_validator.dispatching.replica_links import ReplicaLink
@@ -50,6 +51,9 @@ LEASE_WAIT_S_MAX: Final = 2.5
 LEASE_WAITS_MAX: Final = 10_000
 RECENT_ANSWERS_MAX: Final = 50_000
 
+CLOCK_SHARE_MS: Final = 500
+"""Of each second by which clocks may differ half a second is the clients', half is ours."""
+
 CHUNK: Final = 128
 CHUNK_ON_ONE_CORE: Final = 64
 """Below the size from which the verifier asks for a second thread."""
@@ -64,6 +68,8 @@ class Validator:
     vault: VaultLink
     links: tuple[ReplicaLink, ...]
     group: GroupWatch
+    clock: CheckedClock
+    clock_watch: ClockWatch
     admission: Admission
     registrar: Registrar
     bundles: Bundles
@@ -71,13 +77,14 @@ class Validator:
     heartbeat: Heartbeat
 
 
-def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: Clock) -> Validator:
+def put_together(context: Context[ValidatorConfig], *, incarnation: int, own: Clock) -> Validator:
     """The validator that `context` describes, in this life.
 
     Raises: KeyFileError, ConfigInvalidError.
     """
     cell, config = context.cell, context.config
     rules, home = rules_of(cell, config), _home(context)
+    clock = CheckedClock(own, off_ms_max=cell.limits.clock_skew_s_max * CLOCK_SHARE_MS)
     measures = ValidatorMeasures(metrics=context.metrics, log=context.log)
     recorder = Recorder(validator=ValidatorNumber(context.number))
     book = LeaseBook(leases_max=config.leases_max)
@@ -115,6 +122,8 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, clock: 
         vault=vault,
         links=links,
         group=group,
+        clock=clock,
+        clock_watch=ClockWatch(links, clock=clock, fault_count=cell.fault_count, log=context.log),
         admission=admission,
         registrar=registrar,
         bundles=bundles,

@@ -169,6 +169,89 @@ def test_a_validator_that_is_about_to_stop_passes_its_requests_on(fake_cell):
     asyncio.run(story())
 
 
+def short(detail="nothing was committed for 6 s"):
+    return Problem("quorum_unavailable", detail, retry_after_s=1)
+
+
+def test_a_validator_that_is_cut_off_from_the_replicas_passes_its_requests_on(fake_cell):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short()
+            assert (await sent.submit(b"x", iss=ISS)).state is RequestState.COMMITTED
+            assert [item.jws for item in second_of(ISS, cell).items] == [b"x"]
+            assert sent.in_flight == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("second", ["quorum_unavailable", "vault_unavailable", "overloaded"])
+def test_where_no_validator_can_record_it_the_first_ones_refusal_stands(fake_cell, second):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short("five are needed")
+            second_of(ISS, cell).answer = lambda _: Problem(second, "five are needed")
+            refusal = await sent.submit(b"x", iss=ISS)
+            assert (refusal.code, refusal.detail) == ("quorum_unavailable", "five are needed")
+            assert sent.in_flight == 0
+
+    asyncio.run(story())
+
+
+def test_what_the_next_validator_refuses_for_good_is_refused_for_good(fake_cell):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short()
+            second_of(ISS, cell).answer = lambda _: Problem("request_expired", "old")
+            assert (await sent.submit(b"x", iss=ISS)).code == "request_expired"
+
+    asyncio.run(story())
+
+
+def test_a_request_that_a_second_validator_may_hold_is_not_called_unrecorded(fake_cell, eventually):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            second = second_of(ISS, cell)
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short()
+            second.answer = lambda _: None
+            answer = sent.submit(b"x", iss=ISS)
+            await eventually(lambda: second.items)
+            await second.stop()
+            assert (await answer).code == "validator_unavailable"
+
+    asyncio.run(story())
+
+
+def test_where_the_whole_group_is_short_nobody_is_asked_about_anothers_requests(fake_cell):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            first, second = first_of(ISS, cell), second_of(ISS, cell)
+            await all_connected(sent)
+            first.answer = second.answer = lambda _: short()
+            other = next(f"s{n}" for n in range(99) if first_of(f"s{n}", cell) is second)
+            await sent.submit(b"of the second", iss=other)
+            await sent.submit(b"of the first", iss=ISS)
+            assert b"of the first" not in [item.jws for item in second.items]
+
+    asyncio.run(story())
+
+
+def test_a_refusal_for_want_of_a_quorum_stands_at_first(fake_cell):
+    """Where the whole group is short, another validator may only not have noticed yet."""
+
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=60.0) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short()
+            assert (await sent.submit(b"x", iss=ISS)).code == "quorum_unavailable"
+            assert not second_of(ISS, cell).items
+
+    asyncio.run(story())
+
+
 def test_a_validator_that_comes_back_gets_its_subjects_back(fake_cell, eventually):
     async def story():
         async with fake_cell(2) as cell, submitter(cell) as sent:

@@ -48,6 +48,21 @@ def test_one_validator_that_reaches_a_quorum_is_enough(gateway):
     gateway(story)
 
 
+def test_a_validator_with_a_wrong_clock_is_named_and_decides_nothing(gateway):
+    async def story(gateway):
+        gateway.validators.statuses = {1: replace(WELL, clock_off_ms=-3_600_000), 2: WELL}
+        answer = await gateway.call("GET", "/readyz?verbose")
+        assert answer.status == 200
+        checks = {check["name"]: check for check in answer.json()["checks"]}
+        assert checks["validator-1"] == {
+            "name": "validator-1", "ok": False, "needed": False,
+            "reason": "clock: 3600 s behind the replicas' clocks, which it goes by",
+        }  # fmt: skip
+        assert (await gateway.call("GET", "/v1")).json()["status"] == "degraded"
+
+    gateway(story)
+
+
 def test_verbose_readiness_names_what_the_quorum_lacks(gateway):
     async def story(gateway):
         gateway.validators.statuses = {1: SHORT, 2: SHORT}

@@ -123,7 +123,7 @@ def test_the_small_messages_are_read_as_they_were_written():
     assert wire.decode_pending_call(wire.encode_pending_call(b"i" * 32)) == b"i" * 32
     pending = PendingRequest(RequestState.PENDING, 4, 9)
     assert wire.decode_pending(wire.encode_pending(pending)) == pending
-    status = ValidatorStatus(1, 2, 3, 4, 5, True, 7)
+    status = ValidatorStatus(1, 2, 3, 4, 5, True, 7, clock_off_ms=-8)
     assert wire.decode_status(wire.encode_status(status)) == status
     stuck = Problem("quorum_unavailable", "nothing was committed for 9 s", retry_after_s=1)
     heard = wire.decode_status(wire.encode_status(replace(status, trouble=stuck))).trouble

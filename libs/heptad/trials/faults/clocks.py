@@ -1,13 +1,13 @@
-"""Faults of clocks: the wall clock of one replica's machine is an hour off."""
+"""Faults of clocks: the wall clock of one replica's or validator's machine is an hour off."""
 
 import asyncio
 from typing import Final
 
-from heptad.trials.faults.machinery import SUFFERERS
+from heptad.trials.faults.machinery import SHIMMED
 from heptad.trials.faults.trial import Fault, Trial
 
 HOUR_S: Final = 3_600
-VICTIM: Final = SUFFERERS[0]
+VICTIM, _, VALIDATOR = SHIMMED
 EACH_LEADS_S: Final = 16.0
 """Within this time every replica leads once: a term is at most 64 rounds, most of 25 to 50 ms."""
 
@@ -50,6 +50,37 @@ async def start_behind(trial: Trial) -> str:
     return await _start_with(trial, -HOUR_S)
 
 
+async def validator_jumps(trial: Trial) -> str:
+    """A validator that went by it would refuse every request of its subjects as too old."""
+    shim = trial.machinery.shims[VALIDATOR]
+    trial.begins()
+    try:
+        shim.move_clock(HOUR_S)
+        line = await trial.said(VALIDATOR, "clock_wrong")
+        await trial.hold()
+    finally:
+        shim.move_clock(0)
+        trial.ends()
+    await trial.said(VALIDATOR, "clock_right")
+    return f"{VALIDATOR} said clock_wrong, off by {line['off_ms']} ms, and went by the replicas'"
+
+
+async def validator_starts_behind(trial: Trial) -> str:
+    """A validator that went by it would admit again what its former life has admitted."""
+    shim = trial.machinery.shims[VALIDATOR]
+    trial.begins()
+    try:
+        shim.move_clock(-HOUR_S)
+        await trial.order("restart", VALIDATOR)
+        line = await trial.said(VALIDATOR, "clock_wrong")
+        await trial.hold()
+    finally:
+        shim.move_clock(0)
+        trial.ends()
+    await trial.said(VALIDATOR, "clock_right")
+    return f"{VALIDATOR} started with a clock off by {line['off_ms']} ms, and went by the replicas'"
+
+
 FAULTS: Final = (
     Fault("clock-ahead", "a replica's clock jumps an hour ahead", "go on", True, jump_ahead),
     Fault(
@@ -65,5 +96,19 @@ FAULTS: Final = (
         "it votes for nothing; the others go on",
         True,
         start_behind,
+    ),
+    Fault(
+        "clock-validator",
+        "a validator's clock jumps an hour ahead",
+        "it says so, goes by the replicas' clocks, and goes on",
+        True,
+        validator_jumps,
+    ),
+    Fault(
+        "clock-validator-start",
+        "a validator starts with a clock an hour behind",
+        "it says so, and goes by the replicas' clocks",
+        True,
+        validator_starts_behind,
     ),
 )

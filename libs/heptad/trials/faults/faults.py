@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from heptad.trials.faults import clocks, disks, partitions, processes, too_few
+from heptad.trials.faults import clocks, damage, disks, partitions, processes, too_few
 from heptad.trials.faults.trial import Fault
 
 PLAIN: Final = "plain"
@@ -13,7 +13,7 @@ DISKS: Final = "disks"
 ONE_DISK: Final = "one disk"
 
 FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
-    PLAIN: (*processes.FAULTS, *too_few.FAULTS),
+    PLAIN: (*processes.FAULTS, *damage.FAULTS, *too_few.FAULTS),
     SHIMS: (*disks.SHIM_FAULTS, *clocks.FAULTS),
     NETWORK: partitions.FAULTS,
     DISKS: disks.DISK_FAULTS,
@@ -25,7 +25,15 @@ its own for some members; all of it on one small disk.
 Faults of one ground follow one another on one cell, so the history that is judged grows with each.
 """
 
-SHORT: Final = ("sigkill", "sigstop", "restart", "corrupted-page", "clock-ahead", "too-few")
+SHORT: Final = (
+    "sigkill",
+    "sigstop",
+    "restart",
+    "corrupted-page",
+    "bit-flip-ledger",
+    "clock-ahead",
+    "too-few",
+)
 """What `make test` runs: no special rights, a minute at most."""
 
 

@@ -11,13 +11,15 @@ from heptad.runtime.preparation import prepare
 from heptad.runtime.readdress import readdress
 from heptad.trials.faults.faults import DISKS, NETWORK, ONE_DISK, PLAIN, SHIMS
 from heptad.trials.faults.machinery import (
+    CUT_OFF,
+    SHIMMED,
     SUFFERERS,
     WHOLE_CELL,
     Machinery,
     require_program,
     run_tool,
 )
-from heptad.trials.faults.network import host_of, network
+from heptad.trials.faults.network import OUTSIDE, host_of, network
 from heptad.trials.faults.shim import Shim, build_shim
 from heptad.trials.faults.small_disk import small_disk
 from heptad.trials.meshes import RunningMesh, running
@@ -70,12 +72,17 @@ def open_ground(ground: str, folder: Path) -> Iterator[tuple[RunningMesh, Machin
 def _on_a_network(
     stack: ExitStack, home: Path, cell: Cell
 ) -> tuple[Machinery, dict[str, list[str]]]:
-    """Replicas in namespaces of their own; whoever they do not dial stays at the bridge."""
-    net = stack.enter_context(network(len(cell.replicas)))
-    numbers = {replica.id: int(replica.id.rpartition("-")[2]) for replica in cell.replicas}
-    hosts = {name: host_of(number) for name, number in numbers.items()}
+    """Replicas and one validator in namespaces of their own; all others stay at the bridge."""
+    members = [*(replica.id for replica in cell.replicas), CUT_OFF]
+    net = stack.enter_context(network(len(members)))
+    numbers = {name: number for number, name in enumerate(members, start=1)}
+    # Whom the one validator dials has to be at the bridge's own address.
+    outside = {ledger.id: host_of(OUTSIDE) for ledger in cell.ledgers}
+    hosts = outside | {name: host_of(number) for name, number in numbers.items()}
     readdress(home, PortPlan(DEFAULT_PORT_BASE, hosts=hosts))
-    return Machinery(network=net), {name: net.command(n) for name, n in numbers.items()}
+    return Machinery(network=net, places=numbers), {
+        name: net.command(n) for name, n in numbers.items()
+    }
 
 
 def _on_small_disks(stack: ExitStack, home: Path, folder: Path) -> Machinery:
@@ -96,5 +103,5 @@ def _on_one_disk(stack: ExitStack, folder: Path) -> tuple[Machinery, Path]:
 
 def _with_shims(folder: Path) -> tuple[Machinery, dict[str, list[str]]]:
     library = build_shim(folder)
-    shims = {name: Shim(library, folder / f"{name}.shim") for name in SUFFERERS}
+    shims = {name: Shim(library, folder / f"{name}.shim") for name in SHIMMED}
     return Machinery(shims=shims), {name: shim.command() for name, shim in shims.items()}

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 
 SUFFERERS: Final = ("replica-3", "ledger-1")
-"""Who has the small disks and the shims: one replica stands for all, for terms are short and each
+"""Who has the small disks: one replica stands for all, for terms are short and each
 of them leads within seconds."""
+
+
+SHIMMED: Final = (*SUFFERERS, "validator-1")
+"""Who has a shim: syncs that fail, clocks that jump."""
+
+
+CUT_OFF: Final = "validator-1"
+"""The one member besides the replicas that has a place of its own in a network."""
 
 
 WHOLE_CELL: Final = "cell"
@@ -31,9 +39,13 @@ class NotPossibleHere(Exception):  # noqa: N818  neither a fault of ours nor an 
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """By member id, what can be done to a member besides the supervisor's orders."""
+    """By member id, what can be done to a member besides the supervisor's orders.
+
+    `places` are the members' numbers in the network.
+    """
 
     network: "Network | None" = None
+    places: "Mapping[str, int]" = field(default_factory=dict)
     disks: "Mapping[str, SmallDisk]" = field(default_factory=dict)
     shims: "Mapping[str, Shim]" = field(default_factory=dict)
 

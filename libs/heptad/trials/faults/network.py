@@ -1,10 +1,10 @@
-"""A network of our own for seven replicas, in which any of them can be cut off from any other.
+"""A network of our own for some members, in which any of them can be cut off from any other.
 
-Each replica lives in a network namespace with one interface, all of them are plugged into one
-bridge, and the rest of the cell stands at the bridge itself, "outside". A connection is cut one way
-by giving a wrong hardware address to the sender's neighbour table: its frames go to nobody, without
-a word to anyone, as on a broken cable. That needs no packet filter, works at once and for
-connections that are open, and can be said of each pair and direction.
+Each replica, and one validator, lives in a network namespace with one interface, all of them are
+plugged into one bridge, and the rest of the cell stands at the bridge itself, "outside". A
+connection is cut one way by giving a wrong hardware address to the sender's neighbour table: its
+frames go to nobody, without a word to anyone, as on a broken cable. That needs no packet filter,
+works at once and for connections that are open, and can be said of each pair and direction.
 
 All of it is made inside the private namespace in which the run itself lives (`stage`), so nothing
 of it can be seen by the rest of the machine, and the kernel takes it away with the last process.
@@ -21,7 +21,7 @@ from heptad.runtime import lifeline
 from heptad.trials.faults.machinery import NotPossibleHere, require_program, run_tool
 
 OUTSIDE: Final = 0
-"""The bridge: validators, ledger, gateway and clients. Replicas have their numbers, from 1."""
+"""The bridge: whoever has no place of its own, clients too. The members' numbers are from 1."""
 
 OUTSIDE_HOST: Final = "10.77.0.254"
 _BRIDGE: Final = "heptad0"
@@ -30,19 +30,19 @@ _KEEPER_S_MAX: Final = 5.0
 
 
 def host_of(number: int) -> str:
-    """The address of a replica, or of the outside."""
+    """The address of a member, or of the outside."""
     return f"10.77.0.{number}" if number else OUTSIDE_HOST
 
 
 class Network:
-    """The namespaces of so many replicas; made by `network`."""
+    """The namespaces of so many members; made by `network`."""
 
     def __init__(self, keepers: "dict[int, subprocess.Popen[bytes]]") -> None:
         self._keepers = keepers
         self._cuts: set[tuple[int, int]] = set()
 
     def command(self, number: int) -> list[str]:
-        """The words under which a process runs in a replica's namespace."""
+        """The words under which a process runs in a member's namespace."""
         return ["nsenter", f"--net=/proc/{self._keepers[number].pid}/ns/net", "--"]
 
     def cut(self, sources: Iterable[int], targets: Iterable[int]) -> None:
@@ -71,7 +71,7 @@ class Network:
 
 
 @contextmanager
-def network(replica_count: int) -> Iterator[Network]:
+def network(member_count: int) -> Iterator[Network]:
     """A network, to be made in a private namespace only; gone afterwards.
 
     Raises: NotPossibleHere.
@@ -83,7 +83,7 @@ def network(replica_count: int) -> Iterator[Network]:
     run_tool(["ip", "link", "set", _BRIDGE, "up"])
     keepers: dict[int, subprocess.Popen[bytes]] = {}
     try:
-        for number in range(1, replica_count + 1):
+        for number in range(1, member_count + 1):
             keepers[number] = _keeper()
             _plug_in(number, keepers[number].pid)
         yield Network(keepers)

@@ -1,8 +1,9 @@
-"""Faults of the network: replicas that cannot hear each other, both ways or one way."""
+"""Faults of the network: members that cannot hear each other, both ways or one way."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from heptad.trials.faults.machinery import CUT_OFF
 from heptad.trials.faults.network import OUTSIDE, Network
 from heptad.trials.faults.trial import Fault, Trial
 
@@ -27,7 +28,7 @@ async def part_two(trial: Trial) -> str:
     """The leader and one more on one side, the other five and everybody else on the other."""
 
     def cut(network: Network, numbers: Sequence[int]) -> str:
-        network.part(numbers[:2], [*numbers[2:], OUTSIDE])
+        network.part(numbers[:2], [*numbers[2:], trial.machinery.places[CUT_OFF], OUTSIDE])
         return f"replicas {numbers[0]} and {numbers[1]} cut off from all others"
 
     return await _cut(trial, cut)
@@ -37,7 +38,7 @@ async def part_three(trial: Trial) -> str:
     """Four and everybody else on one side: no quorum anywhere."""
 
     def cut(network: Network, numbers: Sequence[int]) -> str:
-        network.part(numbers[:3], [*numbers[3:], OUTSIDE])
+        network.part(numbers[:3], [*numbers[3:], trial.machinery.places[CUT_OFF], OUTSIDE])
         return f"replicas {sorted(numbers[:3])} cut off from all others"
 
     return await _cut(trial, cut)
@@ -87,6 +88,16 @@ async def missing_links(trial: Trial) -> str:
     return await _cut(trial, cut)
 
 
+async def cut_validator_off(trial: Trial) -> str:
+    """A validator reaches no replica; gateway and ledger reach it, and the replicas are well."""
+
+    def cut(network: Network, numbers: Sequence[int]) -> str:
+        network.part([trial.machinery.places[CUT_OFF]], numbers)
+        return f"{CUT_OFF} reached no replica"
+
+    return await _cut(trial, cut)
+
+
 FAULTS: Final = (
     Fault("partition-2-5", "two cut off, the leader is one", "the five go on", True, part_two),
     Fault("partition-3-4", "three cut off from four", "come back", False, part_three),
@@ -94,4 +105,11 @@ FAULTS: Final = (
     Fault("deaf-leader", "one way: the leader hears nobody", "go on", True, deafen_leader),
     Fault("ring", "each reaches its two neighbours only", "come back", False, ring),
     Fault("missing-links", "each is cut off from its neighbours", "go on", True, missing_links),
+    Fault(
+        "cut-off-validator",
+        "a validator is cut off from all replicas",
+        "the other takes over what is new",
+        True,
+        cut_validator_off,
+    ),
 )

@@ -1,16 +1,10 @@
-"""Faults of processes: killed, stopped, restarted, and a page of a store turned to rubbish."""
+"""Faults of processes: killed, stopped, restarted."""
 
 import asyncio
-import os
-from pathlib import Path
 from typing import Final
 
+from heptad.client.submission import SILENCE_S
 from heptad.trials.faults.trial import Fault, Trial
-from heptad.trials.tour.steps import require
-
-_UP_S_MAX: Final = 60.0
-_PAGE_BYTES: Final = 4_096
-_META_PAGES: Final = 2
 
 
 async def _kill(trial: Trial, *names: str) -> str:
@@ -62,17 +56,32 @@ async def kill_gateway(trial: Trial) -> str:
     return await _kill(trial, "gateway-1")
 
 
-async def stop_leader(trial: Trial) -> str:
-    """Neither dead nor alive: the leader's process stands still, its connections stay open."""
-    (name,) = trial.replicas(1)
+async def _stop(trial: Trial, name: str, *, hold_s: float) -> str:
+    """Neither dead nor alive: the process stands still, its connections stay open."""
     trial.begins()
     try:
         await trial.order("pause", name)
-        await trial.hold()
+        await asyncio.sleep(hold_s)
     finally:
         trial.ends()
         await trial.order("resume", name)
-    return f"{name} stood still for {trial.pace.hold_s:g} s"
+    return f"{name} stood still for {hold_s:g} s"
+
+
+async def stop_leader(trial: Trial) -> str:
+    """The leader's process stands still."""
+    (name,) = trial.replicas(1)
+    return await _stop(trial, name, hold_s=trial.pace.hold_s)
+
+
+async def stop_validator(trial: Trial) -> str:
+    """Half of the subjects have a validator that says nothing, until it is taken for hung."""
+    return await _stop(trial, "validator-1", hold_s=max(trial.pace.hold_s, 2 * SILENCE_S))
+
+
+async def stop_ledger(trial: Trial) -> str:
+    """Nobody lends keys, files entries or publishes, and nobody's connection breaks."""
+    return await _stop(trial, "ledger-1", hold_s=trial.pace.hold_s)
 
 
 async def restart_each(trial: Trial) -> str:
@@ -86,57 +95,27 @@ async def restart_each(trial: Trial) -> str:
     return f"{len(names)} replicas restarted one after the other"
 
 
-async def corrupt_page(trial: Trial) -> str:
-    """Every page of one replica's store but its heads is rubbish; then the pages are as before.
-
-    The replica must not start on it, and must say so. It signed nothing meanwhile, so the very
-    pages that it had when it was killed are its continuous record, and it may go on with them.
-    """
-    (name,) = trial.replicas(1, after=3)
-    path = trial.stage.mesh.home / name / "data" / "store" / "data.mdb"
-    trial.begins()
-    await trial.order("kill", name)
-    good = await asyncio.to_thread(_spoil, path)
-    try:
-        start = asyncio.create_task(trial.order("restart", name))
-        line = await trial.said(name, "service_broke", "task_failed")
-        await trial.hold()
-        require(trial.state(name) != "ready", f"{name} serves from a damaged store")
-    finally:
-        start.cancel()
-        await asyncio.gather(start, return_exceptions=True)
-        await trial.order("kill", name)
-        await asyncio.to_thread(path.write_bytes, good)
-        trial.ends()
-        await trial.order("restart", name)
-    return f"{name} refused to start: {line.get('reason') or line}"
-
-
-def _spoil(path: Path) -> bytes:
-    """Overwrite all pages behind the two heads; what the file held before."""
-    good = path.read_bytes()
-    with path.open("r+b") as file:
-        file.seek(_META_PAGES * _PAGE_BYTES)
-        file.write(os.urandom(len(good) - _META_PAGES * _PAGE_BYTES))
-    return good
-
-
 FAULTS: Final = (
     Fault("sigkill", "the leader is killed", "five of six go on", True, kill_leader),
     Fault("sigkill-two", "two replicas are killed, the leader first", "go on", True, kill_two),
-    Fault(
-        "sigkill-validator", "a validator is killed", "the other takes over", True, kill_validator
-    ),
     Fault("sigkill-ledger", "the ledger is killed", "writes go on", True, kill_ledger),
     Fault("sigkill-gateway", "the gateway is killed", "come back", False, kill_gateway),
     Fault("sigkill-all", "all replicas are killed at once", "come back", False, kill_all_replicas),
     Fault("sigstop", "the leader stands still", "the other six go on", True, stop_leader),
+    Fault("sigstop-ledger", "the ledger stands still", "writes go on", True, stop_ledger),
     Fault("restart", "each replica is restarted in turn", "go on", True, restart_each),
     Fault(
-        "corrupted-page",
-        "the pages of one replica's store are rubbish",
-        "it refuses to start and says why; the other six go on",
+        "sigkill-validator", "a validator is killed", "the other takes over", True, kill_validator
+    ),
+    Fault(
+        "sigstop-validator",
+        "a validator stands still",
+        "the other takes over after 7 s of silence",
         True,
-        corrupt_page,
+        stop_validator,
     ),
 )
+"""Those of a validator come last: for half a minute after its start it looks every request up, and
+for a minute and a half two validators look up those of subjects whose key was lent elsewhere. A
+ledger that fails just then holds up writing, as it does not at other times.
+"""

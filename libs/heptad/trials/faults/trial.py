@@ -174,11 +174,21 @@ class Trial:
         total, first = len(self.stage.mesh.cell.replicas), self.leader() + after
         return [f"replica-{(first - 1 + step) % total + 1}" for step in range(count)]
 
-    async def said(self, name: str, *events: str, within_s: float = 30.0) -> dict[str, object]:
-        """The first log line of such an event since the fault began. Raises: Disproved."""
+    def log_size(self, name: str) -> int:
+        """How many bytes its log has."""
+        return _size(self._log_path(name))
+
+    async def said(
+        self, name: str, *events: str, within_s: float = 30.0, since: int | None = None
+    ) -> dict[str, object]:
+        """The first log line of such an event since the fault began, or behind so many bytes.
+
+        Raises: Disproved.
+        """
+        start = self._log_sizes.get(name, 0) if since is None else since
         give_up_s = time.monotonic() + within_s
         while True:
-            for line in self._log_since(name):
+            for line in self._log_since(name, start):
                 if line.get("event") in events:
                     return line
             require(time.monotonic() < give_up_s, f"{name} never said {' or '.join(events)}")
@@ -199,10 +209,10 @@ class Trial:
     def _log_path(self, name: str) -> Path:
         return self.stage.mesh.home / name / LOG_FILE
 
-    def _log_since(self, name: str) -> list[dict[str, object]]:
+    def _log_since(self, name: str, start: int) -> list[dict[str, object]]:
         data = self._log_path(name).read_bytes()
         lines = []
-        for line in data[self._log_sizes.get(name, 0) :].splitlines():
+        for line in data[start:].splitlines():
             try:
                 fields = json.loads(line)
             except ValueError:

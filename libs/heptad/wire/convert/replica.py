@@ -11,6 +11,7 @@ class ReplicaStatus:
     """How a replica is.
 
     `replica`, `leader` and `leaders_failed` count from 1; a leader of 0 is not known yet.
+    `time_ms` is its machine's wall clock, in Unix ms.
     """
 
     replica: int
@@ -29,6 +30,7 @@ class ReplicaStatus:
     catching_up: bool
     follower: bool
     leaders_failed: tuple[int, ...]
+    time_ms: int
 
 
 def to_status_response(status: ReplicaStatus) -> bytes:
@@ -50,6 +52,7 @@ def to_status_response(status: ReplicaStatus) -> bytes:
         catching_up=status.catching_up,
         follower=status.follower,
         leaders_failed=status.leaders_failed,
+        time_ms=status.time_ms,
     )
     return response.SerializeToString()
 
@@ -74,4 +77,5 @@ def from_status_response(data: bytes) -> ReplicaStatus:
         catching_up=response.catching_up,
         follower=response.follower,
         leaders_failed=tuple(response.leaders_failed),
+        time_ms=response.time_ms,
     )

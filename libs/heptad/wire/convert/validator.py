@@ -267,6 +267,7 @@ def encode_status(status: ValidatorStatus) -> bytes:
         vault_connected=status.vault_connected,
         leases=status.leases,
         trouble=None if status.trouble is None else _refusal_message(status.trouble),
+        clock_off_ms=status.clock_off_ms,
     ).SerializeToString()
 
 
@@ -282,6 +283,7 @@ def decode_status(data: bytes) -> ValidatorStatus:
         vault_connected=message.vault_connected,
         leases=message.leases,
         trouble=_refusal(message.trouble) if message.HasField("trouble") else None,
+        clock_off_ms=message.clock_off_ms,
     )
 
 

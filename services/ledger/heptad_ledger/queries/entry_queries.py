@@ -177,10 +177,10 @@ class EntryQueries:
         count_max: int,
         bytes_max: int | None = None,
     ) -> Look:
-        """One look, when its turn has come. Raises: Problem `overloaded`."""
+        """One look, when its turn has come. Raises: Problem `overloaded`; StoreDamagedError."""
         async with self._turns.one():
             with self._store.snapshot() as snapshot:
-                return look(
+                found = look(
                     snapshot,
                     plan,
                     position,
@@ -188,6 +188,8 @@ class EntryQueries:
                     bytes_max=bytes_max or PAGE_BYTES_MAX // 2,
                     cost_max=LOOK_COST_MAX,
                 )
+                snapshot.require_whole((entry.index, entry.data) for entry in found.found)
+                return found
 
     def _begin(
         self, wanted: EntryFilter, order: Order, token: str, digest: bytes, published: int

@@ -3,17 +3,21 @@
 A leaf is found by a sparse search: the row of a batch has the batch's first index as its key, so
 the row at or below an index holds it. Everything here costs a few look-ups in the map, no copies of
 more than it returns.
+
+A disk may give back another bit than it was given, and LMDB does not notice. So what is handed out
+of the log is first held against its hashes, which lie in other pages: entries against the tiles.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import lmdb
 
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.transparency.errors import TileUnreadableError
-from heptad.transparency.merkle import HASH_BYTES
+from heptad.transparency.merkle import HASH_BYTES, leaf_hash
+from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.environment import Environment
 from heptad_ledger.store.recent import RecentView
@@ -61,11 +65,31 @@ class Snapshot:
 
     def entries(self, start: int, count: int) -> list[bytes]:
         """The bytes of `count` entries from `start` on; all are below the applied size."""
-        return [framed[2:] for framed in self._framed(start, count)]
+        entries = [framed[2:] for framed in self._framed(start, count)]
+        self.require_whole(enumerate(entries, start=start))
+        return entries
 
     def bundle(self, start: int, count: int) -> bytes:
         """The same entries in the framing of a tile's entry bundle, as they came in batches."""
-        return b"".join(self._framed(start, count))
+        framed = self._framed(start, count)
+        self.require_whole((index, each[2:]) for index, each in enumerate(framed, start=start))
+        return b"".join(framed)
+
+    def require_whole(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Hold entries, by index, against their hashes in the tiles.
+
+        Raises: StoreDamagedError, naming the first entry that is not what its hash says.
+        """
+        tile_index, tile = -1, b""
+        for index, entry in entries:
+            if index // TILE_WIDTH != tile_index:
+                tile_index = index // TILE_WIDTH
+                tile = self._get("tile", b"\0" + pack_index(tile_index)) or b""
+            at = index % TILE_WIDTH * HASH_BYTES
+            if leaf_hash(entry) != tile[at : at + HASH_BYTES]:
+                raise StoreDamagedError(
+                    f"entry {index} and its hash in tile 0/{tile_index} contradict each other"
+                )
 
     def leaves(self, first_index: int) -> bytes:
         """The leaves section of the batch that begins there."""

@@ -14,7 +14,7 @@ import grpc
 
 from heptad.model.problems import Problem
 from heptad.runtime.streams import ClientFrameStream, open_frame_stream
-from heptad.wire.convert.replica import from_status_response
+from heptad.wire.convert.replica import ReplicaStatus, from_status_response
 from heptad.wire.streams import FrameMalformedError, ReplicaToValidator, decode_to_validator
 from heptad_validator.dispatching.submission import Submission
 
@@ -85,11 +85,20 @@ class ReplicaLink:
 
     async def peers_connected(self, *, timeout_s: float) -> int:
         """How many other replicas this one reaches; 0 if it does not say."""
+        status = await self._status(timeout_s)
+        return 0 if status is None else status.peers_connected
+
+    async def time_ms(self, *, timeout_s: float) -> int | None:
+        """The wall clock of its machine, in Unix ms; None if it does not say."""
+        status = await self._status(timeout_s)
+        return None if status is None else status.time_ms
+
+    async def _status(self, timeout_s: float) -> ReplicaStatus | None:
         ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(STATUS)
         try:
-            return from_status_response(await ask(b"", timeout=timeout_s)).peers_connected
+            return from_status_response(await ask(b"", timeout=timeout_s))
         except (grpc.aio.AioRpcError, Problem):
-            return 0
+            return None
 
     async def close(self) -> None:
         """Let the connection go; `run` has ended."""

@@ -42,6 +42,7 @@ from heptad.wire.convert import validator as wire
 from heptad.wire.convert.entry import decode_entry
 from heptad.wire.convert.vault import SERVICE as VAULT_SERVICE
 from heptad.wire.convert.vault import decode_question, encode_answer
+from heptad.wire.replica.v1 import replica_pb2
 from heptad.wire.streams import (
     CommittedBatch,
     CommittedFrame,
@@ -96,12 +97,16 @@ class Group:
 
 
 class FakeReplica:
-    """One replica's door for validators. `is_mute` keeps notices back, `answer` changes them."""
+    """One replica's door for validators. `is_mute` keeps notices back, `answer` changes them.
+
+    `clock_off_s` is by how much its machine's clock is off.
+    """
 
     def __init__(self, wired, member):
         self.wired, self.member = wired, member
         self.received: list[bytes] = []
         self.is_mute = False
+        self.clock_off_s = 0
         self.answer = lambda row: CommittedFrame((row,))
         self._server = None
 
@@ -112,6 +117,10 @@ class FakeReplica:
             service="heptad.replica.v1.ReplicaService",
             handlers={"SubmitBatches": self._serve},
         )
+        status = grpc.unary_unary_rpc_method_handler(self._get_status)
+        handlers = {"GetStatus": status}
+        generic = grpc.method_handlers_generic_handler("heptad.replica.v1.ReplicaService", handlers)
+        server.add_generic_rpc_handlers((generic,))
         tls = load_member_tls(home=self.wired.home, name=self.member.id)
         channels.listen(server, address=self.member.address, tls=tls)
         await server.start()
@@ -121,6 +130,10 @@ class FakeReplica:
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
+
+    async def _get_status(self, _request, _context):
+        time_ms = int((time.time() + self.clock_off_s) * 1000)
+        return replica_pb2.GetStatusResponse(time_ms=time_ms).SerializeToString()
 
     async def _serve(self, stream, caller):
         assert caller.role is Role.VALIDATOR

@@ -47,7 +47,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up", "follower", "leaders_failed")
+    __slots__ = ("replica", "epoch", "round", "high_qc_round", "leader", "height", "log_size", "log_root", "cosigned_size", "batches_pending", "peers_connected", "timeouts", "rounds_certified", "catching_up", "follower", "leaders_failed", "time_ms")
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class GetStatusResponse(_message.Message):
     CATCHING_UP_FIELD_NUMBER: _ClassVar[int]
     FOLLOWER_FIELD_NUMBER: _ClassVar[int]
     LEADERS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
     replica: int
     epoch: int
     round: int
@@ -80,4 +81,5 @@ class GetStatusResponse(_message.Message):
     catching_up: bool
     follower: bool
     leaders_failed: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ..., follower: _Optional[bool] = ..., leaders_failed: _Optional[_Iterable[int]] = ...) -> None: ...
+    time_ms: int
+    def __init__(self, replica: _Optional[int] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., high_qc_round: _Optional[int] = ..., leader: _Optional[int] = ..., height: _Optional[int] = ..., log_size: _Optional[int] = ..., log_root: _Optional[bytes] = ..., cosigned_size: _Optional[int] = ..., batches_pending: _Optional[int] = ..., peers_connected: _Optional[int] = ..., timeouts: _Optional[int] = ..., rounds_certified: _Optional[int] = ..., catching_up: _Optional[bool] = ..., follower: _Optional[bool] = ..., leaders_failed: _Optional[_Iterable[int]] = ..., time_ms: _Optional[int] = ...) -> None: ...

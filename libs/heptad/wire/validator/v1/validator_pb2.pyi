@@ -191,7 +191,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("validator", "incarnation", "sequence", "pending", "replicas_connected", "vault_connected", "leases", "trouble")
+    __slots__ = ("validator", "incarnation", "sequence", "pending", "replicas_connected", "vault_connected", "leases", "trouble", "clock_off_ms")
     VALIDATOR_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +200,7 @@ class GetStatusResponse(_message.Message):
     VAULT_CONNECTED_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFF_MS_FIELD_NUMBER: _ClassVar[int]
     validator: int
     incarnation: int
     sequence: int
@@ -208,4 +209,5 @@ class GetStatusResponse(_message.Message):
     vault_connected: bool
     leases: int
     trouble: Refusal
-    def __init__(self, validator: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ..., pending: _Optional[int] = ..., replicas_connected: _Optional[int] = ..., vault_connected: _Optional[bool] = ..., leases: _Optional[int] = ..., trouble: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+    clock_off_ms: int
+    def __init__(self, validator: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ..., pending: _Optional[int] = ..., replicas_connected: _Optional[int] = ..., vault_connected: _Optional[bool] = ..., leases: _Optional[int] = ..., trouble: _Optional[_Union[Refusal, _Mapping]] = ..., clock_off_ms: _Optional[int] = ...) -> None: ...
