@@ -101,6 +101,10 @@ faults: $(VENV)/.run ## Break processes, disks, networks and clocks of a running
 hostile: $(VENV)/.run ## Attack a running mesh as an evil replica and an evil validator, and measure the others
 	$(BIN)/heptad hostile
 
+.PHONY: flips
+flips: $(VENV)/.dev ## Change thousands of single bits in a ledger's files, and see each one found
+	@HEPTAD_FLIPS=5000 $(BIN)/python -m pytest -q tests/unit/ledger/test_fsck.py
+
 .PHONY: model
 model: $(VENV)/.run ## The protocol's rules exhausted, and each of them taken out: a table
 	$(BIN)/heptad model

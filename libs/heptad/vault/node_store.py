@@ -6,6 +6,7 @@ unknown outcome, so afterwards the store refuses everything until it is opened a
 has been asked.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +19,12 @@ import lmdb
 from heptad.vault.errors import VaultCorruptError, VaultMissingError, VaultStorageError
 from heptad.vault.nodes import NodeId
 
-SCHEMA: Final = b"heptad vault 1"
+SCHEMA: Final = b"heptad vault 2"
 
 _META: Final = b"meta"
 _STATE: Final = b"state"
 _SCHEMA_KEY: Final = b"schema"
+_CHECK_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +50,34 @@ class ErasedSlot:
 class NodeStore:
     """One LMDB environment in a folder of its own."""
 
-    def __init__(self, folder: Path, *, map_bytes: int) -> None:
+    def __init__(self, folder: Path, *, map_bytes: int, is_read_only: bool = False) -> None:
         """Open or make the database files; `map_bytes` bounds the file's size.
 
+        Read-only, nobody else may have it open: no lock is taken.
         Raises: VaultStorageError.
         """
         self._poisoned = False
+        makes = not is_read_only
         with _translated("open"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if makes:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._env = lmdb.open(
-                str(folder), map_size=map_bytes, max_dbs=3, mode=0o600, sync=True, metasync=True
+                str(folder),
+                map_size=map_bytes,
+                max_dbs=3,
+                mode=0o600,
+                sync=True,
+                metasync=True,
+                readonly=is_read_only,
+                create=makes,
+                lock=makes,
             )
-            self._nodes = self._env.open_db(b"node")
-            self._erased = self._env.open_db(b"erased")
-            self._meta = self._env.open_db(_META)
+            self._nodes = self._env.open_db(b"node", create=makes)
+            self._erased = self._env.open_db(b"erased", create=makes)
+            self._meta = self._env.open_db(_META, create=makes)
             # LMDB syncs the file's content, not its name: a lost name would lose every key.
-            _sync_folder(folder)
+            if makes:
+                _sync_folder(folder)
 
     def state(self) -> VaultState:
         """Where the tree stands.
@@ -85,12 +99,21 @@ class NodeStore:
         return None if blob is None else bytes(blob)
 
     def erased(self, slot: int) -> ErasedSlot | None:
-        """When a slot was destroyed, or None if it was not."""
+        """When a slot was destroyed, or None if it was not. Raises: VaultCorruptError."""
         with self._reading() as txn:
             row = txn.get(slot.to_bytes(8, "big"), db=self._erased)
         if row is None:
             return None
-        return ErasedSlot(slot, int.from_bytes(row[:8], "big"), bytes(row[8:]))
+        value, check = bytes(row[:-_CHECK_BYTES]), bytes(row[-_CHECK_BYTES:])
+        if check != _check(slot, value):
+            raise VaultCorruptError(f"what is kept of slot {slot}'s erasure was altered")
+        return ErasedSlot(slot, int.from_bytes(value[:8], "big"), value[8:])
+
+    def row_counts(self) -> tuple[int, int]:
+        """How many nodes there are, and how many erased slots."""
+        with self._reading() as txn:
+            nodes, erased = txn.stat(self._nodes), txn.stat(self._erased)
+        return nodes["entries"], erased["entries"]
 
     def commit(
         self, state: VaultState, blobs: Mapping[NodeId, bytes], erased: tuple[ErasedSlot, ...] = ()
@@ -128,7 +151,8 @@ class NodeStore:
             txn.put(node.to_bytes(), blob, db=self._nodes)
         for row in erased:
             value = row.epoch.to_bytes(8, "big") + row.root_hash
-            txn.put(row.slot.to_bytes(8, "big"), value, db=self._erased)
+            checked = value + _check(row.slot, value)
+            txn.put(row.slot.to_bytes(8, "big"), checked, db=self._erased)
         packed = state.epoch.to_bytes(8, "big") + state.slot_next.to_bytes(8, "big")
         txn.put(_STATE, packed, db=self._meta)
         txn.put(_SCHEMA_KEY, SCHEMA, db=self._meta)
@@ -142,6 +166,13 @@ class NodeStore:
     def _check_usable(self) -> None:
         if self._poisoned:
             raise VaultStorageError("a commit failed with unknown outcome; open the vault again")
+
+
+def _check(slot: int, value: bytes) -> bytes:
+    """Nothing else vouches for these rows; a bit that a disk has changed must not be attested."""
+    return hashlib.blake2b(
+        slot.to_bytes(8, "big") + value, digest_size=_CHECK_BYTES, person=b"vault erased"
+    ).digest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,6 @@ each level stay in memory (no reads), rows are put in sorted runs, and what an e
 falls with the size of a wave: a page that is touched once for ten rows is written once.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,7 +33,7 @@ from heptad_ledger.store import (
     TimeSpan,
     Wave,
 )
-from heptad_ledger.store.wave import Totals, is_indexed, pack_index
+from heptad_ledger.store.wave import Totals, batch_postings, pack_index
 
 
 class HeadContradictedError(FollowRefusedError):
@@ -152,7 +151,7 @@ class _WaveDraft:
         kinds = [kind for kind, _ in facts]
         self._totals.add(facts)
         self._leaves.append((pack_index(first_index), batch.leaves))
-        self._postings += _postings([service for _, service in facts], first_index)
+        self._postings += batch_postings([service for _, service in facts], first_index)
         self._filing.add(
             first_index=first_index, entries=entries, kinds=kinds, records=batch.sealed_records()
         )
@@ -178,16 +177,3 @@ class _WaveDraft:
             count_max=1, from_index=index
         ):
             yield pack_index(index)
-
-
-def _postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:
-    """Which entries of a batch name which service; mostly all name one."""
-    groups: dict[str, Sequence[int]] = {services[0]: range(len(services))}
-    if services.count(services[0]) != len(services):
-        named: defaultdict[str, list[int]] = defaultdict(list)
-        for offset, service in enumerate(services):
-            named[service].append(offset)
-        groups = dict(named)
-    for service, offsets in groups.items():
-        if is_indexed(service):
-            yield ServicePosting(service.encode("ascii"), first_index, tuple(offsets))

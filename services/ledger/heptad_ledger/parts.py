@@ -28,7 +28,7 @@ from heptad_ledger.store import AppliedState, LogStore
 LOG_FOLDER: Final = "log"
 VAULT_FOLDER: Final = "vault"
 ROOT_FOLDER: Final = "vault-root"
-_OWN_SLOT: Final = "own_slot"
+OWN_SLOT: Final = "own_slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ def open_parts(
 
 def _own_slot(store: LogStore, vault: KeyTree) -> int:
     """The ledger's own slot; a crash between taking and keeping it wastes one of 134 million."""
-    kept = store.kept(_OWN_SLOT)
+    kept = store.kept(OWN_SLOT)
     if kept is None:
         slot = vault.allocate(1)[0].slot
-        store.keep(_OWN_SLOT, slot.to_bytes(8, "big"))
+        store.keep(OWN_SLOT, slot.to_bytes(8, "big"))
         return slot
     slot = int.from_bytes(kept, "big")
     try:

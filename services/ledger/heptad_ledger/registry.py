@@ -18,6 +18,7 @@ two, and no longer than the replicas' copies of the same header do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import open_routing_box, routing_box
@@ -33,14 +34,28 @@ from heptad.crypto.requests import SignedRequest, parse_request
 from heptad.crypto.sealing import Opened
 from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectId, subject_id
+from heptad.vault.cell_keys import DatedRoutingKey
 from heptad.vault.errors import SlotErasedError
-from heptad.vault.tree import KeyTree, SlotKey
+from heptad.vault.tree import SlotKey
 from heptad_ledger.errors import LedgerError
 from heptad_ledger.store import Snapshot
+from heptad_ledger.store.checked import with_check, without_check
 
 
 class RegistrationRefusedError(LedgerError):
     """A registering record does not register anybody; its leaf stays. The message has no data."""
+
+
+class Keys(Protocol):
+    """What the registry needs of a vault: a `heptad.vault.tree.KeyTree` is one."""
+
+    def lookup(self, slot: int) -> bytes:
+        """A slot's 32-byte key. Raises: SlotErasedError, SlotUnknownError."""
+        ...
+
+    def routing_keys(self) -> Sequence[DatedRoutingKey]:
+        """All routing keys held."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class Subject:
 class Registry:
     """Reads and makes rows. `own_slot` is the vault slot whose key is the registry key."""
 
-    def __init__(self, vault: KeyTree, *, own_slot: int, origin: str, cell_code: str) -> None:
+    def __init__(self, vault: Keys, *, own_slot: int, origin: str, cell_code: str) -> None:
         self._vault = vault
         self._registry_key = vault.lookup(own_slot)
         self._origin = origin
@@ -87,7 +102,7 @@ class Registry:
 
         None once the routing key of its time is gone, or the subject.
         """
-        box = snapshot.subject(self._registration_key(request_ref))
+        box = self.registration_box(snapshot, request_ref)
         routing = (
             open_routing_box(box, entry=entry, routing_keys=self.routing_keys()) if box else None
         )
@@ -98,6 +113,15 @@ class Registry:
             return SlotKey(slot, self._vault.lookup(slot))
         except SlotErasedError:
             return None
+
+    def registration_box(self, snapshot: Snapshot, request_ref: bytes) -> bytes | None:
+        """The routing header of the registration that came with that request, as it came.
+
+        Raises: StoreDamagedError.
+        """
+        key = self._registration_key(request_ref)
+        row = snapshot.subject(key)
+        return None if row is None else without_check(b"subject", key, row)
 
     def routing_keys(self) -> dict[bytes, bytes]:
         """All routing keys held, by their number as u32be."""
@@ -123,7 +147,9 @@ class Registry:
             keys=(KeyRow(request.kid, index, revoked=False),),
         )
         row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
-        return (row_key, row), (self._registration_key(request_ref), routing_box(sealed))
+        box_key = self._registration_key(request_ref)
+        box = with_check(b"subject", box_key, routing_box(sealed))
+        return (row_key, row), (box_key, box)
 
     def subject_of(self, opened: Opened) -> SubjectId:
         """The id of the subject whom this opened record registers.

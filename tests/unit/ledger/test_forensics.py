@@ -17,6 +17,7 @@ from heptad.crypto.filing import open_routing_box
 from heptad.crypto.registry_rows import open_keys, registry_row_key
 from heptad.crypto.sealing import open_stored
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
+from heptad_ledger.store.checked import CHECK_BYTES
 from heptad_ledger.store.environment import TABLES
 from heptad_ledger.store.recent import unpack_rows
 
@@ -90,7 +91,8 @@ class Attacker:
     def registering_slots(self):
         """Slots that the kept routing headers of registrations still give away, by entry index."""
         keys = self.ledger.registry.routing_keys()
-        boxes = [value for _, value in self.tables()["subject"] if len(value) == 85]
+        rows = [value for _, value in self.tables()["subject"]]
+        boxes = [row[:-CHECK_BYTES] for row in rows if len(row) == 85 + CHECK_BYTES]
         found = []
         with self.ledger.store.snapshot() as snapshot:
             for box in boxes:

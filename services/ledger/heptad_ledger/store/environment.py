@@ -45,12 +45,13 @@ _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Environment:
     """An open LMDB environment that no other process writes to."""
 
-    def __init__(self, folder: Path, *, map_bytes_max: int) -> None:
-        """Open or create it.
+    def __init__(self, folder: Path, *, map_bytes_max: int, is_read_only: bool = False) -> None:
+        """Open or create it; read-only, a table that is not there is an error.
 
         Raises: StoreInUseError; StoreFullError; StoreDamagedError.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_read_only:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._owner = _own(folder)
         self._folder = folder
         self._map_bytes_max = map_bytes_max
@@ -63,11 +64,17 @@ class Environment:
                 mode=0o600,
                 readahead=False,
                 meminit=True,
+                readonly=is_read_only,
+                create=not is_read_only,
+                lock=not is_read_only,
             )
-            self._tables = {name: self._lmdb.open_db(name.encode()) for name in TABLES}
-            # LMDB syncs what is in its file, not the file's name.
-            sync_folder(folder)
-            sync_folder(folder.parent)
+            self._tables = {
+                name: self._lmdb.open_db(name.encode(), create=not is_read_only) for name in TABLES
+            }
+            if not is_read_only:
+                # LMDB syncs what is in its file, not the file's name.
+                sync_folder(folder)
+                sync_folder(folder.parent)
         except lmdb.Error as error:
             os.close(self._owner)
             raise self._translated(error) from error

@@ -20,6 +20,7 @@ from heptad.transparency.errors import TransparencyError
 from heptad.transparency.merkle import HASH_BYTES
 from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree
 from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.store.checked import with_check, without_check
 from heptad_ledger.store.environment import Environment
 from heptad_ledger.store.private_tables import PrivateTables, PutRows, Rows
 from heptad_ledger.store.snapshot import Duplicate, Snapshot
@@ -27,7 +28,7 @@ from heptad_ledger.store.state import AppliedState
 from heptad_ledger.store.totals import drop_totals, put_totals, read_totals, recount
 from heptad_ledger.store.wave import Totals, Wave, pack_index, unpack_index
 
-SCHEMA: Final = b"1"
+SCHEMA: Final = b"2"
 _LEVELS_MAX: Final = 8
 
 
@@ -173,14 +174,15 @@ class LogStore:
         """Keep a small value of the ledger's own, durably. Raises: StoreFullError."""
         with self._environment.writing() as transaction:
             key = b"kept:" + name.encode()
-            transaction.put(key, value, db=self._environment.table("meta"))
+            row = with_check(b"meta", key, value)
+            transaction.put(key, row, db=self._environment.table("meta"))
 
     def kept(self, name: str) -> bytes | None:
-        """What was kept under that name."""
+        """What was kept under that name. Raises: StoreDamagedError."""
         with self._environment.reading() as transaction:
             key = b"kept:" + name.encode()
             value = transaction.get(key, db=self._environment.table("meta"))
-        return None if value is None else bytes(value)
+        return None if value is None else without_check(b"meta", key, bytes(value))
 
     def used_bytes(self) -> int:
         """Size of the data file."""
@@ -194,25 +196,21 @@ class LogStore:
         ]
         self._put(transaction, "tile", tiles)
         spans = [
-            (pack_index(span.time_ms) + pack_index(span.first_index), pack_index(span.end_index))
+            (key, with_check(b"by_time", key, pack_index(span.end_index)))
             for span in wave.spans
+            for key in (pack_index(span.time_ms) + pack_index(span.first_index),)
         ]
         self._put(transaction, "by_time", spans)
-        postings = [
-            (
-                posting.service + b"\0" + pack_index(posting.first_index),
-                b"".join(offset.to_bytes(2, "big") for offset in posting.offsets),
-            )
-            for posting in wave.postings
-        ]
-        self._put(transaction, "by_service", postings)
+        self._put(transaction, "by_service", [posting.row() for posting in wave.postings])
 
     def _put_state(self, transaction: lmdb.Transaction, wave: Wave, later: Rows) -> AppliedState:
-        self._append(transaction, "duplicate", later)
+        checked = [(key, with_check(b"duplicate", key, first)) for key, first in later]
+        self._append(transaction, "duplicate", checked)
         for stated in wave.stated:
             transaction.delete(stated, db=self._environment.table("duplicate"))
         state = replace(wave.state, duplicates=self.state.duplicates + len(later))
-        transaction.put(b"state", state.encode(), db=self._environment.table("meta"))
+        row = with_check(b"meta", b"state", state.encode())
+        transaction.put(b"state", row, db=self._environment.table("meta"))
         return state
 
     def _put(self, transaction: lmdb.Transaction, table: str, rows: Rows) -> None:
@@ -241,7 +239,8 @@ def _begin(environment: Environment, *, origin: str, genesis: AppliedState) -> N
                 raise StoreDamagedError(
                     f"the store's {key.decode()} is {found!r}, this ledger's is {value!r}"
                 )
-        transaction.put(b"state", genesis.encode(), db=meta, overwrite=False)
+        row = with_check(b"meta", b"state", genesis.encode())
+        transaction.put(b"state", row, db=meta, overwrite=False)
 
 
 def _checked_edge(snapshot: Snapshot, state: AppliedState) -> EdgeTiles:

@@ -19,6 +19,7 @@ from heptad.transparency.errors import TileUnreadableError
 from heptad.transparency.merkle import HASH_BYTES, leaf_hash
 from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.store.checked import without_check
 from heptad_ledger.store.environment import Environment
 from heptad_ledger.store.recent import RecentView
 from heptad_ledger.store.state import AppliedState
@@ -55,7 +56,7 @@ class Snapshot:
         row = self._get("meta", _STATE)
         if row is None:
             raise StoreDamagedError("the store has no state")
-        return AppliedState.decode(row)
+        return AppliedState.decode(without_check(b"meta", _STATE, row))
 
     # The log.
 
@@ -132,7 +133,8 @@ class Snapshot:
             time_ms = unpack_index(key[:8])
             if time_ms >= until_ms:
                 return
-            yield TimeSpan(time_ms, unpack_index(key[8:]), unpack_index(value))
+            end_index = unpack_index(without_check(b"by_time", key, value))
+            yield TimeSpan(time_ms, unpack_index(key[8:]), end_index)
             found = cursor.next()
 
     def index_at(self, time_ms: int) -> int | None:
@@ -191,7 +193,8 @@ class Snapshot:
         found = cursor.set_range(pack_index(from_index))
         while found and len(rows) < count_max:
             key, value = _item(cursor)
-            rows.append(Duplicate(unpack_index(key), unpack_index(value)))
+            first_index = unpack_index(without_check(b"duplicate", key, value))
+            rows.append(Duplicate(unpack_index(key), first_index))
             found = cursor.next()
         return rows
 

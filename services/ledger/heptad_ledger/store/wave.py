@@ -4,8 +4,8 @@ Keys and indexes are packed already, so that the write path is `putmulti` over r
 nothing else: `pack_index` is the one spelling of an index in keys and values.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
@@ -52,6 +52,11 @@ class ServicePosting:
     first_index: int
     offsets: tuple[int, ...]
 
+    def row(self) -> tuple[bytes, bytes]:
+        """Key and value in `by_service`."""
+        key = self.service + b"\0" + pack_index(self.first_index)
+        return key, b"".join(offset.to_bytes(2, "big") for offset in self.offsets)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -92,3 +97,16 @@ class Wave:
     subjects: Sequence[tuple[bytes, bytes]] = ()
     stated: Sequence[bytes] = ()
     totals: Totals = field(default_factory=Totals)
+
+
+def batch_postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:
+    """Which entries of a batch name which service; mostly all name one."""
+    groups: dict[str, Sequence[int]] = {services[0]: range(len(services))}
+    if services.count(services[0]) != len(services):
+        named: defaultdict[str, list[int]] = defaultdict(list)
+        for offset, service in enumerate(services):
+            named[service].append(offset)
+        groups = dict(named)
+    for service, offsets in groups.items():
+        if is_indexed(service):
+            yield ServicePosting(service.encode("ascii"), first_index, tuple(offsets))

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=FillPlan(0).seed)
     parser.add_argument("--batch-records", type=int, default=FillPlan(0).batch_records)
     parser.add_argument("--block-batches", type=int, default=FillPlan(0).block_batches)
+    parser.add_argument("--signed", action="store_true", help="each record a request of its own")
     parser.add_argument("--public", action="store_true", help="entries without private halves")
     asked = parser.parse_args()
     plan = FillPlan(
@@ -29,6 +30,7 @@ def main() -> None:
         batch_records=asked.batch_records,
         block_batches=asked.block_batches,
         is_sealed=not asked.public,
+        is_signed=asked.signed,
     )
     if not (asked.home / CELL_FILE).exists():
         new_home(asked.home)

@@ -2,9 +2,9 @@
 
 What is random comes from a seed, so that two homes of one origin get the same public entries. What
 would cost more than everything else, the signature of a subject under each request, is made once
-for each subject and service: so payload, commitment and seal of every record are good, but records
-of one subject at one service share the signed request in them, and their request references are
-random and not those of that request.
+for each subject and service, unless the plan says `is_signed`: so payload, commitment and seal of
+every record are good, but records of one subject at one service share the signed request in them,
+and their request references are random and not those of that request.
 """
 
 import random
@@ -58,7 +58,8 @@ class FillPlan:
     `entries` is its size at the end, whatever is there already. A block has `block_batches` batches
     of `batch_records`, and comes `block_ms` after the one before. There is a checkpoint at the
     first block after each `checkpoint_entries`, and at the end. Without `is_sealed` entries have no
-    private half but for registrations, which is three times as fast.
+    private half but for registrations, which is three times as fast; with `is_signed` each has a
+    signed request of its own, and is found by it.
     """
 
     entries: int
@@ -69,6 +70,7 @@ class FillPlan:
     block_ms: int = 200
     checkpoint_entries: int = 65_536
     is_sealed: bool = True
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class _Subject:
     lease_id: bytes
     lease: bytes
     payloads: tuple[bytes, ...]
+    key: Ed25519Key
+    name: str
 
     def __repr__(self) -> str:
         return f"_Subject(slot={self.slot})"
@@ -126,8 +130,14 @@ class RecordMaker:
     def _sealed(self, pick: int, subject: _Subject, time_ms: int) -> Record:
         payload, randbytes = subject.payloads[pick], self._rng.randbytes
         witness = randbytes(32)
+        reference = randbytes(16)
+        if self._plan.is_signed:
+            payload = self._signed(subject.key, subject.name, CHOICES[pick], time_ms // 1000)
+            reference = request_ref(
+                cell_index_key=self._vault.index_key(), request_id=parse_request(payload).request_id
+            )
         entry = _entry(pick, time_ms, commitment(witness=witness, payload=payload))
-        routing = Routing(subject.slot, subject.lease_id, randbytes(16))
+        routing = Routing(subject.slot, subject.lease_id, reference)
         return entry, self._seal(entry, witness, payload, subject.lease, routing)
 
     def _public(self, pick: int, _subject: _Subject, time_ms: int) -> Record:
@@ -142,7 +152,7 @@ class RecordMaker:
         )
         name = subject_id(cell_code=self._cell_code, witness=witness, payload=payload)
         payloads = tuple(self._signed(key, name, choice, iat) for choice in CHOICES)
-        self._subjects.append(_Subject(slot_key.slot, lease_id, lease, payloads))
+        self._subjects.append(_Subject(slot_key.slot, lease_id, lease, payloads, key, name))
         entry = encode_entry(
             Entry(
                 kind=Kind.SUBJECT_REGISTERED,

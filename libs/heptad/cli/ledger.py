@@ -1,0 +1,137 @@
+"""`heptad ledger …`: what an operator does to the ledger's files."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail
+from heptad.cli.up import HOME_OPTION
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+app = typer.Typer(no_args_is_help=True, help="Check the ledger's files.")
+
+
+@app.callback()
+def ledger() -> None:
+    """Check the ledger's files."""
+
+
+@app.command()
+def fsck(
+    *,
+    home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Check this copy of the ledger's data folder, not the home's own."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint that somebody kept: the log must still lead to it."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Open no records: faster, and needs no vault.")
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Make again what is derived: tiles, indexes, files."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check every byte of a stopped ledger that matters, and name what is wrong.
+
+    Re-hashes entries, tiles and checkpoints, verifies all signatures, recomputes indexes, opens
+    every record and holds it against its commitment. Ends with 0 if all is well, 1 if not, 2 if it
+    could not be tried: the ledger runs, or there is none.
+    """
+    command = [sys.executable, "-m", "heptad_ledger.fsck", str(home.absolute())]
+    for name, value in (("--data", data), ("--checkpoint", checkpoint)):
+        command += [name, str(value.absolute())] if value is not None else []
+    for name, is_set in (("--public", public), ("--repair", repair)):
+        command += [name] if is_set else []
+    lines: list[dict[str, Any]] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603  ours
+        assert child.stdout is not None
+        for line in _shown(child.stdout, is_quiet=as_json):
+            lines.append(line)
+            if not as_json and "finding" in line:
+                _print_finding(line["finding"])
+    _end(lines, child.returncode, as_json=as_json)
+
+
+def _shown(output: IO[str], *, is_quiet: bool) -> Iterator[dict[str, Any]]:
+    """The lines that are no progress; that goes into a bar."""
+    with _bar(is_quiet=is_quiet) as bar:
+        task: TaskID | None = None
+        for text in output:
+            line: dict[str, Any] = json.loads(text)
+            progress = line.get("progress")
+            if progress is None:
+                yield line
+            elif bar is not None:
+                if task is None:
+                    task = bar.add_task("")
+                done, total = progress["done"], max(progress["total"], 1)
+                bar.update(
+                    task, description=progress["stage"], completed=done, total=total, refresh=True
+                )
+
+
+@contextmanager
+def _bar(*, is_quiet: bool) -> "Iterator[Progress | None]":
+    if is_quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+def _print_finding(finding: dict[str, Any]) -> None:
+    repairable = "  (can be made again: --repair)" if finding["derived"] else ""
+    print(f"{finding['code']}: {finding['where']}: {finding['detail']}{repairable}", flush=True)
+
+
+def _end(lines: list[dict[str, Any]], status: int, *, as_json: bool) -> None:
+    last = lines[-1] if lines else {}
+    if status < 0 or (not last.get("summary") and not last.get("error")):
+        name = signal.Signals(-status).name if status < 0 else f"status {status}"
+        fail(
+            f"the check itself died ({name}): the files are damaged in a way that it does not know,"
+            " or it was ended",
+            status=EXIT_FAILED,
+            as_json=as_json,
+        )
+    if "error" in last:
+        fail(str(last["error"]), status=EXIT_USAGE, as_json=as_json)
+    summary = last["summary"]
+    if as_json:
+        findings = [line["finding"] for line in lines if "finding" in line]
+        print(json.dumps({"summary": summary, "findings": findings}))
+    else:
+        print(_sentence(summary))
+    if status:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    size, seconds = summary["size"], max(summary["seconds"], 1e-9)
+    told = (
+        f"{size:,} entries in {seconds:.1f} s ({size / seconds:,.0f} a second); cosigned"
+        f" checkpoints vouch for the first {summary['vouched']:,}"
+    )
+    count = sum(summary["findings"].values())
+    verdict = "nothing is wrong" if not count else f"{count} findings"
+    repaired = f"; {summary['repaired']} rows and files were made again" * bool(summary["repaired"])
+    rest = f"; {summary['left_out']} more wait for another --repair" * bool(summary["left_out"])
+    return f"{told}: {verdict}{repaired}{rest}"
