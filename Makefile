@@ -70,6 +70,10 @@ generate: $(VENV)/.dev ## Generate the stubs from the protos
 checker: $(VENV)/.run ## Put the receipt checker's parts into its one file, and print its SHA-256
 	@$(BIN)/python -m heptad_gateway.checker_page
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## The pages of a running cell as pictures, into docs/images (needs Chromium)
+	@PYTHONPATH=tests $(BIN)/python -m screenshots
+
 .PHONY: released
 released: node_modules/.package-lock.json ## Take today's protos as the API that may not break
 	npx --no-install buf build -o protos/released.binpb

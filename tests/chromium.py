@@ -88,13 +88,13 @@ class Page:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    async def until(self, condition: str) -> object:
+    async def until(self, condition: str) -> None:
         """Wait for a condition of the page, however long that takes, but for `WAIT_S_MAX`."""
         until_s = time.monotonic() + WAIT_S_MAX
         while time.monotonic() < until_s:
             with contextlib.suppress(AssertionError):
-                if value := await self.run(condition):
-                    return value
+                if await self.run(f"Boolean({condition})"):
+                    return
             await asyncio.sleep(0.02)
         raise AssertionError(f"never: {condition}; {self.complaints}")
 

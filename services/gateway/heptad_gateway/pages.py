@@ -1,4 +1,4 @@
-"""Pages for people: the receipt checker and what it is made of, as plain files.
+"""Pages for people: the explorer, the receipt checker and what they are made of, as plain files.
 
 They are read once and never change while the gateway runs, so each has its hash as ETag and is
 asked for again at no cost. A page may load and call this gateway and nobody else, holds no inline
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from heptad.model.problems import Problem
 from heptad_gateway.checker_page import CHECKER_FILE, SOURCE_FILE, security_policy_of
+from heptad_gateway.queries import number_of
 from heptad_gateway.routing import Parameters, Route
 
 SECURITY_POLICY: Final = (
@@ -51,9 +52,20 @@ class PagesApi:
     def routes(self) -> list[Route]:
         """The operations of this part."""
         return [
+            Route("GET", "/", self.explorer),
+            Route("GET", "/entry/{index}", self.entry),
             Route("GET", "/checker.html", self.checker),
             Route("GET", "/web/{name}", self.part),
         ]
+
+    async def explorer(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
+        """The latest checkpoint and the entries."""
+        return _answer(request, self._pages["index.html"])
+
+    async def entry(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
+        """One entry; the page itself asks for it."""
+        number_of("index", parameters["index"])
+        return _answer(request, self._pages["entry.html"])
 
     async def checker(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """The receipt checker, one file that also works from disk."""

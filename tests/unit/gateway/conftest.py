@@ -211,7 +211,7 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def running(recorded, *, cell=CELL, **config):
+async def running(recorded, *, cell=CELL, policy=b"quorum none\n", **config):
     logged = []
     log = EventLog(bound={}, write=lambda line: logged.append(json.loads(line)))
     submissions = FakeSubmissions(lambda _: recorded(7))
@@ -225,7 +225,7 @@ async def running(recorded, *, cell=CELL, **config):
         ports=Ports(submissions, validators, ledger),
         config=replace(CONFIG, **config),
         cell=cell,
-        policy=b"quorum none\n",
+        policy=policy,
         metrics=metrics,
         log=log,
     )

@@ -9,7 +9,7 @@ import pytest
 from heptad_gateway.pages import PagesApi
 
 WEB = files("heptad_gateway").joinpath("web")
-PAGES = ["/checker.html"]
+PAGES = ["/", "/entry/7", "/checker.html"]
 PARTS = [f"/web/{file.name}" for file in WEB.iterdir() if file.name.endswith((".js", ".css"))]
 
 
@@ -19,8 +19,10 @@ def test_every_page_and_part_is_served_with_its_security_policy(gateway, path):
         answer = await gateway.call("GET", path)
         assert answer.status == 200
         assert answer.body
-        kind = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-        assert answer.headers["Content-Type"].startswith(kind[path.rpartition(".")[2] or "html"])
+        kind = {"css": "text/css", "js": "text/javascript"}
+        assert answer.headers["Content-Type"].startswith(
+            kind.get(path.rpartition(".")[2], "text/html")
+        )
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none';")
         assert "frame-ancestors 'none'" in policy
@@ -56,6 +58,14 @@ def test_only_parts_of_pages_are_served(gateway, name):
     async def story(gateway):
         answer = await gateway.call("GET", f"/web/{name}")
         assert (answer.status, answer.code) == (404, "not_found")
+
+    gateway(story)
+
+
+def test_the_page_of_an_entry_wants_an_index(gateway):
+    async def story(gateway):
+        answer = await gateway.call("GET", "/entry/x")
+        assert (answer.status, answer.code) == (400, "parameter_invalid")
 
     gateway(story)
 

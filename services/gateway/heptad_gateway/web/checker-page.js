@@ -12,7 +12,8 @@ const PARTS = [
   ["The entry", /^(entry|extra|leaf)$/],
   ["Up the tree", /^(proof|step \d+|root)$/],
   ["Who signed", /^(signature .*|log|quorum)$/],
-  ["Your request", /^(commitment|request)$/],
+  ["The bundle", /^(bundle.*|statement|place|event.*|signed root)$/],
+  ["Your part", /^(commitment|request|subject)$/],
 ];
 const NAMES = { leaf: "leaf hash", quorum: "quorum", log: "the log", entry: "what it says", request: "what you signed" };
 
@@ -43,7 +44,7 @@ function unreadable(error, what) {
 function readReceipt(bytes, entryBytes) {
   if (!isPlainProof(bytes)) return parseReceiptFile(bytes);
   if (entryBytes === null) throw new FormatError("a plain proof says nothing about bytes that are not there: add the entry");
-  return { proof: parseProof(bytes), entry: entryBytes, payload: null, witness: null };
+  return { proof: parseProof(bytes), entry: entryBytes, payload: null, witness: null, bundle: null };
 }
 
 function isPlainProof(bytes) {

@@ -20,10 +20,12 @@ const CLOCK_BOUND_S = 60n;
 const INDEX = /^index (0|[1-9][0-9]{0,18})$/;
 const COMMITMENT_DOMAIN = utf8("heptad/v1/commitment\0");
 const REQUIRED = ["format", "entry", "proof"];
-const ALLOWED = [...REQUIRED, "payload", "witness", "links"];
+const ALLOWED = [...REQUIRED, "payload", "witness", "bundle", "links"];
+const MEMBERSHIP = ["index", "entry", "inclusion", "path"];
+const SUBJECT_HALF = /^[a-z0-9]{1,16}-[a-z2-7]{26}\n/;
 const KINDS_OF_REQUESTS = ["REQUEST", "SUBJECT_REGISTERED"];
 
-// {entry, proof, payload, witness} of Heptad's JSON file; the last two null where they are absent.
+// {entry, proof, payload, witness, bundle} of Heptad's JSON file; the last three may be null.
 // Throws FormatError.
 export function parseReceiptFile(data) {
   if (data.length > FILE_BYTES_MAX) throw new FormatError(`a receipt of ${data.length} bytes`);
@@ -42,7 +44,28 @@ export function parseReceiptFile(data) {
     entry: bytesOf(members, "entry"),
     payload: members.has("payload") ? bytesOf(members, "payload") : null,
     witness: members.has("witness") ? bytesOf(members, "witness") : null,
+    bundle: members.has("bundle") ? membershipOf(members.get("bundle")) : null,
   };
+}
+
+// An event's place in what its service signed: {index, entry, inclusion, path}. Throws FormatError.
+function membershipOf(members) {
+  const isWhole = members instanceof Map && members.size === MEMBERSHIP.length;
+  if (!isWhole || !MEMBERSHIP.every((name) => members.has(name))) {
+    throw new FormatError(`bundle is not an object of ${MEMBERSHIP.join(", ")}`);
+  }
+  const index = members.get("index");
+  if (typeof index !== "bigint" || index < 0n || index >= SIZE_MAX) throw new FormatError("bundle.index is in no log");
+  const [inclusion, path] = [hashesOf(members, "inclusion"), hashesOf(members, "path")];
+  return { index, inclusion, path, entry: bytesOf(members, "entry") };
+}
+
+function hashesOf(members, name) {
+  const values = members.get(name);
+  if (!Array.isArray(values) || values.length > 2 * PROOF_HASHES_MAX) throw new FormatError(`${name} is no list of hashes`);
+  const hashes = values.map((value) => bytesOf(new Map([[name, value]]), name));
+  hashes.forEach((hash) => requireHash(hash, `a hash of ${name}`));
+  return hashes;
 }
 
 // {index, hashes, note, checkpoint, signatures, text, extra} of a tlog-proof file. Throws FormatError.
@@ -83,6 +106,7 @@ export async function examineReceipt(file, policy, nowS) {
   findings.push(...climbed);
   const signed = await examineSignatures(file.proof, policy, nowS + CLOCK_BOUND_S);
   findings.push(...signed.findings);
+  if (file.bundle !== null) findings.push(await examineBundle(entry, file.bundle, file.proof.checkpoint));
   let requestId = null;
   if (file.payload !== null && file.witness !== null) {
     const shown = await examinePrivateHalf(entry, file.payload, file.witness);
@@ -158,6 +182,9 @@ function inWords(entry) {
   }
   const parts = [entry.kind, entry.service && `service ${entry.service}`, entry.action && `action ${entry.action}`];
   if (entry.outcome !== "NONE") parts.push(entry.outcome.toLowerCase());
+  if (entry.kind === "EVENT") {
+    return `${parts.filter(Boolean).join(", ")}; at ${calendar(entry.timeMs)}, as its service says; recorded by validator-${entry.validator}.`;
+  }
   return `${parts.filter(Boolean).join(", ")}; admitted ${calendar(entry.timeMs)} by validator-${entry.validator}.`;
 }
 
@@ -203,6 +230,7 @@ async function examinePrivateHalf(entry, payload, witness) {
     return { findings: [{ step: "commitment", holds: false, detail }], requestId: null };
   }
   const findings = [await examineCommitment(entry, payload, witness)];
+  if (entry.kind === "EVENT") return { findings: [...findings, examineSubject(payload)], requestId: null };
   if (!KINDS_OF_REQUESTS.includes(entry.kind)) return { findings, requestId: null };
   let request;
   try {
@@ -213,6 +241,32 @@ async function examinePrivateHalf(entry, payload, witness) {
     return { findings, requestId: null };
   }
   return { findings: [...findings, examineClaims(entry, request)], requestId: request.requestId };
+}
+
+// The bundle's own entry, which an event's receipt brings along, is in the same tree.
+async function examineBundle(entry, bundle, checkpoint) {
+  const finding = { step: "bundle in log", holds: false, detail: "" };
+  if (entry !== null && entry.kind !== "EVENT") {
+    return { ...finding, detail: `Only an event has a bundle, and this is of kind ${entry.kind}.` };
+  }
+  const leaf = await leafHash(bundle.entry);
+  let climb;
+  try {
+    climb = await inclusionSteps(bundle.index, checkpoint.size, leaf, bundle.inclusion);
+  } catch (error) {
+    if (!(error instanceof ProofError)) throw error;
+    return { ...finding, detail: error.message };
+  }
+  const holds = equal(climb.length ? climb.at(-1).result : leaf, checkpoint.root);
+  const detail = `The bundle is entry ${bundle.index}: ${holds ? "it leads to the same root." : "it does not lead to the root."}`;
+  return { ...finding, holds, detail };
+}
+
+// Whom an event is about: what its service committed to says so itself.
+function examineSubject(half) {
+  const found = SUBJECT_HALF.exec(latin1(half));
+  const detail = found ? `The event is about ${found[0].trim()}.` : "The private half does not begin with a subject’s id.";
+  return { step: "subject", holds: found !== null, detail };
 }
 
 async function examineCommitment(entry, payload, witness) {
