@@ -94,7 +94,7 @@ def test_the_bench_measures_every_path_and_keeps_what_it_found(tmp_path):
     figures = json.loads(heptad("bench", "--quick", "--json", cwd=tmp_path))
 
     ways = {way["way"]: way for way in figures["ways"]}
-    assert set(ways) == {"consensus", "grpc", "http-batch", "http"}
+    assert set(ways) == {"consensus", "bundles", "grpc", "http-batch", "http"}
     for way in ways.values():
         assert way["capacity"]["measured"]["achieved_per_s"] > 0
         assert way["half"]["measured"]["latencies"]["count"] > 0

@@ -11,7 +11,7 @@ import aiohttp
 from heptad.client import connect
 from heptad.runtime.errors import HomeRefusedError
 from heptad.trials.meshes import RunningMesh, attach, running
-from heptad.trials.tour import auditor, citizen, crowd, forgeries, operator
+from heptad.trials.tour import auditor, citizen, crowd, forgeries, operator, service
 from heptad.trials.tour.scene import SERVICE, Scene, policy_of
 from heptad.trials.tour.steps import Shown, Step, take
 
@@ -23,6 +23,7 @@ STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("citizen", "what was not signed so is refused", citizen.forge),
     Step("service", "citizens are brought in by a service", crowd.bring_in),
     Step("service", "many requests travel on one stream", crowd.send_bulk),
+    Step("service", "many events stand under one signature", service.record_bundle),
     Step("auditor", "receipts hold off line", auditor.verify_receipts),
     Step("auditor", "the whole log hashes to its cosigned root", auditor.hash_log),
     Step("auditor", "the log only grows", auditor.continue_log),
