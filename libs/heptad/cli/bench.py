@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from heptad.cli import bench_ledger
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
 
 if TYPE_CHECKING:
+    from heptad.trials.bench import Plan
     from heptad.trials.figures import Figures
     from heptad.trials.orders import Way
 
@@ -17,9 +19,15 @@ RESULTS_FOLDER: Final = Path(".heptad-bench")
 
 _CRASHED: Final = "crashed"
 _GROWTH: Final = "growth"
+_MESH: Final = "mesh"
+_LEDGER: Final = "ledger"
+_QUICK_ENTRIES: Final = 20_000
 
 
 def command(
+    what: Annotated[
+        str, typer.Argument(help="mesh, or ledger: what an entry costs as a log grows.")
+    ] = "mesh",
     *,
     home: Annotated[
         Path | None,
@@ -41,7 +49,8 @@ def command(
         bool, typer.Option("--quick", help="See that it works; the figures mean little.")
     ] = False,
     entries: Annotated[
-        int, typer.Option("--entries", min=10_000, help="For growth: how far the log grows.")
+        int,
+        typer.Option("--entries", min=10_000, help="For growth and ledger: how far the log grows."),
     ] = 10_000_000,
     compare: Annotated[
         Path | None,
@@ -54,31 +63,47 @@ def command(
 ) -> None:
     """Measure throughput, latency and cost of a cell of its own, or of the one in `--home`.
 
-    Each path is driven to its capacity first, then with half of it in an open loop.
+    Each path is driven to its capacity first, then with half of it in an open loop. `heptad bench
+    ledger` measures the ledger alone, at 10,000 entries and ten times as many each time.
     """
-    ways, others = _ways(paths, as_json=as_json)
+    if what not in (_MESH, _LEDGER):
+        fail(f"what to measure: {_MESH} or {_LEDGER}, not {what}", status=EXIT_USAGE)
+    if what == _LEDGER:
+        bench_ledger.run(entries=_QUICK_ENTRIES if quick else entries, as_json=as_json)
+        return
     with told(as_json=as_json):
-        from heptad.trials.bench import Plan, run_bench
-        from heptad.trials.crashed import CrashPlan
-        from heptad.trials.errors import TrialFault
-        from heptad.trials.growth import GrowthPlan
-
-        crashed = CrashPlan(seconds=2 * seconds) if _CRASHED in others else None
-        growth = GrowthPlan(entries=entries) if _GROWTH in others else None
-        cell = home.absolute() if home else None
-        plan = Plan(home=cell, ways=ways, seconds=seconds, crashed=crashed, growth=growth)
+        plan = _plan(home, paths, seconds=seconds, entries=entries, as_json=as_json)
         earlier = compare if compare is not None else _last(results)
         # Read before the measurement, which takes minutes: a file that cannot be used is said now.
         before = _read(earlier, as_json=as_json) if earlier is not None else None
-        try:
-            figures = run_bench(plan.quick() if quick else plan, tell=_tell)
-        except TrialFault as fault:
-            fail(str(fault), status=EXIT_FAILED, as_json=as_json)
+        figures = _measured(plan.quick() if quick else plan, as_json=as_json)
         kept = _keep(results, figures)
     if as_json:
         print(figures.encode())
     else:
         _print(figures, before, earlier, kept)
+
+
+def _plan(home: Path | None, paths: str, *, seconds: float, entries: int, as_json: bool) -> "Plan":
+    from heptad.trials.bench import Plan
+    from heptad.trials.crashed import CrashPlan
+    from heptad.trials.growth import GrowthPlan
+
+    ways, others = _ways(paths, as_json=as_json)
+    crashed = CrashPlan(seconds=2 * seconds) if _CRASHED in others else None
+    growth = GrowthPlan(entries=entries) if _GROWTH in others else None
+    cell = home.absolute() if home else None
+    return Plan(home=cell, ways=ways, seconds=seconds, crashed=crashed, growth=growth)
+
+
+def _measured(plan: "Plan", *, as_json: bool) -> "Figures":
+    from heptad.trials.bench import run_bench
+    from heptad.trials.errors import TrialFault
+
+    try:
+        return run_bench(plan, tell=_tell)
+    except TrialFault as fault:
+        fail(str(fault), status=EXIT_FAILED, as_json=as_json)
 
 
 def _ways(paths: str, *, as_json: bool) -> "tuple[tuple[Way, ...], set[str]]":

@@ -73,13 +73,13 @@ def fill(
     cell = load_cell(home)
     parts = open_home(home, cell)
     try:
-        return _Filling(home, cell, parts, plan, tell).run()
+        return Filling(home, cell, parts, plan, tell).grow_to(plan.entries)
     finally:
         parts.close()
 
 
-class _Filling:
-    """One run."""
+class Filling:
+    """Fills an open ledger, as far as is asked for each time, with one set of subjects."""
 
     def __init__(
         self, home: Path, cell: Cell, parts: Parts, plan: FillPlan, tell: Callable[[str], None]
@@ -88,7 +88,7 @@ class _Filling:
         self._parts = parts
         self._plan = plan
         self._tell = tell
-        self._start = state.size
+        self._start = self._until = state.size
         self._time_ms = max(state.time_ms, START_MS)
         self._group = Group(home, cell, state)
         self._maker = RecordMaker(
@@ -101,18 +101,23 @@ class _Filling:
         self._published = state.size
         self._applying_s = self._applying_cpu_s = 0.0
 
-    def run(self) -> FillFigures:
-        """Make and apply blocks until the plan's size is reached."""
+    def grow_to(self, entries: int) -> FillFigures:
+        """Make and apply blocks until the log has that size; the figures are of this growth.
+
+        Raises: StoreError.
+        """
+        self._start, self._until = self._group.edge.size, entries
+        self._applying_s = self._applying_cpu_s = 0.0
         started_s, told = time.monotonic(), self._start
         frames: list[BlockFrame] = []
         for frame in self._frames():
             frames.append(frame)
             size = self._group.edge.size
             is_due = size - self._published >= self._plan.checkpoint_entries
-            if is_due or len(frames) == BLOCKS_AT_ONCE or size == self._plan.entries:
+            if is_due or len(frames) == BLOCKS_AT_ONCE or size == entries:
                 self._apply(frames)
                 frames = []
-            if is_due or size == self._plan.entries:
+            if is_due or size == entries:
                 self._publish()
             if size - told >= TOLD_EVERY:
                 told = size
@@ -128,7 +133,7 @@ class _Filling:
         )
 
     def _frames(self) -> Iterator[BlockFrame]:
-        left = max(0, self._plan.entries - self._start)
+        left = max(0, self._until - self._start)
         while left:
             self._time_ms += self._plan.block_ms
             block_records = min(left, self._plan.batch_records * self._plan.block_batches)
