@@ -18,7 +18,9 @@ time-outs costs one verification; a certificate made here from verified votes is
 are single votes, by all that was verified: the QC in a proposal nearly always holds this replica's
 own vote, and that of the proposer, which came with the proposal before.
 
-All votes that were verified, wherever they came from, are shown to the `witness`.
+All votes that were verified, wherever they came from, are shown to the `witness`. And of each
+member it is remembered that it has signed, a vote or a time-out: one that believes itself new
+learns that it is not from whatever certificate was verified, also if nothing came of that.
 """
 
 from collections import OrderedDict
@@ -57,6 +59,11 @@ class Certificates:
         self.witness = Witness(cell.epoch)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._votes: OrderedDict[tuple[MemberIndex, bytes], bytes] = OrderedDict()
+        self._signed: dict[MemberIndex, Round] = {}
+
+    def last_signed(self, member: MemberIndex) -> Round | None:
+        """The highest round of which a signature by this member was verified here; None if none."""
+        return self._signed.get(member)
 
     def genesis(self) -> VerifiedQC:
         """The genesis block's certificate."""
@@ -74,6 +81,7 @@ class Certificates:
         """Need not check this vote again: it was checked, or this replica's kernel has made it."""
         message = self._vote_bytes(vote.round, vote.block_id)
         self._votes[(vote.voter, vote.signature)] = message
+        self._has_signed(vote.voter, vote.round)
         self.witness.saw(
             vote.voter, round_=vote.round, block_id=vote.block_id, signature=vote.signature
         )
@@ -97,6 +105,7 @@ class Certificates:
                     self.witness.saw(
                         voter, round_=qc.round, block_id=qc.block_id, signature=signature
                     )
+                self._has_signed(voter, qc.round)
             self._remember(key)
         return VerifiedQC(qc, SEAL)
 
@@ -233,6 +242,7 @@ class Certificates:
             fast_vote=claim.fast_vote,
         )
         self._signature(claim.voter, message, claim.signature)
+        self._has_signed(claim.voter, round_)
 
     def _signature(self, signer: MemberIndex, message: bytes, signature: bytes) -> None:
         if signer >= self._committee.n:
@@ -242,6 +252,9 @@ class Certificates:
             self._verifier.verify(public_key=key, message=message, signature=signature)
         except Problem as problem:
             raise ForgedError(f"signature of member {signer}: {problem.detail}") from problem
+
+    def _has_signed(self, member: MemberIndex, round_: Round) -> None:
+        self._signed[member] = max(round_, self._signed.get(member, round_))
 
     def _remember(self, key: bytes) -> None:
         self._remembered[key] = None

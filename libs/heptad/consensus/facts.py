@@ -42,7 +42,7 @@ CATCHING_UP: Final = "catching_up"
 RECORD_LOST: Final = "record_lost"
 """This member claims to be new, and its key has signed before: from now on it only follows.
 
-Fields: round (of the certificate with its signature).
+Fields: round (the last one in which it has signed, as far as was seen).
 """
 
 JUMPED: Final = "jumped"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from heptad.consensus.codec import new_qc
 from heptad.consensus.core import may_sign
 from heptad.consensus.driver import Driver
 from heptad.consensus.errors import RecordMissingError, RefusedError
@@ -148,6 +149,22 @@ def test_a_follower_stays_one_whatever_its_next_process_is_given(following):
     assert status(following).head == status(following, 0).head
 
 
+def test_a_member_with_a_record_that_starts_without_its_keys_follows_and_says_nothing_of_old(world):
+    """Its record holds a cosigned head, a vote and a time-out of the round that it is in."""
+    load(world, 0, 5)
+    world.crash(0, 1, 2)
+    world.submit(world.batch(sequence=5))
+    record = world.replicas[LOST].driver._core._parts.kernel
+    world.run(until=lambda: record.record.timeout is not None)
+    assert record.record.cosigned == status(world).head
+    world.crash(LOST)
+    start = len(world.sent)
+    follow(world)
+    world.run(for_ms=3_000)
+    assert status(world).is_follower
+    assert not any(isinstance(m, Vote | Timeout | Proposal) for m in said(world, start))
+
+
 def test_a_store_with_blocks_and_no_record_is_never_new(world):
     """Out of a backup come blocks and state, and no record: backups leave that out."""
     load(world, 0, 5)
@@ -202,6 +219,44 @@ def test_a_member_that_is_new_and_finds_its_own_vote_in_a_certificate_signs_no_m
     record = decode_record(world.replicas[LOST].store.record, origin=ORIGIN, member=LOST)
     assert record.is_follower
     assert status(world).head == status(world, 0).head
+
+
+def test_a_time_out_of_its_own_in_a_certificate_shows_it_too(make_world):
+    world = make_world().start(LOST)
+    _, genesis_qc, _ = world.genesis()
+    tc = world.tc(1, dict.fromkeys((0, 1, 2, 3, LOST), 0), genesis_qc)
+    world.inject(0, LOST, Certificates(genesis_qc, tc))
+    assert world.replicas[LOST].named("record_lost") == [{"round": 1}]
+    assert status(world).is_follower
+
+
+def test_a_certificate_that_was_verified_and_not_adopted_shows_it_too(make_world):
+    """A block that was fetched names it among the voters of its parent; nothing comes of it."""
+    world = make_world().start(LOST)
+    core = world.replicas[LOST].driver._core
+    (one,) = world.chain([1])
+    justify = world.qc(1, one.block.id, voters=(1, 2, 3, 4, LOST))
+    core._parts.certificates.qc(justify)
+    world.submit(world.batch(), to=[LOST])
+    assert status(world).is_follower
+    assert status(world).high_qc_round == 0
+
+
+def test_a_certificate_that_was_not_verified_retires_nobody(make_world):
+    world = make_world().start(LOST)
+    one = world.chain([1])[0]
+    votes = world.qc(1, one.block.id, voters=(1, 2, 3, 4, LOST))
+    forged = replace_votes(votes)
+    world.inject(0, LOST, Certificates(forged, None))
+    world.submit(world.batch(), to=[LOST])
+    assert not status(world).is_follower
+
+
+def replace_votes(qc):
+    """The same certificate with a last signature that does not hold."""
+    votes = dict(qc.votes)
+    votes[LOST] = bytes(64)
+    return new_qc(epoch=qc.epoch, round_=qc.round, block_id=qc.block_id, votes=votes)
 
 
 def test_a_member_that_was_never_there_is_not_mistaken_for_one_that_lost_its_record(make_world):

@@ -19,7 +19,7 @@ def adopt_qc(parts: Parts, verified: VerifiedQC) -> bool:
     """Learn a quorum certificate; True if it is higher than any before."""
     round_before = parts.rounds.round
     _look_for_two_votes(parts, verified.qc)
-    _look_for_own_past(parts, verified.qc)
+    look_for_own_past(parts)
     if not parts.rounds.adopt_qc(verified, parts.now_ms):
         return False
     parts.chain.certify(verified.qc.block_id)
@@ -95,11 +95,29 @@ def jump(parts: Parts) -> bool:
 
 
 def cosign_again(parts: Parts) -> None:
-    """After a restart: the last cosignature may have been lost with the process; make it anew."""
-    head = committed_head(parts.chain.tree.root)
-    if parts.kernel.record.cosigned == head.head:
+    """After a restart: the last cosignature may have been lost with the process; make it anew.
+
+    A follower may have a record that says what was cosigned, and makes nothing anew.
+    """
+    head, record = committed_head(parts.chain.tree.root), parts.kernel.record
+    if record.cosigned == head.head and not record.is_follower:
         time_s = parts.now_ms // 1000
         parts.results.cosignatures.append(parts.kernel.cosign(head, time_s=time_s))
+
+
+def look_for_own_past(parts: Parts) -> None:
+    """A member that has signed nothing and whose signature was verified here has lost its record.
+
+    Nobody else holds its key, so whoever said that it was new was wrong. (Once it has signed, its
+    record is there, and every vote of it is in it.) Any verified certificate will do, adopted or
+    not: of a block that was fetched, of a commit, or a time-out of it in a TC.
+    """
+    record = parts.kernel.record
+    is_fresh = record.vote is None and record.timeout is None and record.cosigned is None
+    round_ = parts.certificates.last_signed(parts.me) if is_fresh else None
+    if round_ is not None and not record.is_follower:
+        parts.kernel.retire()
+        parts.results.fact(facts.RECORD_LOST, round=round_)
 
 
 def _look_for_two_votes(parts: Parts, qc: QC) -> None:
@@ -109,19 +127,6 @@ def _look_for_two_votes(parts: Parts, qc: QC) -> None:
             parts.certificates.vote(vote)
         except RefusedError as error:
             parts.results.fact(facts.MESSAGE_REFUSED, sender=vote.voter, reason=str(error))
-
-
-def _look_for_own_past(parts: Parts, qc: QC) -> None:
-    """A member that has signed nothing and is found in a certificate has lost its record.
-
-    Nobody else holds its key, so whoever said that it was new was wrong. (Once it has signed, its
-    record is there, and every vote of it is in it.)
-    """
-    record = parts.kernel.record
-    is_fresh = record.vote is None and record.timeout is None and record.cosigned is None
-    if is_fresh and not record.is_follower and any(voter == parts.me for voter, _ in qc.votes):
-        parts.kernel.retire()
-        parts.results.fact(facts.RECORD_LOST, round=qc.round)
 
 
 def _commit(parts: Parts, node: Node, proof: CommitProof) -> None:

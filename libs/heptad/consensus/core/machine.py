@@ -24,7 +24,12 @@ from heptad.consensus.core.accusing import (
     tell_again,
 )
 from heptad.consensus.core.admitting import admit
-from heptad.consensus.core.adopting import commit_chunk, cosign_again, jump
+from heptad.consensus.core.adopting import (
+    commit_chunk,
+    cosign_again,
+    jump,
+    look_for_own_past,
+)
 from heptad.consensus.core.answering import Answers
 from heptad.consensus.core.charging import admits, charge, charge_answer, report_dropped
 from heptad.consensus.core.giving_up import GivingUp
@@ -288,6 +293,7 @@ class Core:
     def _settle(self) -> None:
         """Do what has become possible, until nothing is."""
         parts = self._parts
+        look_for_own_past(parts)
         progressed = True
         while progressed:
             progressed = False
@@ -315,9 +321,11 @@ class Core:
             self._voting.forget()
 
     def _resume(self) -> None:
-        """Take up what the record says this replica was in the middle of."""
+        """Take up what the record says this replica was in the middle of; a follower is in none."""
         parts = self._parts
         record, round_ = parts.kernel.record, parts.rounds.round
+        if record.is_follower:
+            return
         proposal = stored_proposal(record)
         if proposal is not None:
             node = parts.chain.tree.get(proposal.block.id)
@@ -332,6 +340,8 @@ class Core:
         """Send `peer` my last proposal, vote and time-out, as far as they may still matter."""
         parts = self._parts
         record, round_ = parts.kernel.record, parts.rounds.round
+        if record.is_follower:
+            return
         if record.timeout is not None and record.timeout.round == round_:
             parts.results.send((peer,), record.timeout)
             return

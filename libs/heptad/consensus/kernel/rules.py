@@ -44,6 +44,7 @@ class Kernel:
         cosigner: Signer | None,
         record: SafetyRecord,
     ) -> None:
+        assert (vote_signer is None) == (cosigner is None), "a member has both keys, or neither"
         self._cell, self._me, self._record = cell, me, record
         self._vote_signer, self._cosigner = vote_signer, cosigner
         self._has_signed = False
