@@ -19,6 +19,9 @@ _NOT_YET: Final = frozenset({"receipt_pending", "checkpoint_pending", "request_u
 def command(
     request_id: Annotated[str, typer.Argument(help="Id of the request.")],
     *,
+    event: Annotated[
+        int | None, typer.Option(min=0, help="Of a bundle: which of its events, from 0.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write. Default: standard output.")
     ] = None,
@@ -28,14 +31,16 @@ def command(
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the receipt of a request, once a checkpoint covers it.
+    """Fetch the receipt of a request, a bundle or an event, once a checkpoint covers it.
 
     Check it with `heptad verify`, and a policy that comes from somebody else than the gateway.
     """
     with told(as_json=as_json):
         from urllib.parse import quote
 
-        body = _fetch(GatewayHttp(url), f"/v1/requests/{quote(request_id)}/receipt", wait_s)
+        query = "" if event is None else f"?event={event}"
+        path = f"/v1/requests/{quote(request_id)}/receipt{query}"
+        body = _fetch(GatewayHttp(url), path, wait_s)
         if out is None:
             print(body.decode("utf-8"), end="")
             return

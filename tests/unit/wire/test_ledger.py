@@ -4,8 +4,8 @@ import pytest
 
 from heptad.model.answers import RequestState
 from heptad.model.log_reads import (
+    BundleMembership,
     ConsistencyProof,
-    EntryPage,
     InclusionProof,
     LedgerStatus,
     PublishedCheckpoint,
@@ -33,10 +33,14 @@ STATUS = LedgerStatus(
     ("encode", "decode", "value"),
     [
         (ledger.encode_checkpoint, ledger.decode_checkpoint, PublishedCheckpoint(b"note", 7)),
-        (ledger.encode_entries, ledger.decode_entries, EntryPage(5, (b"a", b""), 7)),
         (ledger.encode_inclusion, ledger.decode_inclusion, InclusionProof(3, 9, (ROOT, ROOT))),
         (ledger.encode_consistency, ledger.decode_consistency, ConsistencyProof(3, 9, (ROOT,))),
         (ledger.encode_receipt, ledger.decode_receipt, RequestReceipt(b"entry", b"proof", 4)),
+        (
+            ledger.encode_receipt,
+            ledger.decode_receipt,
+            RequestReceipt(b"e", b"p", 4, BundleMembership(2, b"b", (ROOT,), (ROOT, ROOT))),
+        ),
         (
             ledger.encode_request_status,
             ledger.decode_request_status,
@@ -46,7 +50,6 @@ STATUS = LedgerStatus(
         (ledger.encode_status, ledger.decode_status, STATUS),
         (ledger.encode_checkpoint_call, ledger.decode_checkpoint_call, 2**40),
         (ledger.encode_entry_call, ledger.decode_entry_call, 2**40),
-        (ledger.encode_receipt_call, ledger.decode_receipt_call, ROOT),
         (ledger.encode_request_status_call, ledger.decode_request_status_call, ROOT),
         (ledger.encode_tile_call, ledger.decode_tile_call, "tile/0/x001/234"),
     ],
@@ -58,13 +61,17 @@ def test_a_value_comes_back_as_it_went(encode, decode, value):
 @pytest.mark.parametrize(
     ("encode", "decode"),
     [
-        (ledger.encode_entries_call, ledger.decode_entries_call),
         (ledger.encode_inclusion_call, ledger.decode_inclusion_call),
         (ledger.encode_consistency_call, ledger.decode_consistency_call),
     ],
 )
 def test_two_numbers_of_a_question_keep_their_order(encode, decode):
     assert decode(encode(5, 9)) == (5, 9)
+
+
+@pytest.mark.parametrize("event", [None, 0, 998])
+def test_a_receipt_is_asked_for_a_request_or_for_an_event(event):
+    assert ledger.decode_receipt_call(ledger.encode_receipt_call(ROOT, event)) == (ROOT, event)
 
 
 def test_an_entry_comes_back_with_its_index():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.model.answers import (
+    BundleRecorded,
     PendingRequest,
     Recorded,
     Registered,
@@ -15,6 +16,7 @@ from heptad.model.answers import (
     ValidatorStatus,
     Wait,
 )
+from heptad.model.bundles import PrivateEvent
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import PROBLEMS, Problem
 from heptad.wire.convert import validator as wire
@@ -37,6 +39,8 @@ DECODERS = [
     wire.decode_submitted,
     wire.decode_items,
     wire.decode_outcomes,
+    wire.decode_bundle,
+    wire.decode_bundle_recorded,
     wire.decode_register,
     wire.decode_registered,
     wire.decode_statement,
@@ -50,6 +54,35 @@ DECODERS = [
 @given(st.binary(max_size=50), st.sampled_from(Wait))
 def test_a_request_is_read_as_it_was_written(jws, wait):
     assert wire.decode_submit(wire.encode_submit(jws, wait)) == SubmitItem(0, jws, wait)
+
+
+EVENT = st.builds(
+    PrivateEvent,
+    subject=st.text(max_size=9),
+    action=st.text(max_size=9),
+    outcome=st.sampled_from(Outcome),
+    time_ms=st.integers(0, 2**64 - 1),
+    witness=st.binary(max_size=40),
+    payload=st.binary(max_size=9),
+)
+
+
+@given(st.binary(max_size=50), st.lists(EVENT, max_size=4), st.sampled_from(Wait))
+def test_a_bundle_is_read_as_it_was_written(statement, events, wait):
+    encoded = wire.encode_bundle(statement, events, wait)
+    assert wire.decode_bundle(encoded) == (statement, events, wait)
+
+
+def test_an_outcome_that_nobody_knows_is_none_that_an_event_may_have():
+    message = pb.SubmitBundleRequest(events=[pb.BundleEvent(outcome=9)]).SerializeToString()
+    [event] = wire.decode_bundle(message)[1]
+    assert event.outcome is Outcome.NONE
+
+
+@given(RECORDED, st.integers(0, 999))
+def test_what_was_recorded_of_a_bundle_is_read_as_it_was_written(recorded, count):
+    answer = BundleRecorded(recorded, count)
+    assert wire.decode_bundle_recorded(wire.encode_bundle_recorded(answer)) == answer
 
 
 def test_a_wait_that_nobody_has_chosen_is_for_the_commit():
