@@ -133,3 +133,11 @@ def test_what_is_signed_is_named_by_its_domain_once():
                 for kind in domains.findall(repr(node.value).replace("x00", "0")):
                     places.setdefault(kind, set()).add(_named(path))
     assert {kind: files for kind, files in places.items() if len(files) > 1} == {}
+
+
+def test_each_decision_has_a_number_of_its_own_and_says_it():
+    pages = sorted(Path("docs/adr").glob("[0-9]*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == list(range(1, len(pages) + 1))
+    told = [page.read_text().split(".", 1)[0] for page in pages]
+    assert told == [f"# {number}" for number in numbers]

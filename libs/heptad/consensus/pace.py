@@ -6,7 +6,7 @@ lets batches gather. How long that pays depends on the machines: a group that ce
 further round only makes all of them slower. So a leader waits at least `pace_ms`, and three times
 as long as certificates took lately, but never longer than four times `pace_ms`: rounds then take a
 third of the time, and the rest is left for the work that they order. (Measured: seven replicas on
-two processors carried a fifth more; docs/adr/0016.)
+two processors carried a fifth more; docs/adr/0019.)
 
 The empty block that commits the last batches goes out at once when a group wakes up from idleness
 for a single request. Under load it waits for its pace too: the next batches do its work.
