@@ -43,6 +43,7 @@ from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import CLOCK_BOUND_S, examine_receipt_file
 from heptad.wire.convert.entry import decode_entry
 
+_HEIGHT_MAX: Final = 64
 _WORD: Final = "that this was served, and when, is the auditor's word: nobody signs it"
 
 
@@ -190,6 +191,8 @@ class _Judge:
         self._hold("fork", before != one.root, detail, "the greater continues the smaller")
 
     def _wrong_node(self, shown: WrongNode) -> None:
+        if not 0 <= shown.height < _HEIGHT_MAX:
+            raise _NotProvenError("place", f"no tree has a height of {str(shown.height)[:20]}")
         head = self._good("checkpoint", shown.note).checkpoint
         try:
             verify_inclusion(
@@ -269,6 +272,8 @@ class _Judge:
             self._hold("edge", edge.size == 0, "the empty log")
         head = self._good("checkpoint", shown.note).checkpoint
         if shown.leaves:
+            if any(len(leaf) != HASH_BYTES for leaf in shown.leaves):
+                raise _NotProvenError("leaves", "a leaf's hash has 32 bytes")
             grown = edge.extended(shown.leaves)
             self._hold("leaves", grown == after, f"and {len(shown.leaves)} entries as served")
         else:

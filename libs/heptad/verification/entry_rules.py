@@ -12,7 +12,7 @@ from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.problems import Problem
 from heptad.wire.convert.entry_facts import decode_duplicate
 
-_OF_SUBJECTS = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED})
+_COMMITTING = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.EVENT})
 
 
 def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
@@ -21,8 +21,8 @@ def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
         return _evidence_fault(entry, data)
     if entry.validator < 1:
         return f"a {entry.kind.name} that no validator has admitted"
-    if entry.kind in _OF_SUBJECTS:
-        return _request_fault(entry)
+    if entry.kind in _COMMITTING:
+        return _commitment_fault(entry)
     if entry.kind is Kind.DUPLICATE:
         return _duplicate_fault(entry, index)
     return ""
@@ -51,10 +51,10 @@ def _evidence_fault(entry: Entry, data: bytes) -> str:
     return ""
 
 
-def _request_fault(entry: Entry) -> str:
+def _commitment_fault(entry: Entry) -> str:
     if len(entry.commitment) != DIGEST_BYTES:
-        return f"a {entry.kind.name} that commits to no request"
-    if entry.outcome is Outcome.NONE:
+        return f"a {entry.kind.name} that commits to nothing"
+    if entry.outcome is Outcome.NONE and entry.kind is not Kind.EVENT:
         return f"a {entry.kind.name} without an outcome"
     return ""
 

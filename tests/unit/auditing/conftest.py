@@ -200,7 +200,7 @@ class Tools:
     cell = CELL
     replicas = REPLICAS
     replica_keys = REPLICA_KEYS
-    validator = VALIDATOR
+    stranger_key = VerifierKey(ORIGIN, SignatureType.LOG, VALIDATOR.public_key)
     origin = ORIGIN
     now_s = NOW_S
 
@@ -219,7 +219,7 @@ class Tools:
         return bench
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tools():
     return Tools()
 
