@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -16,27 +18,37 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def auditing(mesh, state):
     """The daemon as an auditor starts it; gives the process and the address of its metrics."""
+    address = f"127.0.0.1:{free_port()}"
     words = ["audit", mesh.gateway_url, "--policy", str(mesh.home / "policy"),
              "--cell", str(mesh.home / "cell.toml"), "--state", str(state),
-             "--interval", "1", "--metrics", "127.0.0.1:0"]  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "heptad.cli.main", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+             "--interval", "1", "--metrics", address]  # fmt: skip
+    with (state.parent / "audit.out").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "heptad.cli.main", *words], stdout=output, stderr=output
+        )
     try:
-        line = next(line for line in process.stderr if line.startswith("metrics on port"))
-        yield process, f"http://127.0.0.1:{int(line.split()[-1])}/metrics"
+        yield process, f"http://{address}/metrics"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.wait()
 
 
 def figures(address):
-    with urllib.request.urlopen(address, timeout=30) as answer:
+    """What the metrics say; nothing as long as the daemon does not answer."""
+    try:
+        answer = urllib.request.urlopen(address, timeout=30)
+    except urllib.error.URLError:
+        return {}
+    with answer:
         lines = [line for line in answer.read().decode().splitlines() if "audit_" in line]
     return {line.split()[0]: float(line.split()[1]) for line in lines if line[0] != "#"}
 
@@ -60,7 +72,7 @@ def test_an_auditor_follows_a_running_cell_through_kill_and_restart(mesh, tools,
     async def followed(address, size):
         async def is_there():
             said = await asyncio.to_thread(figures, address)
-            return said if said["audit_verified_size"] >= size else None
+            return said if said.get("audit_verified_size", 0) >= size else None
 
         return await tools.eventually(is_there)
 

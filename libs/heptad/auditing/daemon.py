@@ -27,11 +27,9 @@ async def follow(
     metrics_address: str | None,
     cell: str,
     tell: Callable[[Round], None],
-    listening: Callable[[int], None] = lambda port: None,
 ) -> None:
     """Look every `interval_s` seconds until SIGTERM or SIGINT. `tell` hears of each look.
 
-    `listening` is told the port of the metrics.
     Raises: PortTakenError; OSError, if state or proofs cannot be written.
     """
     stopping = asyncio.Event()
@@ -44,7 +42,7 @@ async def follow(
         listener = MetricsListener(
             exposition=metrics.exposition, ready=lambda: auditor.figures.is_source_up
         )
-        listening(await listener.start(metrics_address))
+        await listener.start(metrics_address)
     try:
         await _loop(auditor, interval_s, stopping, tell)
     finally:

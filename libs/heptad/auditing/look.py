@@ -151,7 +151,7 @@ class _Look:
         growth = reading.run(visit=rules.visit, progress=self._progress)
         self._entries = growth.entries
         if growth.lost is not None:
-            self._lost(growth)
+            self._lost(before, now, growth)
             return self._state
         if growth.tree.edge.root() != now.head.root:
             self._contradiction(before, now, growth)
@@ -203,24 +203,18 @@ class _Look:
             return False
         return True
 
-    def _lost(self, growth: Growth) -> None:
+    def _lost(self, before: _Judged | None, now: _Judged, growth: Growth) -> None:
+        """A bundle is not to be had; whoever hides a fork behind that has still signed it."""
         assert growth.lost is not None
+        self._is_fork(before, now)
         is_missing = isinstance(growth.lost, MissingFile)
         alarm = Alarm.BUNDLE_MISSING if is_missing else Alarm.BUNDLE_ALTERED
         self._raise(alarm, growth.lost_because, growth.lost)
 
     def _contradiction(self, before: _Judged | None, now: _Judged, growth: Growth) -> None:
         """The entries do not lead to the root: a fork, altered entries, or nobody can say what."""
-        if before is not None:
-            relation = relate(before.head, now.head, self._read)
-            if relation is not None and relation.is_fork:
-                shown = TwoNotes(before.note, now.note, relation.root_before, relation.hashes)
-                detail = (
-                    f"{now.head.size} entries of which the first {before.head.size} are not those "
-                    "seen before"
-                )
-                self._raise(Alarm.FORK, detail, shown)
-                return
+        if self._is_fork(before, now):
+            return
         told = len(self._raised)
         for wrong in (*growth.forgotten, *growth.doubted):
             self._wrong_entry(now, wrong, self._served)
@@ -232,6 +226,21 @@ class _Look:
         edge = self._state.tree.edge.encode()
         shown_root = WrongRoot(self._state.note, edge, tuple(leaves), after.encode(), now.note)
         self._raise(Alarm.ROOT_MISMATCH, detail, shown_root)
+
+    def _is_fork(self, before: _Judged | None, now: _Judged) -> bool:
+        """Whether the log's tiles prove that this checkpoint does not continue what is known."""
+        if before is None:
+            return False
+        relation = relate(before.head, now.head, self._read)
+        if relation is None or not relation.is_fork:
+            return False
+        shown = TwoNotes(before.note, now.note, relation.root_before, relation.hashes)
+        detail = (
+            f"{now.head.size} entries of which the first {before.head.size} are not those "
+            "seen before"
+        )
+        self._raise(Alarm.FORK, detail, shown)
+        return True
 
     def _wrong_files(self, now: _Judged, growth: Growth, tiles: HashReader) -> None:
         """All entries are right, so what differs from them is wrong."""

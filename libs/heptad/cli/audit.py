@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+from heptad.runtime.config.addresses import address_mistake
 
 if TYPE_CHECKING:
     from heptad.auditing.auditor import Auditor, Round
@@ -62,6 +63,8 @@ def command(
     The first look reads the whole log. With --once: ends with 0 if all is well, 1 if an alarm was
     raised, 2 if the log could not be looked at.
     """
+    if metrics is not None and (mistake := address_mistake(metrics)):
+        fail(f"--metrics: {mistake}", status=EXIT_USAGE, as_json=as_json)
     if freeze_after is None:
         freeze_after = FREEZE_AFTER_S_DEFAULT if "://" in source else 0
     log = _event_log(source, is_quiet=once)
@@ -162,17 +165,13 @@ def _follow(
         if any(each.is_new for each in finished.told):
             _print(finished, as_json=as_json)
 
-    def listening(port: int) -> None:
-        print(f"metrics on port {port}", file=sys.stderr, flush=True)
-
     asyncio.run(
         follow(
             auditor,
             interval_s=interval_s,
             metrics_address=metrics,
-            cell=terms.policy.logs[0].key.name,
+            cell=", ".join(known.key.name for known in terms.policy.logs),
             tell=tell,
-            listening=listening,
         )
     )
 

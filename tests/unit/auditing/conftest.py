@@ -1,6 +1,7 @@
 """A log that can be evil, its keys, and an auditor of it whose clock stands still."""
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from heptad.observability.logs import EventLog
 from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.transparency.notes import Note, SignatureType, VerifierKey
-from heptad.transparency.policy import k_of_n_policy
+from heptad.transparency.policy import KnownLog, k_of_n_policy
 from heptad.transparency.tiled_tree import append_leaves
 from heptad.transparency.tiles import TilePath, encode_entries
 from heptad.verification import SourceUnreadableError, examine_alarm, parse_alarm
@@ -38,7 +39,9 @@ def seeded(number: int) -> Ed25519Key:
 LOG_SIGNER = seeded(100)
 REPLICAS = [seeded(number) for number in range(1, 8)]
 VALIDATOR = seeded(60)
+OTHER_SIGNER = seeded(101)
 LOG_KEY = VerifierKey(ORIGIN, SignatureType.LOG, LOG_SIGNER.public_key)
+OTHER_KEY = VerifierKey("other.example", SignatureType.LOG, OTHER_SIGNER.public_key)
 REPLICA_KEYS = [
     VerifierKey(f"replica-{number}.{ORIGIN}", SignatureType.COSIGNATURE, signer.public_key)
     for number, signer in enumerate(REPLICAS, start=1)
@@ -71,10 +74,13 @@ def entry_of(number: int, **changes) -> bytes:
     return encode_entry(Entry(**{**values, **changes}))
 
 
-def note_of(head: Checkpoint, *, cosigners=QUORUM, time_s=COSIGNED_AT_S, more=()) -> bytes:
+def note_of(
+    head: Checkpoint, *, cosigners=QUORUM, time_s=COSIGNED_AT_S, more=(), log_key=LOG_KEY
+) -> bytes:
     """A note; `time_s` is the cosigners' time, or their times by index."""
     times = time_s if isinstance(time_s, dict) else dict.fromkeys(cosigners, time_s)
-    lines = [sign_checkpoint(head, key=LOG_KEY, sign=LOG_SIGNER.sign)]
+    signer = LOG_SIGNER if log_key is LOG_KEY else OTHER_SIGNER
+    lines = [sign_checkpoint(head, key=log_key, sign=signer.sign)]
     lines += [
         cosign_checkpoint(head, key=REPLICA_KEYS[n], time_s=times[n], sign=REPLICAS[n].sign)
         for n in cosigners
@@ -201,6 +207,8 @@ class Tools:
     replicas = REPLICAS
     replica_keys = REPLICA_KEYS
     stranger_key = VerifierKey(ORIGIN, SignatureType.LOG, VALIDATOR.public_key)
+    policy_of_two = dataclasses.replace(POLICY, logs=(*POLICY.logs, KnownLog(OTHER_KEY)))
+    other_note = note_of(Checkpoint("other.example", 50, bytes(32)), log_key=OTHER_KEY)
     origin = ORIGIN
     now_s = NOW_S
 

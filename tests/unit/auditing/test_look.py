@@ -6,6 +6,7 @@ by a stranger fails the test that raised it.
 
 import pytest
 
+from heptad.auditing.terms import AuditTerms
 from heptad.consensus.codec import vote_signing_bytes
 from heptad.consensus.evidence import of_votes
 from heptad.consensus.objects import Vote
@@ -100,6 +101,17 @@ def test_a_greater_log_that_does_not_continue_the_smaller_is_a_fork(tools, size)
     assert bench.state.checkpoint.size == size
 
 
+@pytest.mark.parametrize("more", [0, 400])
+def test_a_fork_is_told_also_where_the_bundles_that_would_show_it_are_withheld(tools, more):
+    bench = tools.bench_of(300)
+    bench.log = tools.log_of(299)
+    bench.log.append([tools.entry_of(7_777)])
+    bench.log.grow(more)
+    for path in [path for path in bench.log.files if "entries" in path]:
+        del bench.log.files[path]
+    assert bench.alarms() == ["fork", "bundle_missing"][: 1 + bool(more)]
+
+
 def test_a_smaller_log_of_another_history_is_a_fork_if_the_greater_can_still_be_read(tools):
     bench = tools.bench_of(600)
     other = tools.log_of(99)
@@ -132,6 +144,17 @@ def test_a_checkpoint_that_is_gone_is_an_alarm_once_there_was_one(tools):
     bench = tools.bench_of(300)
     del bench.log.files["checkpoint"]
     assert bench.alarms() == ["checkpoint_missing"]
+
+
+def test_the_checkpoint_of_another_log_of_the_policy_is_named(tools):
+    """An auditor's policy may know several logs; one address serves one of them."""
+    bench = tools.bench_of(40)
+    bench.terms = AuditTerms(tools.policy_of_two, "https://log.example")
+    bench.log.files["checkpoint"] = tools.other_note
+    result = bench.look()
+    assert [str(raised.alarm) for raised in result.raised] == ["other_log"]
+    assert bench.judge(result.raised[0], policy=tools.policy_of_two).holds
+    assert bench.state.checkpoint.origin == tools.origin
 
 
 # Checkpoints that are wrong by themselves.

@@ -111,6 +111,7 @@ def test_what_keeps_an_auditor_from_looking_ends_with_2(scene, tmp_path):
     assert (result.exit_code, "AWAY" in result.stdout) == (2, True)
     assert heptad("audit", tmp_path / "none", *words[2:]).exit_code == 2
     assert heptad("audit", log, "--policy", log / "none", *words[4:]).exit_code == 2
+    assert heptad(*words, "--metrics", "nowhere").exit_code == 2
     (tmp_path / "state" / "state.json").write_text("{}")
     assert heptad(*words).exit_code == 2
 
