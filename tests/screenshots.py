@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import chromium
@@ -56,8 +57,9 @@ async def fill(home: Path, folder: Path) -> int:
         chosen = answers[137]
         receipt = await client.receipt(chosen.request_id)
     (folder / "receipt.json").write_bytes(receipt.encode())
-    forged = receipt.encode().replace(b'"entry": "CAEQ', b'"entry": "CAEY', 1)
-    (folder / "forged.json").write_bytes(forged)
+    # Forged: `outcome` (field 5) says the other thing.
+    changed = receipt.entry.replace(b"\x28\x01", b"\x28\x02", 1)
+    (folder / "forged.json").write_bytes(replace(receipt, entry=changed).encode())
     return chosen.index
 
 
@@ -105,7 +107,7 @@ async def checker(page: chromium.Page, base: str, name: str, receipt: Path, poli
     await page.choose("#receipt", receipt)
     await page.choose("#policy", policy)
     await page.until("!document.getElementById('report').hidden")
-    await picture(page, name, 1_500)
+    await picture(page, name, 1_100)
 
 
 async def show(mesh: meshes.RunningMesh, port: int, folder: Path) -> None:
@@ -120,7 +122,7 @@ async def show(mesh: meshes.RunningMesh, port: int, folder: Path) -> None:
         await explorer(page, base, "explorer-dark", 900)
         await checker(page, base, "checker-dark", folder / "receipt.json", policy)
     async with looking(port, TELEPHONE, dark=False) as page:
-        await explorer(page, base, "explorer-phone", 1_400)
+        await explorer(page, base, "explorer-phone", 1_100)
         await checker(page, base, "checker-phone", folder / "forged.json", policy)
 
 

@@ -181,7 +181,7 @@ def test_an_entry_is_shown_with_its_bytes_and_its_way_to_the_root(browsing):
         )
         assert await page.run("document.getElementById('proof-says').className") == "small yes"
         raw = "document.getElementById('raw').textContent"
-        assert entry_of(7)[:16].hex(" ") in await page.run(raw)
+        assert entry_of(7)[:8].hex(" ") in await page.run(raw)
         assert "tax-portal" in await page.run("document.getElementById('facts').innerText")
         assert page.complaints == []
 

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,15 +16,24 @@ import chromium
 import pytest
 from nacl import bindings
 
+from heptad.crypto.bundles import Event, membership_path, public_events, sign_bundle
 from heptad.crypto.keys import Ed25519Key
 from heptad.crypto.requests import sign_request
 from heptad.crypto.sealing import commitment
-from heptad.model.entry import Kind, Outcome
+from heptad.model.bundles import event_leaves, private_half
+from heptad.model.entry import Entry, Kind, Outcome
+from heptad.model.log_reads import BundleMembership
 from heptad.transparency.errors import FormatError
 from heptad.transparency.notes import Note, NoteSignature, SignatureType, VerifierKey
-from heptad.transparency.policy import Policy, Witness, fingerprint
-from heptad.verification import ReceiptFile, ReceiptUnreadableError, examine_receipt_file
-from heptad.wire.convert.entry import encode_entry
+from heptad.transparency.policy import Policy, Witness
+from heptad.verification import (
+    ReceiptFile,
+    ReceiptUnreadableError,
+    examine_receipt_file,
+    examine_signed,
+    has_bundle,
+)
+from heptad.wire.convert.entry import decode_entry, encode_entry, encode_events
 
 CHECKER = Path(str(files("heptad_gateway").joinpath("web", "checker.html")))
 SEED = 20_250_101
@@ -58,9 +67,11 @@ def by_python(receipt: bytes, policy: bytes, now_s: int):
         judged_by = Policy.parse(policy)
     except FormatError:
         return ["policy unreadable", False, []]
-    report = examine_receipt_file(file, policy=judged_by, now_s=now_s)
-    steps = [[finding.subject, finding.holds] for finding in report.findings]
-    return ["judged", report.holds, steps]
+    findings = list(examine_receipt_file(file, policy=judged_by, now_s=now_s).findings)
+    if has_bundle(file):
+        findings += examine_signed(file, keys=None).findings
+    steps = [[finding.subject, finding.holds] for finding in findings]
+    return ["judged", all(finding.holds for finding in findings), steps]
 
 
 def by_the_page(port, cases, *, first="0"):
@@ -187,6 +198,85 @@ def test_the_page_and_heptad_verify_fail_the_same_steps(
     assert len({json.dumps(verdict) for verdict in expected.values()}) > 20
 
 
+@dataclass
+class Bundled:
+    """Five events of one bundle in a log, behind nine other entries."""
+
+    log: object
+    bundle: object
+
+    def receipt(self, event: int) -> ReceiptFile:
+        """The receipt of an event, with its place in the bundle."""
+        leaves = event_leaves(public_events(self.bundle.events), service="tax-portal")
+        private, at = self.bundle.events[event], 10 + event
+        return ReceiptFile(
+            self.log.entries[at],
+            self.log.receipt(at),
+            payload=private_half(subject=private.subject, payload=private.payload),
+            witness=private.witness,
+            bundle=BundleMembership(
+                9, self.log.entries[9], self.log.receipt(9).proof, membership_path(leaves, event)
+            ),
+        )
+
+
+@pytest.fixture
+def bundled(make_log, now_s):
+    subject = "kn-" + "a" * 26
+    events = [Event(subject, "record.access", b"R-%d" % n, 1_000 * now_s) for n in range(5)]
+    bundle = sign_bundle(
+        Ed25519Key(bytes(32)), events, iss="tax-portal", aud="cell.example",
+        jti="0b8f1f9e-6c1f-4c39-9c57-52a0d2fdd8a1", iat=now_s, exp=now_s + 300,
+    )  # fmt: skip
+    head = Entry(Kind.BUNDLE, "tax-portal", "", Outcome.NONE, 1, 2, b"", bundle.statement)
+    log = make_log(9)
+    log.append([
+        encode_entry(head),
+        *encode_events(public_events(bundle.events), service="tax-portal", validator=2),
+    ])  # fmt: skip
+    return Bundled(log, bundle)
+
+
+def test_receipts_of_bundles_are_judged_alike(chromium_port, bundled, receipt_file, policy, now_s):
+    good = bundled.receipt(3)
+    other = bundled.receipt(1).bundle
+
+    def placed(**changes):
+        return replace(good, bundle=replace(good.bundle, **changes))
+
+    head = decode_entry(good.bundle.entry)
+    receipts = {
+        "event": good,
+        "bundle": ReceiptFile(bundled.log.entries[9], bundled.log.receipt(9)),
+        "an event without its bundle": replace(good, bundle=None),
+        "a request with a bundle": replace(receipt_file, bundle=good.bundle),
+        "a bundle with a bundle": ReceiptFile(
+            bundled.log.entries[9], bundled.log.receipt(9), bundle=good.bundle
+        ),
+        "another event's path": placed(path=other.path),
+        "a path too short": placed(path=good.bundle.path[:-1]),
+        "an altered path": placed(path=(bytes(32), *good.bundle.path[1:])),
+        "another index": placed(index=8),
+        "an index behind": placed(index=14),
+        "an altered inclusion": placed(inclusion=(bytes(32), *good.bundle.inclusion[1:])),
+        "a bundle that is none": placed(entry=good.entry),
+        "a bundle that cannot be read": placed(entry=b"\xff"),
+        "a bundle with more bytes": placed(entry=good.bundle.entry + b"\x50\x01"),
+        "no statement": placed(entry=encode_entry(replace(head, statement=b"a.b.c"))),
+        "another service": placed(entry=encode_entry(replace(head, service="bank"))),
+        "another validator": placed(entry=encode_entry(replace(head, validator=1))),
+        "nobody's event": replace(good, payload=b"no subject"),
+    }
+    files = {name: file.encode() for name, file in receipts.items()}
+    for name, value in {"index": True, "path": ["AA=="], "inclusion": [1], "entry": None}.items():
+        members = json.loads(good.encode())
+        members["bundle"][name] = value
+        files[f"{name} is {value}"] = json.dumps(members).encode()
+    apart, expected = differences(files, policy, now_s, chromium_port)
+    assert apart == {}
+    assert [name for name, verdict in expected.items() if verdict[1]] == ["event", "bundle"]
+
+
 def test_policies_are_read_and_refused_alike(chromium_port, receipt_file, policy, now_s):
     text, receipt = policy.format(), receipt_file.encode()
     policies = {
@@ -215,6 +305,18 @@ def test_policies_are_read_and_refused_alike(chromium_port, receipt_file, policy
         "a member twice": text.replace(b"replica-1 replica-2", b"replica-1 replica-1"),
         "a name taken": text + b"group replica-1 1 replicas\n",
         "a url": text.replace(b"\nwitness replica-2", b" https://a.example\nwitness replica-2"),
+        "one key under two names": text.replace(
+            b"quorum",
+            b"witness again "
+            + replace(policy.witnesses[0].key, name="again.example").format().encode()
+            + b"\nquorum",
+        ),
+        "one key for two witnesses": text.replace(
+            b"quorum", b"witness again " + policy.witnesses[0].key.format().encode() + b"\nquorum"
+        ),
+        "a witness that is a log": text.replace(
+            b"quorum", b"witness again " + policy.logs[0].key.format().encode() + b"\nquorum"
+        ),
         "two words too many": text.replace(b"\nwitness replica-2", b" a b\nwitness replica-2"),
     }
     spot = random.Random(SEED)
@@ -223,6 +325,22 @@ def test_policies_are_read_and_refused_alike(chromium_port, receipt_file, policy
         policies[f"byte {at}, {number}"] = text[:at] + spot.randbytes(1) + text[at + 1 :]
     apart, _ = compared({n: (receipt, p, now_s) for n, p in policies.items()}, chromium_port)
     assert apart == {}
+
+
+def test_another_known_log_cannot_sign_for_this_one(
+    chromium_port, receipt_file, make_other_note, policy, now_s
+):
+    _, other_log = make_other_note(20)
+    note = Note.parse(receipt_file.receipt.checkpoint)
+    signer = Ed25519Key(bytes([101]) * 32)
+    line = NoteSignature(other_log.key.name, other_log.key.key_id, signer.sign(note.text))
+    lines = (line, *note.signatures[1:])
+    file = with_receipt(receipt_file, checkpoint=Note(note.text, lines).encode())
+    both = replace(policy, logs=(*policy.logs, other_log))
+    apart, expected = differences({"both are known": file.encode()}, both, now_s, chromium_port)
+    assert apart == {}
+    [[_, _, steps]] = expected.values()
+    assert [step for step, holds in steps if not holds] == ["log"]
 
 
 def test_bytes_that_are_altered_at_random_are_judged_alike(
@@ -264,6 +382,26 @@ def payloads_of(now_s):
         at = spot.randrange(len(payloads[0]))
         payloads.append(payloads[0][:at] + spot.randbytes(1) + payloads[0][at + 1 :])
     return [*payloads, b"a.b.c", b""]
+
+
+def test_odd_protobuf_is_read_and_refused_alike(chromium_port, receipt_file, policy, now_s):
+    tails = [
+        b"\x50\x01", b"\x00\x01", b"\xd0\x80\x80\x80\x00\x01", b"\xd0\x80\x80\x80\x80\x00\x01",
+        b"\xd0\x80\x80\x80\x80\x01\x01", b"\xd0\x80\x80\x80\x10\x01", b"\x53\x54",
+        b"\x53\x50\x01\x54",
+        b"\x53\x5c", b"\x54", b"\x50" + b"\xff" * 9 + b"\x01", b"\x50" + b"\xff" * 10 + b"\x01",
+        b"\x50" + b"\xff" * 9 + b"\x7f", b"\x56", b"\x57", b"\x51" + bytes(8), b"\x51" + bytes(7),
+        b"\x55" + bytes(4), b"\x08\x81\x80\x80\x80\x10", b"\x08\x82\x80\x80\x80\x10", b"\x18\x01",
+        b"\x1a\x01\xff", b"\x1a\x03\xed\xa0\x80", b"\x52\x02\x01", b"\x10\x00", b"\x10\x91\x01",
+        b"\x42\x00", b"\x42\x01\x01", b"\x53" * 90 + b"\x54" * 90, b"\x53" * 110 + b"\x54" * 110,
+    ]  # fmt: skip
+    receipts = {
+        tail.hex(): replace(receipt_file, entry=receipt_file.entry + tail).encode()
+        for tail in tails
+    }
+    apart, expected = differences(receipts, policy, now_s, chromium_port)
+    assert apart == {}
+    assert 8 < sum(steps[0][1] for _, _, steps in expected.values()) < len(tails) - 8
 
 
 def test_signed_requests_are_read_and_refused_alike(
@@ -321,81 +459,3 @@ def test_signatures_at_the_edge_of_ed25519_are_judged_as_libsodium_judges_them(
         apart, expected = compared(cases, chromium_port, first=first)
         assert apart == {}
         assert [n for n, verdict in expected.items() if verdict[1]] == ["0"]
-
-
-VERDICT = "document.getElementById('verdict').innerText"
-
-
-def dropped(port, tmp_path, receipt, policy, ask, *, verdict="VALID", **more):
-    """Both files chosen by hand, on a page that has no network; what the page then says."""
-
-    async def story():
-        async with chromium.page(port) as page:
-            await page.send("Network.emulateNetworkConditions", offline=True, latency=0,
-                            downloadThroughput=-1, uploadThroughput=-1)  # fmt: skip
-            await page.open(CHECKER.as_uri())
-            for name, data in {"receipt": receipt, "policy": policy, **more}.items():
-                path = tmp_path / name
-                path.write_bytes(data)
-                await page.choose(f"#{name}", path)
-            await page.until(f"{VERDICT}.startsWith('{verdict}')")
-            told = await page.run(ask)
-            assert page.requested in ([], [CHECKER.as_uri()])
-            assert page.complaints == []
-            return told
-
-    return asyncio.run(story())
-
-
-def test_a_person_sees_every_step_off_line_and_nothing_is_sent(
-    chromium_port, tmp_path, receipt_file, policy
-):
-    ask = """({
-        verdict: document.querySelector('.verdict strong').textContent,
-        steps: [...document.querySelectorAll('[data-step]')].map((line) => line.dataset.step),
-        failed: document.querySelectorAll('.steps .failed').length,
-        root: document.querySelector('svg.tree').dataset.root,
-        knots: document.querySelectorAll('svg.tree .knot[tabindex][aria-label]').length,
-        policy: document.querySelector('#policy-says button').title,
-        wide: document.documentElement.scrollWidth > innerWidth })"""
-    told = dropped(chromium_port, tmp_path, receipt_file.encode(), policy.format(), ask)
-    report = examine_receipt_file(receipt_file, policy=policy, now_s=2**40)
-    hashes = len(receipt_file.receipt.proof)
-    assert told == {
-        "verdict": "VALID",
-        "steps": [finding.subject for finding in report.findings],
-        "failed": 0,
-        "root": report.checkpoint.root.hex(),
-        "knots": 2 * hashes + 1,
-        "policy": fingerprint(policy.format()),
-        "wide": False,
-    }
-
-
-def test_a_broken_receipt_is_said_to_be_invalid_and_why(
-    chromium_port, tmp_path, receipt_file, policy
-):
-    broken = replace(receipt_file, entry=flipped(receipt_file.entry, 9)).encode()
-    told = dropped(chromium_port, tmp_path, broken, policy.format(), VERDICT, verdict="INVALID")
-    assert told.startswith("INVALID\n")
-    assert "root" in told
-
-
-def test_a_plain_proof_is_checked_once_its_entry_is_there(
-    chromium_port, tmp_path, receipt_file, policy
-):
-    proof = receipt_file.receipt.encode()
-    ask = "document.getElementById('entry-asked').hidden"
-    told = dropped(chromium_port, tmp_path, proof, policy.format(), ask, entry=receipt_file.entry)
-    assert told is False
-
-
-def test_the_page_cannot_connect_even_if_it_wanted_to(chromium_port):
-    async def story():
-        async with chromium.page(chromium_port) as page:
-            await page.open(CHECKER.as_uri())
-            try_it = "fetch('https://a.example/').then(() => 'sent', () => 'refused')"
-            assert await page.run(try_it) == "refused"
-            assert any("Content Security Policy" in said for said in page.complaints)
-
-    asyncio.run(story())

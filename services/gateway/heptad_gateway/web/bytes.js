@@ -46,7 +46,7 @@ export function hex(bytes) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export function toBase64(bytes) {
+function toBase64(bytes) {
   return btoa(latin1(bytes));
 }
 
@@ -69,7 +69,8 @@ export function fromBase64url(text, what) {
   if (!BASE64URL.test(text) || text.length % 4 === 1) {
     throw new FormatError(`the ${what} is not base64url`);
   }
-  const padded = text.replaceAll("-", "+").replaceAll("_", "/") + "=".repeat((4 - (text.length % 4)) % 4);
+  const padded =
+    text.replaceAll("-", "+").replaceAll("_", "/") + "=".repeat((4 - (text.length % 4)) % 4);
   return fromBase64(padded, `the ${what}`);
 }
 

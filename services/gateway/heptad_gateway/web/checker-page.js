@@ -15,13 +15,19 @@ const PARTS = [
   ["The bundle", /^(bundle.*|statement|place|event.*|signed root)$/],
   ["Your part", /^(commitment|request|subject)$/],
 ];
-const NAMES = { leaf: "leaf hash", quorum: "quorum", log: "the log", entry: "what it says", request: "what you signed" };
+const NAMES = {
+  leaf: "leaf hash",
+  quorum: "quorum",
+  log: "the log",
+  entry: "what it says",
+  request: "what you signed",
+};
 
 const given = { receipt: null, policy: null, entry: null };
 let turn = 0;
 
 // What `heptad verify` would say, for tests and for your own console: receipt and policy as bytes.
-export async function judge(receiptBytes, policyBytes, nowS, entryBytes = null) {
+async function judge(receiptBytes, policyBytes, nowS, entryBytes = null) {
   let file;
   try {
     file = readReceipt(receiptBytes, entryBytes);
@@ -43,8 +49,17 @@ function unreadable(error, what) {
 
 function readReceipt(bytes, entryBytes) {
   if (!isPlainProof(bytes)) return parseReceiptFile(bytes);
-  if (entryBytes === null) throw new FormatError("a plain proof says nothing about bytes that are not there: add the entry");
-  return { proof: parseProof(bytes), entry: entryBytes, payload: null, witness: null, bundle: null };
+  if (entryBytes === null)
+    throw new FormatError(
+      "a plain proof says nothing about bytes that are not there: add the entry",
+    );
+  return {
+    proof: parseProof(bytes),
+    entry: entryBytes,
+    payload: null,
+    witness: null,
+    bundle: null,
+  };
 }
 
 function isPlainProof(bytes) {
@@ -60,12 +75,16 @@ async function takeFile(kind, file) {
     return;
   }
   given[kind] = new Uint8Array(await file.arrayBuffer());
-  says.replaceChildren(`${file.name}, ${file.size} bytes`);
+  says.replaceChildren(`${file.size} bytes`);
   says.closest(".drop").classList.add("has");
   if (kind === "policy" && globalThis.isSecureContext) {
-    says.append(el("br"), "fingerprint ", hashButton(await sha256(given.policy), "the policy’s fingerprint"));
+    says.append(
+      ", fingerprint ",
+      hashButton(await sha256(given.policy), "the policy’s fingerprint"),
+    );
   }
-  if (kind === "receipt") document.getElementById("entry-asked").hidden = !isPlainProof(given.receipt);
+  if (kind === "receipt")
+    document.getElementById("entry-asked").hidden = !isPlainProof(given.receipt);
   await check();
 }
 
@@ -74,7 +93,11 @@ async function check() {
   const report = document.getElementById("report");
   if (!globalThis.isSecureContext) {
     report.hidden = true;
-    showVerdict("unjudged", "This browser does no cryptography at this address", "It does at https addresses and for files on disk: save this page and open it from there.");
+    showVerdict(
+      "unjudged",
+      "This browser does no cryptography at this address",
+      "It does at https addresses and for files on disk: save this page and open it from there.",
+    );
     return;
   }
   if (!given.receipt || !given.policy) {
@@ -110,13 +133,26 @@ function showReport(judged) {
   const where = `entry ${index} of ${checkpoint.origin}`;
   if (holds) {
     const times = [...judged.cosignedAtS.values()];
-    const latest = times.length ? ` by ${calendar(times.reduce((a, b) => (a > b ? a : b)) * 1000n)}` : "";
-    showVerdict("valid", "VALID", `This is ${where}. It stood among ${checkpoint.size} entries${latest}, and ${judged.cosignedAtS.size} cosigners vouch for it.`, "All of this rests on the policy: compare its fingerprint with what the authorities publish.");
+    const latest = times.length
+      ? ` by ${calendar(times.reduce((a, b) => (a > b ? a : b)) * 1000n)}`
+      : "";
+    showVerdict(
+      "valid",
+      "VALID",
+      `This is ${where}. It stood among ${checkpoint.size} entries${latest}, and ${judged.cosignedAtS.size} cosigners vouch for it.`,
+      "All of this rests on the policy: compare its fingerprint with what the authorities publish.",
+    );
   } else {
     const failed = findings.filter((finding) => !finding.holds);
-    showVerdict("invalid", "INVALID", `It claims to be ${where}, and ${failed.length} of ${findings.length} steps fail. The first: ${nameOf(failed[0].step)}. ${failed[0].detail}`);
+    showVerdict(
+      "invalid",
+      "INVALID",
+      `It claims to be ${where}, and ${failed.length} of ${findings.length} steps fail. The first is “${nameOf(failed[0].step)}”: ${failed[0].detail.replace(/:$/, ".")}`,
+    );
   }
-  document.getElementById("steps").replaceChildren(...PARTS.flatMap((part) => sectionOf(part, findings)));
+  document
+    .getElementById("steps")
+    .replaceChildren(...PARTS.flatMap((part) => sectionOf(part, findings)));
   showTree(judged);
 }
 
@@ -129,34 +165,52 @@ function sectionOf([name, steps], findings) {
 function lineOf(finding) {
   const what = el("span", { class: "what" }, finding.detail);
   if (finding.hash) what.append(" ", hashButton(finding.hash, `the hash of ${finding.step}`));
-  const mark = el("span", { class: finding.holds ? "yes" : "no", role: "img", "aria-label": finding.holds ? "holds" : "fails" });
-  return el("li", { class: finding.holds ? "" : "failed", "data-step": finding.step }, mark, el("span", { class: "name" }, nameOf(finding.step)), what);
+  const mark = el("span", {
+    class: finding.holds ? "yes" : "no",
+    role: "img",
+    "aria-label": finding.holds ? "holds" : "fails",
+  });
+  return el(
+    "li",
+    { class: finding.holds ? "" : "failed", "data-step": finding.step },
+    mark,
+    el("span", { class: "name", title: finding.step }, nameOf(finding.step)),
+    what,
+  );
 }
 
 function nameOf(step) {
-  return NAMES[step] ?? step.replace(/^signature (.*)\+[0-9a-f]{8}$/, "$1");
+  return NAMES[step] ?? step.replace(/^signature ([^.+]*).*\+[0-9a-f]{8}$/, "$1");
 }
 
 function showTree({ file, climb, leaf, findings }) {
   const place = document.getElementById("tree");
   if (climb === null) {
-    place.replaceChildren(el("p", { class: "quiet" }, "The proof does not lead to a root, so there is no way to draw."));
+    place.replaceChildren(
+      el("p", { class: "quiet" }, "The proof does not lead to a root, so there is no way to draw."),
+    );
     return;
   }
   const { index, checkpoint } = file.proof;
   const holds = findings.find((finding) => finding.step === "root").holds;
-  place.replaceChildren(drawPath({ index, size: checkpoint.size, leaf, climb, root: checkpoint.root, holds }));
+  place.replaceChildren(
+    drawPath({ index, size: checkpoint.size, leaf, climb, root: checkpoint.root, holds }),
+  );
 }
 
 function listen() {
   for (const kind of Object.keys(given)) {
-    document.getElementById(kind).addEventListener("change", (event) => takeFile(kind, event.target.files[0]));
+    document
+      .getElementById(kind)
+      .addEventListener("change", (event) => takeFile(kind, event.target.files[0]));
   }
   for (const drop of document.querySelectorAll(".drop")) {
     drop.addEventListener("dragover", () => drop.classList.add("over"));
     drop.addEventListener("dragleave", () => drop.classList.remove("over"));
     drop.addEventListener("drop", (event) => {
       drop.classList.remove("over");
+      // The input shows the name of what was dropped, as it does of what was chosen.
+      document.getElementById(drop.dataset.kind).files = event.dataTransfer.files;
       takeFile(drop.dataset.kind, event.dataTransfer.files[0]);
     });
   }

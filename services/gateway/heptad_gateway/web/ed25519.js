@@ -9,16 +9,21 @@ import { concat, equal, sha512 } from "./bytes.js";
 const P = 2n ** 255n - 19n;
 const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
 const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n;
-const SQRT_OF_MINUS_1 = 19681161376707505956807079304988542015446066515923890162744021073123829784752n;
+const SQRT_OF_MINUS_1 =
+  19681161376707505956807079304988542015446066515923890162744021073123829784752n;
 const SIGN_BIT = 2n ** 255n;
 const ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303402022n;
 const SMALL_ORDER_YS = new Set([0n, 1n, P - 1n, ORDER_8_Y, P - ORDER_8_Y]);
-const BASE = decompress(littleEndianBytes(46316835694926478169428394003475163141307993866256225615783033603165251855960n));
+const BASE = decompress(
+  littleEndianBytes(46316835694926478169428394003475163141307993866256225615783033603165251855960n),
+);
 const ZERO = { x: 0n, y: 1n, z: 1n, t: 0n };
 
 // Whether the holder of the public key (32 bytes) signed the message; the signature has 64 bytes.
 export async function signatureHolds(publicKey, message, signature) {
-  return followsTheRules(publicKey, signature) && (await equationHolds(publicKey, message, signature));
+  return (
+    followsTheRules(publicKey, signature) && (await equationHolds(publicKey, message, signature))
+  );
 }
 
 function followsTheRules(publicKey, signature) {
@@ -40,7 +45,7 @@ async function equationHolds(publicKey, message, signature) {
 }
 
 // [s]B = R + [h]A, as the encoding of [s]B - [h]A being R's bytes.
-export async function holdsByHand(publicKey, message, signature) {
+async function holdsByHand(publicKey, message, signature) {
   const point = decompress(publicKey);
   if (point === null) return false;
   const digest = await sha512(concat(signature.subarray(0, 32), publicKey, message));

@@ -16,7 +16,8 @@ export function svg(name, attributes = {}, ...children) {
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== false && value !== null)
+      element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
@@ -30,7 +31,11 @@ export function shortened(text) {
 export function hashButton(value, what) {
   const whole = typeof value === "string" ? value : hex(value);
   const shown = el("code", {}, shortened(whole));
-  const button = el("button", { type: "button", class: "hash", title: whole, "aria-label": `Copy ${what}, ${whole}` }, shown);
+  const button = el(
+    "button",
+    { type: "button", class: "hash", title: whole, "aria-label": `Copy ${what}, ${whole}` },
+    shown,
+  );
   button.addEventListener("click", () => copy(whole, button));
   return button;
 }
@@ -48,6 +53,6 @@ export async function copy(text, shownBy) {
 }
 
 // Tell people who listen to the page, and those who look at its foot.
-export function say(text) {
+function say(text) {
   document.getElementById("said").textContent = text;
 }

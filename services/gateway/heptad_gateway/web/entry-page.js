@@ -10,7 +10,7 @@ import { inclusionSteps, leafHash } from "./merkle.js";
 import { calendar } from "./receipt.js";
 import { drawPath } from "./tree.js";
 
-const LINE_BYTES = 16;
+const LINE_BYTES = 8;
 
 async function showEntry(index) {
   const data = await askEntry(index);
@@ -48,7 +48,9 @@ function showFields(index, data) {
 }
 
 function definitions(facts) {
-  return facts.filter(([, value]) => value !== "").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  return facts
+    .filter(([, value]) => value !== "")
+    .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
 }
 
 function statementOf(bytes) {
@@ -64,7 +66,8 @@ async function showProof(index, data, checkpoint) {
     return;
   }
   if (!globalThis.isSecureContext) {
-    says.textContent = "Browsers do no cryptography at an address without TLS, so nothing is computed here.";
+    says.textContent =
+      "Browsers do no cryptography at an address without TLS, so nothing is computed here.";
     return;
   }
   const [leaf, proof] = [await leafHash(data), await askProof(index, checkpoint.size)];
@@ -82,7 +85,11 @@ async function showProof(index, data, checkpoint) {
   says.textContent = holds
     ? `It is entry ${index} of the ${checkpoint.size} that the checkpoint signs for.`
     : "The roots differ: this server’s answers do not fit together. Keep them, and tell an auditor.";
-  document.getElementById("tree").replaceChildren(drawPath({ index, size: checkpoint.size, leaf, climb, root: checkpoint.root, holds }));
+  document
+    .getElementById("tree")
+    .replaceChildren(
+      drawPath({ index, size: checkpoint.size, leaf, climb, root: checkpoint.root, holds }),
+    );
 }
 
 function hexDump(bytes) {

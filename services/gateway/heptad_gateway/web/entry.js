@@ -4,9 +4,23 @@
 import { FormatError, fromUtf8 } from "./bytes.js";
 
 export const KINDS = [
-  "", "REQUEST", "DUPLICATE", "BUNDLE", "SUBJECT_REGISTERED", "KEY_ADDED", "KEY_REVOKED", "ACCESS",
-  "ERASURE_ORDERED", "ERASED", "ERASURE_REFUSED", "EXPORT", "POLICY_CHANGE", "MEMBERSHIP_CHANGE",
-  "MISBEHAVIOUR_EVIDENCE", "RECOVERY", "EVENT",
+  "",
+  "REQUEST",
+  "DUPLICATE",
+  "BUNDLE",
+  "SUBJECT_REGISTERED",
+  "KEY_ADDED",
+  "KEY_REVOKED",
+  "ACCESS",
+  "ERASURE_ORDERED",
+  "ERASED",
+  "ERASURE_REFUSED",
+  "EXPORT",
+  "POLICY_CHANGE",
+  "MEMBERSHIP_CHANGE",
+  "MISBEHAVIOUR_EVIDENCE",
+  "RECOVERY",
+  "EVENT",
 ];
 export const OUTCOMES = ["NONE", "ALLOWED", "DENIED"];
 
@@ -14,9 +28,15 @@ const ENTRY_VERSION = 1;
 const GROUP_DEPTH_MAX = 100;
 const [VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32] = [0, 1, 2, 3, 4, 5];
 const FIELDS = {
-  1: ["version", VARINT], 2: ["kind", VARINT], 3: ["service", BYTES], 4: ["action", BYTES],
-  5: ["outcome", VARINT], 6: ["timeMs", VARINT], 7: ["validator", VARINT],
-  8: ["commitment", BYTES], 9: ["statement", BYTES],
+  1: ["version", VARINT],
+  2: ["kind", VARINT],
+  3: ["service", BYTES],
+  4: ["action", BYTES],
+  5: ["outcome", VARINT],
+  6: ["timeMs", VARINT],
+  7: ["validator", VARINT],
+  8: ["commitment", BYTES],
+  9: ["statement", BYTES],
 };
 
 // {kind, service, action, outcome, timeMs: BigInt, validator, commitment, statement}.
@@ -25,7 +45,10 @@ export function decodeEntry(data) {
   const fields = readFields(data);
   const number = (name) => Number(BigInt.asUintN(32, fields[name] ?? 0n));
   const bytes = (name) => fields[name] ?? new Uint8Array();
-  const [service, action] = [fromUtf8(bytes("service"), "the service"), fromUtf8(bytes("action"), "the action")];
+  const [service, action] = [
+    fromUtf8(bytes("service"), "the service"),
+    fromUtf8(bytes("action"), "the action"),
+  ];
   if (number("version") !== ENTRY_VERSION) {
     throw new FormatError(`it has version ${number("version")}, not ${ENTRY_VERSION}`);
   }
@@ -36,7 +59,11 @@ export function decodeEntry(data) {
     throw new FormatError(`its commitment has ${commitment.length} bytes, not 32`);
   }
   return {
-    kind, outcome, service, action, commitment,
+    kind,
+    outcome,
+    service,
+    action,
+    commitment,
     timeMs: fields.timeMs ?? 0n,
     validator: number("validator"),
     statement: bytes("statement"),
@@ -67,12 +94,18 @@ function readTag(reader) {
 
 function readValue(reader, field, wire, depth) {
   switch (wire) {
-    case VARINT: return readVarint(reader);
-    case FIXED64: return readBytes(reader, 8);
-    case FIXED32: return readBytes(reader, 4);
-    case BYTES: return readBytes(reader, Number(readVarint(reader)));
-    case GROUP: return skipGroup(reader, field, depth + 1);
-    default: return malformed();
+    case VARINT:
+      return readVarint(reader);
+    case FIXED64:
+      return readBytes(reader, 8);
+    case FIXED32:
+      return readBytes(reader, 4);
+    case BYTES:
+      return readBytes(reader, Number(readVarint(reader)));
+    case GROUP:
+      return skipGroup(reader, field, depth + 1);
+    default:
+      return malformed();
   }
 }
 

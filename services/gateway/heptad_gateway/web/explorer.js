@@ -95,8 +95,13 @@ function settle(nextPath) {
   next = rows.childElementCount < ROWS_MAX ? nextPath : null;
   older.hidden = next === null;
   const count = rows.childElementCount;
-  const text = count ? `${count} shown` : next ? "None in this part of the log; there are older parts." : "There is nothing of this kind.";
-  document.getElementById("found").textContent = count >= ROWS_MAX ? `${text}; narrow the filter to see others` : text;
+  const text = count
+    ? `${count} shown`
+    : next
+      ? "None in this part of the log; there are older parts."
+      : "There is nothing of this kind.";
+  document.getElementById("found").textContent =
+    count >= ROWS_MAX ? `${text}; narrow the filter to see others` : text;
 }
 
 function rowOf(entry, isNew) {
@@ -186,12 +191,18 @@ function drawCheckpoint({ checkpoint, note }, judged) {
   const bad = judged.findings.filter((finding) => !finding.holds);
   place.className = bad.length ? "no" : "yes";
   const latest = [...judged.cosignedAtS.values()].reduce((a, b) => (a > b ? a : b), 0n);
-  place.textContent = bad.length ? bad.map((finding) => finding.detail).join(" ") : `checked in your browser, the last made ${calendar(latest * 1000n)}`;
+  place.textContent = bad.length
+    ? bad.map((finding) => finding.detail).join(" ")
+    : `checked in your browser, the last made ${calendar(latest * 1000n)}`;
 }
 
 function namesOf(note, judged) {
   if (judged === null) {
-    return el("ul", { class: "names" }, ...note.signatures.map((line) => el("li", {}, line.keyName)));
+    return el(
+      "ul",
+      { class: "names" },
+      ...note.signatures.map((line) => el("li", {}, line.keyName)),
+    );
   }
   const items = judged.policy.witnesses.map(({ name }) =>
     judged.cosignedAtS.has(name)
@@ -201,7 +212,9 @@ function namesOf(note, judged) {
   return el("ul", { class: "names" }, ...items);
 }
 
-form.elements.kind.append(...Object.keys(MEANINGS).map((kind) => el("option", { value: kind }, kindInWords(kind))));
+form.elements.kind.append(
+  ...Object.keys(MEANINGS).map((kind) => el("option", { value: kind }, kindInWords(kind))),
+);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   history.pushState(null, "", `?${filters()}`);
@@ -222,7 +235,9 @@ follow.addEventListener("click", () => {
   setFollowing(isOn);
   if (isOn) showEntries();
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? stopWatching() : startWatching()));
+document.addEventListener("visibilitychange", () =>
+  document.hidden ? stopWatching() : startWatching(),
+);
 
 restoreFilters();
 showEntries();

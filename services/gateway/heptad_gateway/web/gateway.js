@@ -8,7 +8,7 @@ import { examineSignatures } from "./receipt.js";
 
 const CLOCK_BOUND_S = 60n;
 
-export class Trouble extends Error {}
+class Trouble extends Error {}
 
 async function ask(path) {
   let answer;
@@ -20,14 +20,16 @@ async function ask(path) {
   if (answer.ok) return answer;
   const type = answer.headers.get("Content-Type") ?? "";
   const problem = type.startsWith("application/problem+json") ? await answer.json() : {};
-  throw new Trouble(`${problem.detail ?? `The server answers ${answer.status}`}. ${problem.advice ?? ""}`);
+  throw new Trouble(
+    `${problem.detail ?? `The server answers ${answer.status}`}. ${problem.advice ?? ""}`,
+  );
 }
 
 export async function askJson(path) {
   return (await ask(path)).json();
 }
 
-export async function askBytes(path) {
+async function askBytes(path) {
   return new Uint8Array(await (await ask(path)).arrayBuffer());
 }
 

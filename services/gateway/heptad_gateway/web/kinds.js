@@ -5,7 +5,8 @@ export const MEANINGS = {
   DUPLICATE: "A later copy of a request that was recorded before: the first one counts.",
   BUNDLE: "A service’s one signature over the many events that follow it.",
   EVENT: "Something that a service did, vouched for by the bundle in front of it.",
-  SUBJECT_REGISTERED: "Somebody was registered with a first key. Who it is stands nowhere in the log.",
+  SUBJECT_REGISTERED:
+    "Somebody was registered with a first key. Who it is stands nowhere in the log.",
   KEY_ADDED: "Somebody added a key of their own.",
   KEY_REVOKED: "A key is not to be trusted any longer.",
   ACCESS: "Somebody opened personal data; that they did is on record for ever.",

@@ -4,7 +4,7 @@
 import { FormatError, concat, sha256 } from "./bytes.js";
 
 export const SIZE_MAX = 2n ** 63n - 1n;
-export const HASH_BYTES = 32;
+const HASH_BYTES = 32;
 
 export class ProofError extends Error {}
 
@@ -12,7 +12,7 @@ export function leafHash(entry) {
   return sha256(concat(Uint8Array.of(0), entry));
 }
 
-export function nodeHash(left, right) {
+function nodeHash(left, right) {
   return sha256(concat(Uint8Array.of(1), left, right));
 }
 
@@ -27,7 +27,9 @@ export async function inclusionSteps(index, size, leaf, proof) {
   let [node, last, level] = [index, size - 1n, 0n];
   for (const sibling of proof) {
     if (last === 0n) {
-      throw new ProofError(`the proof has ${proof.length} hashes, but is at the root after ${steps.length}`);
+      throw new ProofError(
+        `the proof has ${proof.length} hashes, but is at the root after ${steps.length}`,
+      );
     }
     while (node === last && node % 2n === 0n) {
       // The rightmost node has no sibling at this height: it rises as it is.
@@ -46,7 +48,9 @@ export async function inclusionSteps(index, size, leaf, proof) {
     [node, last, level] = [node >> 1n, last >> 1n, level + 1n];
   }
   if (last !== 0n) {
-    throw new ProofError(`the proof of ${proof.length} hashes ends below the root of a tree of ${size}`);
+    throw new ProofError(
+      `the proof of ${proof.length} hashes ends below the root of a tree of ${size}`,
+    );
   }
   return steps;
 }

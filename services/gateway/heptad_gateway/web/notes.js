@@ -18,7 +18,7 @@ const EMPTY_ROOT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852
 
 export class Rejected extends Error {}
 
-export function requireKeyName(name) {
+function requireKeyName(name) {
   if (name === "" || NO_NAME.test(name) || !name.isWellFormed()) {
     throw new FormatError(`${JSON.stringify(name.slice(0, 100))} cannot name a key`);
   }
@@ -82,7 +82,8 @@ export function parseCheckpoint(text) {
   requireKeyName(origin);
   if (size > SIZE_MAX) throw new FormatError(`the tree size ${size} is too large`);
   requireHash(root, "the checkpoint's root");
-  if (size === 0n && hex(root) !== EMPTY_ROOT) throw new FormatError("an empty tree has another root");
+  if (size === 0n && hex(root) !== EMPTY_ROOT)
+    throw new FormatError("an empty tree has another root");
   return { origin, size, root };
 }
 
@@ -99,6 +100,7 @@ export async function verifyLine(text, line, key, latestS) {
   if (!(await signatureHolds(key.publicKey, message, data))) {
     throw new Rejected("the signature is not by this key, or not over these bytes");
   }
-  if (timeS !== null && timeS > latestS) throw new Rejected(`it was made at ${timeS}, in the future`);
+  if (timeS !== null && timeS > latestS)
+    throw new Rejected(`it was made at ${timeS}, in the future`);
   return timeS;
 }

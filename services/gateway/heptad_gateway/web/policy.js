@@ -23,14 +23,17 @@ export async function parsePolicy(data) {
   }
   if (policy.quorum === null) throw new FormatError("a policy has one quorum line");
   requireKeys(policy.logs, LOG_TYPE);
-  requireKeys(policy.witnesses.map((witness) => witness.key), COSIGNATURE_TYPE);
+  requireKeys(
+    policy.witnesses.map((witness) => witness.key),
+    COSIGNATURE_TYPE,
+  );
   requireDistinct([...policy.logs, ...policy.witnesses.map((witness) => witness.key)]);
   requireMembersOnce(policy.groups);
   return policy;
 }
 
 // Who of the cosigners (a Set of policy names) counts, and the groups that they satisfy.
-export function witnessed(policy, cosigners) {
+function witnessed(policy, cosigners) {
   const names = policy.witnesses.map((witness) => witness.name);
   const satisfied = new Set(names.filter((name) => cosigners.has(name)));
   for (const group of policy.groups) {
@@ -81,9 +84,12 @@ function decodeWithStrays(data) {
     // Some byte is stray: go through them one character at a time.
   }
   let text = "";
-  for (let at = 0; at < data.length; ) {
-    const length = data[at] < 0x80 ? 1 : [2, 3, 4].find((count) => isCharacter(reader, data, at, count));
-    text += length ? reader.decode(data.subarray(at, at + length)) : String.fromCharCode(0xdc00 + data[at]);
+  for (let at = 0; at < data.length;) {
+    const length =
+      data[at] < 0x80 ? 1 : [2, 3, 4].find((count) => isCharacter(reader, data, at, count));
+    text += length
+      ? reader.decode(data.subarray(at, at + length))
+      : String.fromCharCode(0xdc00 + data[at]);
     at += length ?? 1;
   }
   return text;

@@ -2,6 +2,7 @@
 // `heptad verify`; a test runs both over the same receipts, good and broken. Nothing stops at the
 // first failure: whoever looks at a bad receipt wants to see all of it.
 
+import { examineSigned } from "./bundle.js";
 import { FormatError, concat, equal, fromBase64, hex, latin1, sha256, utf8 } from "./bytes.js";
 import { decodeEntry } from "./entry.js";
 import { ProofError, SIZE_MAX, inclusionSteps, leafHash, requireHash } from "./merkle.js";
@@ -34,8 +35,10 @@ export function parseReceiptFile(data) {
   const missing = REQUIRED.find((name) => !members.has(name));
   if (missing) throw new FormatError(`a receipt has the member “${missing}”, and this one has not`);
   const unknown = [...members.keys()].find((name) => !ALLOWED.includes(name));
-  if (unknown !== undefined) throw new FormatError(`a receipt has no member “${unknown.slice(0, 60)}”`);
-  if (members.get("format") !== FILE_FORMAT) throw new FormatError(`its format is not ${FILE_FORMAT}`);
+  if (unknown !== undefined)
+    throw new FormatError(`a receipt has no member “${unknown.slice(0, 60)}”`);
+  if (members.get("format") !== FILE_FORMAT)
+    throw new FormatError(`its format is not ${FILE_FORMAT}`);
   if (members.has("payload") !== members.has("witness")) {
     throw new FormatError("payload and witness come together or not at all");
   }
@@ -55,14 +58,16 @@ function membershipOf(members) {
     throw new FormatError(`bundle is not an object of ${MEMBERSHIP.join(", ")}`);
   }
   const index = members.get("index");
-  if (typeof index !== "bigint" || index < 0n || index >= SIZE_MAX) throw new FormatError("bundle.index is in no log");
+  if (typeof index !== "bigint" || index < 0n || index >= SIZE_MAX)
+    throw new FormatError("bundle.index is in no log");
   const [inclusion, path] = [hashesOf(members, "inclusion"), hashesOf(members, "path")];
   return { index, inclusion, path, entry: bytesOf(members, "entry") };
 }
 
 function hashesOf(members, name) {
   const values = members.get(name);
-  if (!Array.isArray(values) || values.length > 2 * PROOF_HASHES_MAX) throw new FormatError(`${name} is no list of hashes`);
+  if (!Array.isArray(values) || values.length > 2 * PROOF_HASHES_MAX)
+    throw new FormatError(`${name} is no list of hashes`);
   const hashes = values.map((value) => bytesOf(new Map([[name, value]]), name));
   hashes.forEach((hash) => requireHash(hash, `a hash of ${name}`));
   return hashes;
@@ -106,13 +111,15 @@ export async function examineReceipt(file, policy, nowS) {
   findings.push(...climbed);
   const signed = await examineSignatures(file.proof, policy, nowS + CLOCK_BOUND_S);
   findings.push(...signed.findings);
-  if (file.bundle !== null) findings.push(await examineBundle(entry, file.bundle, file.proof.checkpoint));
+  if (file.bundle !== null)
+    findings.push(await examineBundle(entry, file.bundle, file.proof.checkpoint));
   let requestId = null;
   if (file.payload !== null && file.witness !== null) {
     const shown = await examinePrivateHalf(entry, file.payload, file.witness);
     findings.push(...shown.findings);
     requestId = shown.requestId;
   }
+  findings.push(...(await examineSigned(file)));
   const holds = findings.every((finding) => finding.holds);
   return { holds, findings, entry, climb, leaf, requestId, cosignedAtS: signed.cosignedAtS };
 }
@@ -147,13 +154,19 @@ export async function examineSignatures(note, policy, latestS) {
   }
   findings.push(examineOrigin(note.checkpoint.origin, policy, logSigned));
   const cosigners = new Set(cosignedAtS.keys());
-  const quorum = { step: "quorum", holds: hasQuorum(policy, cosigners), detail: explainQuorum(policy, cosigners) };
+  const quorum = {
+    step: "quorum",
+    holds: hasQuorum(policy, cosigners),
+    detail: explainQuorum(policy, cosigners),
+  };
   return { findings: [...findings, quorum], cosignedAtS };
 }
 
 export function calendar(ms) {
   const date = new Date(Number(ms));
-  return Number.isNaN(date.getTime()) ? `${ms} ms` : `${date.toISOString().replace("T", " ").slice(0, 19)} UTC`;
+  return Number.isNaN(date.getTime())
+    ? `${ms} ms`
+    : `${date.toISOString().replace("T", " ").slice(0, 19)} UTC`;
 }
 
 function textOf(members, name) {
@@ -172,7 +185,10 @@ function readEntry(data) {
     return [entry, { step: "entry", holds: true, detail: inWords(entry) }];
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    return [null, { step: "entry", holds: false, detail: `The entry cannot be read: ${error.message}` }];
+    return [
+      null,
+      { step: "entry", holds: false, detail: `The entry cannot be read: ${error.message}` },
+    ];
   }
 }
 
@@ -180,7 +196,11 @@ function inWords(entry) {
   if (entry.kind === "MISBEHAVIOUR_EVIDENCE") {
     return `Evidence of misbehaviour, in a block of ${calendar(entry.timeMs)}. Who is proven guilty is for “heptad verify --cell”.`;
   }
-  const parts = [entry.kind, entry.service && `service ${entry.service}`, entry.action && `action ${entry.action}`];
+  const parts = [
+    entry.kind,
+    entry.service && `service ${entry.service}`,
+    entry.action && `action ${entry.action}`,
+  ];
   if (entry.outcome !== "NONE") parts.push(entry.outcome.toLowerCase());
   if (entry.kind === "EVENT") {
     return `${parts.filter(Boolean).join(", ")}; at ${calendar(entry.timeMs)}, as its service says; recorded by validator-${entry.validator}.`;
@@ -191,13 +211,24 @@ function inWords(entry) {
 async function climbTree(entry, proof) {
   const { checkpoint, index, hashes } = proof;
   const leaf = await leafHash(entry);
-  const climbed = [{ step: "leaf", holds: true, detail: `SHA-256 of a zero byte and the entry’s ${entry.length} bytes`, hash: leaf }];
+  const climbed = [
+    {
+      step: "leaf",
+      holds: true,
+      detail: `SHA-256 of a zero byte and the entry’s ${entry.length} bytes`,
+      hash: leaf,
+    },
+  ];
   let climb;
   try {
     climb = await inclusionSteps(index, checkpoint.size, leaf, hashes);
   } catch (error) {
     if (!(error instanceof ProofError)) throw error;
-    return { climbed: [...climbed, { step: "proof", holds: false, detail: error.message }], leaf, climb: null };
+    return {
+      climbed: [...climbed, { step: "proof", holds: false, detail: error.message }],
+      leaf,
+      climb: null,
+    };
   }
   climb.forEach((step, at) => {
     const side = step.siblingIsLeft ? "left" : "right";
@@ -206,7 +237,9 @@ async function climbTree(entry, proof) {
   });
   const computed = climb.length ? climb.at(-1).result : leaf;
   const holds = equal(computed, checkpoint.root);
-  const detail = holds ? "What was computed is the checkpoint’s root." : `What was computed is ${hex(computed)}, the checkpoint says`;
+  const detail = holds
+    ? "What was computed is the checkpoint’s root."
+    : "What was computed is not the root that was signed:";
   climbed.push({ step: "root", holds, detail, hash: checkpoint.root });
   return { climbed, leaf, climb };
 }
@@ -216,7 +249,8 @@ export function rangeOf([first, last]) {
 }
 
 function examineOrigin(origin, policy, logSigned) {
-  if (logSigned) return { step: "log", holds: true, detail: `${origin} is known to the policy and has signed.` };
+  if (logSigned)
+    return { step: "log", holds: true, detail: `${origin} is known to the policy and has signed.` };
   const known = policy.logs.map((log) => log.name);
   const detail = known.includes(origin)
     ? `There is no good signature by ${origin} itself.`
@@ -230,14 +264,19 @@ async function examinePrivateHalf(entry, payload, witness) {
     return { findings: [{ step: "commitment", holds: false, detail }], requestId: null };
   }
   const findings = [await examineCommitment(entry, payload, witness)];
-  if (entry.kind === "EVENT") return { findings: [...findings, examineSubject(payload)], requestId: null };
+  if (entry.kind === "EVENT")
+    return { findings: [...findings, examineSubject(payload)], requestId: null };
   if (!KINDS_OF_REQUESTS.includes(entry.kind)) return { findings, requestId: null };
   let request;
   try {
     request = await parseRequest(payload);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    findings.push({ step: "request", holds: false, detail: `The payload is no signed request: ${error.message}.` });
+    findings.push({
+      step: "request",
+      holds: false,
+      detail: `The payload is no signed request: ${error.message}.`,
+    });
     return { findings, requestId: null };
   }
   return { findings: [...findings, examineClaims(entry, request)], requestId: request.requestId };
@@ -265,25 +304,34 @@ async function examineBundle(entry, bundle, checkpoint) {
 // Whom an event is about: what its service committed to says so itself.
 function examineSubject(half) {
   const found = SUBJECT_HALF.exec(latin1(half));
-  const detail = found ? `The event is about ${found[0].trim()}.` : "The private half does not begin with a subject’s id.";
+  const detail = found
+    ? `The event is about ${found[0].trim()}.`
+    : "The private half does not begin with a subject’s id.";
   return { step: "subject", holds: found !== null, detail };
 }
 
 async function examineCommitment(entry, payload, witness) {
   if (witness.length !== 32) {
-    return { step: "commitment", holds: false, detail: `a witness has 32 bytes, not ${witness.length}` };
+    return {
+      step: "commitment",
+      holds: false,
+      detail: `a witness has 32 bytes, not ${witness.length}`,
+    };
   }
   const hash = await sha256(concat(COMMITMENT_DOMAIN, witness, payload));
   const holds = equal(hash, entry.commitment);
   const detail = holds
     ? `SHA-256 of the witness and the request’s ${payload.length} bytes is what the entry commits to.`
-    : "SHA-256 of the witness and the request is not what the entry commits to, but";
+    : "SHA-256 of the witness and the request is not what the entry commits to:";
   return { step: "commitment", holds, detail, hash };
 }
 
 function examineClaims(entry, request) {
   const isHidden = (said) => entry.outcome === "DENIED" && said === "";
-  const pairs = [[entry.service, request.service], [entry.action, request.action]];
+  const pairs = [
+    [entry.service, request.service],
+    [entry.action, request.action],
+  ];
   const holds = pairs.every(([said, signed]) => said === signed || isHidden(said));
   const signed = `Signed for service ${request.service}, action ${request.action}`;
   const detail = holds

@@ -23,7 +23,9 @@ export function parseStrictJson(data, what) {
 // How many bytes the value has in the canonical text.
 export function canonicalLength(value) {
   if (value instanceof Map) {
-    const members = [...value].map(([name, member]) => canonicalLength(name) + 1 + canonicalLength(member));
+    const members = [...value].map(
+      ([name, member]) => canonicalLength(name) + 1 + canonicalLength(member),
+    );
     return listLength(members);
   }
   if (Array.isArray(value)) return listLength(value.map(canonicalLength));
@@ -51,7 +53,8 @@ function readJson(reader, depth) {
   match(reader, SPACE);
   const next = reader.text[reader.at];
   if (next === "{" || next === "[") {
-    if (depth === DEPTH_MAX) throw new FormatError(`${reader.what} is nested more than ${DEPTH_MAX} deep`);
+    if (depth === DEPTH_MAX)
+      throw new FormatError(`${reader.what} is nested more than ${DEPTH_MAX} deep`);
     return next === "{" ? readObject(reader, depth + 1) : readArray(reader, depth + 1);
   }
   if (next === '"') return readString(reader);
@@ -108,7 +111,8 @@ function readNumber(reader) {
     if (text.replace("-", "").length > DIGITS_MAX) noJson(reader);
     return BigInt(text);
   }
-  if (!Number.isFinite(Number(text))) throw new FormatError(`${reader.what} has a number out of range`);
+  if (!Number.isFinite(Number(text)))
+    throw new FormatError(`${reader.what} has a number out of range`);
   return Number(text);
 }
 

@@ -12,6 +12,7 @@ const ASIDE = 108;
 const STEP = 74;
 const TOP = 34;
 const FOOT = 34;
+const NAME_MAX = 17;
 
 // `leaf` and the steps of `inclusionSteps`; `holds` says whether the last result is the root.
 export function drawPath({ index, size, leaf, climb, root, holds }) {
@@ -19,11 +20,20 @@ export function drawPath({ index, size, leaf, climb, root, holds }) {
   const yOf = (level) => height - FOOT - STEP * level;
   const title = `The way of entry ${index} to the root of ${size} entries`;
   const drawing = svg("svg", {
-    viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, class: "tree", role: "group", "aria-labelledby": "tree-title tree-desc",
+    viewBox: `0 0 ${WIDTH} ${height}`,
+    width: WIDTH,
+    height,
+    class: "tree",
+    role: "group",
+    "aria-labelledby": "tree-title tree-desc",
   });
   drawing.append(
     svg("title", { id: "tree-title" }, title),
-    svg("desc", { id: "tree-desc" }, `${climb.length} hashes are joined to the entry’s, one at each height, until the root is reached.`),
+    svg(
+      "desc",
+      { id: "tree-desc" },
+      `${climb.length} hashes are joined to the entry’s, one at each height, until the root is reached.`,
+    ),
   );
   climb.forEach((step, level) => drawing.append(...ribs(step, yOf(level), yOf(level + 1))));
   climb.forEach((step, level) => {
@@ -36,7 +46,14 @@ export function drawPath({ index, size, leaf, climb, root, holds }) {
   for (let level = 0; level <= climb.length; level += 1) {
     drawing.append(spineKnot({ level, climb, leaf, index, size, yOf, holds }));
   }
-  if (!holds) drawing.append(svg("text", { class: "not-root", x: MIDDLE, y: 10 }, `not ${shortened(hex(root))}, the root that was signed`));
+  if (!holds)
+    drawing.append(
+      svg(
+        "text",
+        { class: "not-root", x: MIDDLE, y: 10 },
+        `not ${shortened(hex(root))}, the root that was signed`,
+      ),
+    );
   drawing.dataset.root = hex(computed);
   return drawing;
 }
@@ -47,10 +64,24 @@ function spineKnot({ level, climb, leaf, index, size, yOf, holds }) {
   const covers = level === 0 ? [index, index] : climb[level - 1].resultCovers;
   if (!isTop) {
     const name = level === 0 ? `entry ${index}` : rangeOf(covers);
-    return knot(MIDDLE, yOf(level), hash, name, `computed for ${name}`, level === 0 ? "leaf" : "computed");
+    return knot(
+      MIDDLE,
+      yOf(level),
+      hash,
+      name,
+      `computed for ${name}`,
+      level === 0 ? "leaf" : "computed",
+    );
   }
   const name = holds ? `root of ${size}` : "computed";
-  return knot(MIDDLE, yOf(level), hash, name, holds ? `the root of ${size} entries` : "computed, and not the root", holds ? "root" : "root wrong");
+  return knot(
+    MIDDLE,
+    yOf(level),
+    hash,
+    name,
+    holds ? `the root of ${size} entries` : "computed, and not the root",
+    holds ? "root" : "root wrong",
+  );
 }
 
 function ribs(step, y, above) {
@@ -58,7 +89,10 @@ function ribs(step, y, above) {
   const bend = (y + above) / 2;
   return [
     svg("path", { class: "spine", d: `M${MIDDLE} ${y}V${above}` }),
-    svg("path", { class: "rib", d: `M${x} ${y}C${x} ${bend} ${MIDDLE} ${bend} ${MIDDLE} ${above}` }),
+    svg("path", {
+      class: "rib",
+      d: `M${x} ${y}C${x} ${bend} ${MIDDLE} ${bend} ${MIDDLE} ${above}`,
+    }),
   ];
 }
 
@@ -66,12 +100,16 @@ function ribs(step, y, above) {
 function knot(x, y, hash, name, what, kind) {
   const whole = hex(hash);
   const group = svg("g", {
-    class: `knot ${kind}`, transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "aria-label": `Copy the hash ${what}: ${whole}`,
+    class: `knot ${kind}`,
+    transform: `translate(${x} ${y})`,
+    tabindex: 0,
+    role: "button",
+    "aria-label": `Copy the hash ${what}: ${whole}`,
   });
   group.append(
     svg("title", {}, `${what}\n${whole}`),
     svg("rect", { x: -50, y: -20, width: 100, height: 40, rx: 9 }),
-    svg("text", { class: "of", y: -4 }, name.length > 17 ? `${name.slice(0, 16)}…` : name),
+    svg("text", { class: "of", y: -4 }, name.length > NAME_MAX ? name.replace(/^\D+/, "") : name),
     svg("text", { class: "sum", y: 12 }, `${whole.slice(0, 10)}…`),
   );
   group.addEventListener("click", () => copy(whole, group));
