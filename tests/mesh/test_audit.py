@@ -1,6 +1,4 @@
-"""An auditor follows a running cell with its own process, is killed and started again, and sees
-evidence come into the log.
-"""
+"""An auditor follows a running cell in a process of its own, is killed, and goes on."""
 
 import asyncio
 import contextlib

@@ -13,13 +13,15 @@ from typing import Final
 
 from heptad.auditing.alarm_folder import AlarmFolder
 from heptad.auditing.comparing import OtherAuditor
+from heptad.auditing.errors import StateUnreadableError
 from heptad.auditing.look import look
 from heptad.auditing.state import AuditState, StateFolder
 from heptad.auditing.terms import AuditTerms, Progress
 from heptad.observability.logs import EventLog
+from heptad.transparency.notes import Note
 from heptad.verification.alarms import Raised
 from heptad.verification.errors import SourceUnreadableError
-from heptad.verification.notes import examine_note, quorum_time_s
+from heptad.verification.notes import examine_note, faults_of, quorum_time_s
 from heptad.verification.sources import TileSource
 
 RETRY_S_MIN: Final = 1.0
@@ -95,7 +97,22 @@ class Auditor:
         self._errors = 0
         self.figures = AuditFigures()
         self.state = folder.load()
+        self._require_signed()
         self._show_state()
+
+    def _require_signed(self) -> None:
+        """What is remembered was good by this policy too, or it is no ground to stand on.
+
+        Raises: StateUnreadableError.
+        """
+        if not self.state.note:
+            return
+        note = Note.parse(self.state.note.encode())
+        faults = faults_of(note, self._terms.policy, now_s=self._now_s())
+        if wrong := [detail for alarm, detail in faults if alarm.severity != "warning"]:
+            raise StateUnreadableError(
+                f"the auditor's state: its checkpoint does not satisfy this policy: {wrong[0]}"
+            )
 
     @property
     def errors(self) -> int:

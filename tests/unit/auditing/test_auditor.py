@@ -10,6 +10,7 @@ from heptad.auditing.comparing import OtherAuditor
 from heptad.auditing.daemon import exposed
 from heptad.auditing.errors import StateInUseError, StateUnreadableError, StoppedError
 from heptad.auditing.state import AuditState, StateFolder
+from heptad.transparency.notes import encode_base64
 from heptad.verification import examine_alarm, parse_alarm
 
 
@@ -147,6 +148,21 @@ def test_a_damaged_state_is_refused_and_never_begun_anew(tools, watched, tmp_pat
     with pytest.raises(StateUnreadableError):
         watched(log)
     assert file.read_bytes() == changed
+
+
+def test_a_state_that_no_quorum_has_signed_is_refused(tools, watched, tmp_path):
+    """Somebody who can write the state would otherwise choose the history to stand on."""
+    log = tools.log_of(300)
+    watched(log).look()
+    forged = tools.log_of(299)
+    forged.append([tools.entry_of(7_777)], cosigners=(0, 1, 2, 3))
+    file = tmp_path / "state" / "state.json"
+    members = json.loads(file.read_text())
+    members["checkpoint"] = forged.files["checkpoint"].decode()
+    members["tiles"]["0"] = encode_base64(forged.tiles[0, 1])
+    file.write_text(json.dumps(members))
+    with pytest.raises(StateUnreadableError, match="needs 5 of 7, has 4"):
+        watched(log)
 
 
 def test_proofs_are_bounded_for_each_kind_and_the_first_are_kept(tools, watched, tmp_path):
