@@ -6,6 +6,7 @@ by a stranger fails the test that raised it.
 
 import pytest
 
+from heptad.auditing.growth import Reading
 from heptad.auditing.terms import AuditTerms
 from heptad.consensus.codec import vote_signing_bytes
 from heptad.consensus.evidence import of_votes
@@ -303,6 +304,17 @@ def test_an_entry_of_the_last_look_that_has_changed_is_named(tools):
     assert bench.alarms() == ["bundle_altered"]
 
 
+def test_an_entry_that_agrees_with_the_tile_beside_it_is_not_doubted(tools):
+    """It may still be of another history; but nobody has altered it in this one."""
+    bench, fork = tools.bench_of(300), tools.log_of(299)
+    fork.append([tools.entry_of(7_777)] * 20)
+    reading = Reading(fork.read, tree=bench.state.tree, size=319, note="")
+    growth = reading.run(visit=lambda at, some: None, progress=lambda done, total: None)
+    assert [wrong.index for wrong in growth.forgotten] == [299]
+    assert growth.wrong_tiles
+    assert growth.doubted == []
+
+
 def test_entries_and_tiles_altered_alike_do_not_reach_the_root(tools):
     log, forged = tools.log_of(40), tools.log_of(39)
     forged.append([tools.entry_of(9_999)])
@@ -312,8 +324,9 @@ def test_entries_and_tiles_altered_alike_do_not_reach_the_root(tools):
 
 def test_two_tiles_altered_at_once_are_each_proved(tools):
     log = tools.log_of(600)
-    for path in ("tile/0/000", "tile/1/000.p/2"):
-        log.files[path] = flipped(log.files[path], 3)
+    # The second one's wrong hash is on the way from the first one's to the root.
+    for path, at in (("tile/0/000", 3), ("tile/1/000.p/2", 35)):
+        log.files[path] = flipped(log.files[path], at)
     assert tools.Bench(log).alarms() == ["tile_altered", "tile_altered"]
 
 
