@@ -180,7 +180,7 @@ class Submitter:
         while ticket.ranking:
             stream = self._streams[ticket.ranking.pop()]
             # Where the whole group is short, its validators need not be asked about each other's.
-            is_vain = ticket.refusal is not None and stream.is_short(now_s)
+            is_vain = ticket.refusal is not None and stream.is_vain(now_s)
             if stream.connected and not is_vain:
                 ticket.placed_s = now_s
                 stream.submit(ticket)

@@ -107,13 +107,20 @@ class ValidatorStream:
         self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
         self._is_cut = False
         self._heard_s = 0.0
-        self._short_s = self._short_since_s = float("-inf")
+        self._short_s = self._short_since_s = self._vain_s = float("-inf")
         self.connected = False
         self.trouble: Problem | None = None
         """Why it is not connected, once that is known."""
 
-    def is_short(self, now_s: float) -> bool:
-        """Whether it said lately that the replicas cannot agree; `now_s` is the loop's time."""
+    def is_vain(self, now_s: float) -> bool:
+        """Whether it could not help lately where another validator is cut off.
+
+        Either it said itself that the replicas cannot agree, or it took nothing of what was passed
+        on to it. `now_s` is the event loop's time.
+        """
+        return self._is_short(now_s) or now_s - self._vain_s < SHORT_S
+
+    def _is_short(self, now_s: float) -> bool:
         return now_s - self._short_s < SHORT_S
 
     @property
@@ -239,6 +246,7 @@ class ValidatorStream:
                 return
             if ticket.refusal is not None and result.kind.http == _UNAVAILABLE:
                 # Of two that cannot have it recorded, the subject's own knows best why.
+                self._vain_s = self._heard_s
                 result = ticket.refusal
         ticket.settle(result)
         self._settled(ticket)
@@ -248,7 +256,7 @@ class ValidatorStream:
             return True
         if refusal.code != "quorum_unavailable":
             return False
-        if not self.is_short(self._heard_s):
+        if not self._is_short(self._heard_s):
             self._short_since_s = self._heard_s
         self._short_s = self._heard_s
         if self._heard_s - self._short_since_s < self._patience_s:

@@ -211,11 +211,26 @@ class Admission:
         now_s = self._clock.monotonic_s()
         lease = self._book.live(candidate.request.iss, now_s)
         if lease is None:
-            if not self._desk.is_open:
-                raise Problem("vault_unavailable", "the vault is not connected", retry_after_s=1)
+            self._require_use_in_asking(candidate.request)
             self._queues.for_lease.add(candidate, now_s)
             self._book.want(candidate.request.iss)
         return lease
+
+    def _require_use_in_asking(self, request: SignedRequest) -> None:
+        """Refuse what a lease would not help. Raises: Problem `vault_unavailable`.
+
+        A key that is lent to another than the subject's own validator has both look its requests up
+        for a minute and a half, so it is not borrowed for what is new where nothing can be recorded
+        anyway.
+        """
+        if not self._desk.is_open:
+            raise Problem("vault_unavailable", "the vault is not connected", retry_after_s=1)
+        name = request_hash(iss=request.iss, jti=request.jti)
+        if self._parts.home.is_first(request.iss) or self._window.find(name) is not None:
+            return
+        if (trouble := self.trouble()) is not None:
+            detail = f"no other validator's subject is served: {trouble.detail}"
+            raise Problem("vault_unavailable", detail, retry_after_s=1)
 
     def _conclude(self, candidate: Candidate) -> None:
         """A request that is proved to be its subject's: known already, or new."""

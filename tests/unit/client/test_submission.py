@@ -239,6 +239,19 @@ def test_where_the_whole_group_is_short_nobody_is_asked_about_anothers_requests(
     asyncio.run(story())
 
 
+def test_a_validator_that_could_not_take_over_is_left_alone_for_a_while(fake_cell):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:
+            await all_connected(sent)
+            first_of(ISS, cell).answer = lambda _: short()
+            second_of(ISS, cell).answer = lambda _: Problem("vault_unavailable", "cannot ask")
+            for jws in (b"1", b"2", b"3"):
+                assert (await sent.submit(jws, iss=ISS)).code == "quorum_unavailable"
+            assert [item.jws for item in second_of(ISS, cell).items] == [b"1"]
+
+    asyncio.run(story())
+
+
 def test_a_refusal_for_want_of_a_quorum_stands_at_first(fake_cell):
     """Where the whole group is short, another validator may only not have noticed yet."""
 

@@ -52,6 +52,10 @@ class Home:
     validators: Sequence[int]
     lease_s_max: float
 
+    def is_first(self, subject_id: str) -> bool:
+        """Whether this validator is the subject's own."""
+        return ranked(subject_id, self.validators)[0] == self.number
+
 
 class LeaseDesk:
     """Keeps the book supplied; `on_lease` and `on_refused` tell those who wait for a subject."""
@@ -191,7 +195,7 @@ class LeaseDesk:
             lease_id=offer.lease_id,
             lease_key=offer.lease_key,
             keys=keys,
-            is_home=ranked(subject_id, self._home.validators)[0] == self._home.number,
+            is_home=self._home.is_first(subject_id),
             renew_at_s=asked_at_s + ttl_s / 2,
             expires_at_s=usable_until_s(asked_at_s=asked_at_s, ttl_s=ttl_s),
         )

@@ -340,6 +340,28 @@ def test_with_too_few_replicas_new_requests_are_refused_at_once_and_pending_ones
     play(scenario)
 
 
+def test_with_too_few_replicas_no_key_of_another_validators_subject_is_borrowed(play, ed_key):
+    """The loan would have its own validator look all its requests up, for nothing."""
+
+    async def scenario(world):
+        subject = world.subject(ed_key, home=2)
+        jws = world.sign(ed_key, subject)
+        [admitted] = await world.submit(jws, wait=Wait.ADMITTED)
+        assert world.answers.of(admitted).state is RequestState.PENDING
+        world.dispatcher.shortage = lambda: "4 of 7 replicas are up, 5 are needed"
+        stranger = world.subject(ed_key, home=2)
+        asked = len(world.ledger.questions)
+        assert await world.refused(world.sign(ed_key, stranger)) == "vault_unavailable"
+        assert len(world.ledger.questions) == asked
+        # What was let in is never refused, not even once the key that proved it has run out.
+        world.clock.move(61.0)
+        world.book.sweep(world.clock.monotonic_s())
+        [again] = await world.submit(jws, wait=Wait.ADMITTED)
+        assert world.answers.of(again).state is RequestState.PENDING
+
+    play(scenario, validators=(1, 2))
+
+
 def test_a_validator_says_what_a_new_request_would_be_refused_with(play, ed_key):
     async def scenario(world):
         assert world.admission.trouble() is None
