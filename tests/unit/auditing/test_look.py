@@ -17,6 +17,7 @@ from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.notes import Note
 from heptad.transparency.tiles import encode_entries
 from heptad.verification import SourceUnreadableError
+from heptad.wire.convert.entry import decode_entry
 from heptad.wire.convert.entry_facts import encode_duplicate
 
 
@@ -227,6 +228,12 @@ def test_a_witness_whose_time_goes_back_is_a_warning(tools):
     assert bench.state.checkpoint.size == 45
 
 
+def test_clocks_may_differ_a_little_between_two_checkpoints(tools):
+    bench = tools.bench_of(40)
+    bench.log.grow(5, time_s=dict.fromkeys(range(5), tools.now_s) | {2: tools.now_s - 64})
+    assert bench.alarms() == []
+
+
 def test_a_checkpoint_that_grows_old_is_a_freeze(tools):
     bench = tools.bench_of(40, freeze_after_s=3_600)
     bench.now_s += 3_500
@@ -389,6 +396,14 @@ def test_evidence_in_the_log_is_judged_and_told(tools):
     assert bench.alarms() == ["misbehaviour"]
     assert dict(bench.state.charges) == {"replica-3 signed two blocks": 40}
     assert bench.alarms() == []
+
+
+def test_evidence_has_the_one_form_that_follows_from_its_block(tools):
+    bench = tools.bench_of(40, cell=tools.cell)
+    statement = decode_entry(evidence_entry(tools, signer=tools.replicas[2])).statement
+    kind = Kind.MISBEHAVIOUR_EVIDENCE
+    bench.log.append([tools.entry_of(40, kind=kind, statement=statement)])
+    assert bench.alarms() == ["entry_invalid"]
 
 
 def test_evidence_that_proves_nothing_is_worse(tools):

@@ -7,10 +7,13 @@ import dataclasses
 
 import pytest
 
+from heptad.auditing.diagnosis import relate
+from heptad.transparency.merkle import CompactRange, leaf_hash, leaf_hashes
+from heptad.transparency.tiled_tree import inclusion_proof
 from heptad.transparency.tiles import encode_entries
 from heptad.verification import Alarm, AlarmUnreadableError, Raised, parse_alarm
 from heptad.verification.alarm_file import encode_alarm
-from heptad.verification.alarms import FORMS, MissingFile, OneNote, TwoNotes
+from heptad.verification.alarms import FORMS, MissingFile, OneNote, TwoNotes, WrongNode, WrongRoot
 
 
 def flipped(data, at):
@@ -134,7 +137,26 @@ def test_an_honest_log_is_accused_of_nothing_by_its_own_files(tools):
     small, large = tools.log_of(200), tools.log_of(300)
     first, second = (log.files["checkpoint"].decode() for log in (small, large))
     bench = tools.Bench(large)
+    proof = relate(small.head(), large.head(), large.read)
+    assert proof.hashes
+    place = {
+        "note": second,
+        "path_served": "tile/entries/000",
+        "height": 0,
+        "index": 7,
+        "expected": leaf_hash(large.entries[7]),
+        "path": tuple(inclusion_proof(leaf_index=7, tree_size=300, tiles=large)),
+    }
+    elsewhere = place | {"path_served": "tile/entries/001.p/44"}
+    leaves = tuple(leaf_hashes(large.entries[200:]))
+    other_edge = CompactRange.empty().extended(leaf_hashes([b"%d" % n for n in range(200)]))
+    other_root = other_edge.extended(leaves).encode()
     lies = [
+        (Alarm.ROOT_MISMATCH, WrongRoot(first, other_edge.encode(), leaves, other_root, second)),
+        (Alarm.ROOT_MISMATCH, WrongRoot("", other_edge.encode(), leaves, other_root, second)),
+        (Alarm.FORK, TwoNotes(first, second, proof.root_before, proof.hashes)),
+        (Alarm.BUNDLE_ALTERED, WrongNode(**place, served=large.entries[7])),
+        (Alarm.BUNDLE_ALTERED, WrongNode(**elsewhere, served=large.entries[8])),
         (Alarm.FORK, TwoNotes(first, second)),
         (Alarm.FORK, TwoNotes(first, first)),
         (Alarm.ROLLBACK, TwoNotes(second, first)),
