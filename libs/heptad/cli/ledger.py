@@ -17,12 +17,12 @@ from heptad.cli.up import HOME_OPTION
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-app = typer.Typer(no_args_is_help=True, help="Check the ledger's files.")
+app = typer.Typer(no_args_is_help=True, help="Check, back up and restore the ledger's files.")
 
 
 @app.callback()
 def ledger() -> None:
-    """Check the ledger's files."""
+    """Check, back up and restore the ledger's files."""
 
 
 @app.command()
@@ -57,6 +57,84 @@ def fsck(
         command += [name, str(value.absolute())] if value is not None else []
     for name, is_set in (("--public", public), ("--repair", repair)):
         command += [name] if is_set else []
+    lines, status = _run(command, as_json=as_json)
+    _end(lines, status, as_json=as_json)
+
+
+@app.command()
+def backup(
+    *,
+    to: Annotated[Path, typer.Option(help="The backup's folder; it must not be there yet.")],
+    home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    with_root_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Let the vault's copy open under a key of its own, written to this file (0600)."
+        ),
+    ] = None,
+    key_days: Annotated[
+        int, typer.Option(min=1, max=3_650, help="Days until that key is to be destroyed.")
+    ] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Copy log and vault of a ledger, running or not, into a folder.
+
+    The vault is copied as ciphertext. Its root key never leaves the ledger: without --with-root-key
+    the copy opens only under the key that lies there, until the next erasure destroys that. Keep
+    the key's file apart from the backup, and destroy it on its day.
+    """
+    command = [*_BACKUP, str(home.absolute()), "take", str(to.absolute())]
+    if with_root_key is not None:
+        command += ["--with-root-key", str(with_root_key.absolute()), "--key-days", str(key_days)]
+    done = _done(command, as_json=as_json)
+    if as_json:
+        print(json.dumps(done))
+        return
+    count = sum(facts["size_bytes"] for facts in done["files"])
+    print(
+        f"{to}: {done['size']:,} entries and the vault, {count / 1e6:,.1f} MB, taken in"
+        f" {done['seconds']:.1f} s; the last checkpoint has {done['checkpoint_size']:,}"
+    )
+    if with_root_key is None:
+        print("no key: this vault opens only under the ledger's own root key, as it is today")
+
+
+@app.command()
+def restore(
+    *,
+    source: Annotated[Path, typer.Option("--from", help="The backup's folder.")],
+    home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The last checkpoint that anybody kept: the log must lead to it."),
+    ] = None,
+    root_key: Annotated[Path | None, typer.Option(help="The key that this backup has.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a backup in full and put it in the place of a lost ledger, or change nothing.
+
+    A ledger is never written over. A checkpoint larger than the backup is kept beside the log: the
+    ledger publishes nothing until it has followed the replicas up to it and leads to its root.
+    """
+    command = [*_BACKUP, str(home.absolute()), "restore", str(source.absolute())]
+    for name, value in (("--checkpoint", checkpoint), ("--root-key", root_key)):
+        command += [name, str(value.absolute())] if value is not None else []
+    done = _done(command, as_json=as_json)
+    if as_json:
+        print(json.dumps(done))
+        return
+    print(f"{done['size']:,} entries, all of them checked, are in place; start the ledger")
+    if done["kept_size"] > done["size"]:
+        print(f"it will publish nothing before it leads to the kept {done['kept_size']:,} entries")
+    elif not done["kept_size"]:
+        print("no checkpoint was given: nothing proves that this is the newest log that there was")
+
+
+_BACKUP = (sys.executable, "-m", "heptad_ledger.backup")
+
+
+def _run(command: list[str], *, as_json: bool) -> tuple[list[dict[str, Any]], int]:
+    """What a process of the ledger says, without its progress, and how it ended."""
     lines: list[dict[str, Any]] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603  ours
         assert child.stdout is not None
@@ -64,7 +142,19 @@ def fsck(
             lines.append(line)
             if not as_json and "finding" in line:
                 _print_finding(line["finding"])
-    _end(lines, child.returncode, as_json=as_json)
+    return lines, child.returncode
+
+
+def _done(command: list[str], *, as_json: bool) -> dict[str, Any]:
+    """Run a command of `heptad_ledger.backup`; what it has done, or the end with its error."""
+    lines, status = _run(command, as_json=as_json)
+    last = lines[-1] if lines else {}
+    if "error" in last:
+        fail(str(last["error"]), status=status, as_json=as_json)
+    if status or "done" not in last:
+        fail(f"it died (status {status})", status=EXIT_FAILED, as_json=as_json)
+    done: dict[str, Any] = last["done"]
+    return done
 
 
 def _shown(output: IO[str], *, is_quiet: bool) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,7 @@ COMMANDS: Final = (
     Row("evidence", "List or fetch the evidence of misbehaviour that the log holds."),
     Row("verify", "Check a receipt, a bundle, evidence or an alarm, off line."),
     Row("audit", "Follow a log and raise alarms, with proofs, when anything is wrong."),
-    Row("ledger", "Check the ledger's files: `heptad ledger fsck`."),
+    Row("ledger", "Check, back up and restore the ledger: `heptad ledger fsck`, …"),
     Row("simulate", "Run consensus in a simulated, hostile world."),
     Row("faults", "Break things on a running cell, under load, and check its history."),
     Row("hostile", "Let an evil member with real keys attack a running cell, and measure."),

@@ -206,6 +206,9 @@ LEDGER_DUPLICATES_TOTAL: Final = _counter(
 LEDGER_UNFILED_TOTAL: Final = _counter(
     "ledger_unfiled_total", "Sealed records that could not be filed; their leaves stay."
 )
+LEDGER_STORE_FULL: Final = _gauge(
+    "ledger_store_full", "1 while nothing new can be written for want of room, else 0."
+)
 LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(

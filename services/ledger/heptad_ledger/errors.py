@@ -37,3 +37,12 @@ class StoreInUseError(StoreError):
 
 class StaticFolderError(LedgerError):
     """The folder of static files holds what must not be written over. It is tried again."""
+
+
+class BackupError(LedgerError):
+    """A backup cannot be made, read or put in place; nothing was changed."""
+
+
+class KeptCheckpointError(LedgerError):
+    """The log and the checkpoint that was kept elsewhere do not go together, or it is no valid one:
+    nothing may be published."""

@@ -45,7 +45,7 @@ REQUEST_ID_BYTES: Final = 32
 _NO_BUNDLE: Final = "this is a request and no bundle: it has no events"
 
 
-class _StoreTiles:
+class StoreTiles:
     """Tiles out of whatever the store holds now; a tree of an older size asks for less of them."""
 
     def __init__(self, store: LogStore) -> None:
@@ -78,7 +78,7 @@ class LogReads:
         self._store = store
         self._latest = latest
         self._index_key = index_key
-        self.tiles = _StoreTiles(store)
+        self.tiles = StoreTiles(store)
         """The log's tiles, for proofs."""
         self._trees: OrderedDict[int, _Proved] = OrderedDict()
 

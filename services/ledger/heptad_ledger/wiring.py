@@ -21,7 +21,7 @@ from heptad.runtime.errors import ConfigInvalidError
 from heptad.runtime.group import agreed_cell, member_index, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
-from heptad.runtime.vkeys import log_vkey, witness_vkey
+from heptad.runtime.vkeys import cell_policy, log_vkey, witness_vkey
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad_ledger import service
@@ -37,10 +37,11 @@ from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
-from heptad_ledger.log_reads import LogReads
+from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import open_parts
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
+from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
 from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.queries.watching import WATCHES_PER_CALLER_MAX, Watches
@@ -73,6 +74,7 @@ class LedgerService:
         self._store = self._parts.store
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
         self._applied_size = Watermark(self._store.state.size)
+        self._anchor = self._make_anchor()
         self._equivocations = context.metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._publisher = self._make_publisher()
         self._follower = Follower(
@@ -120,6 +122,7 @@ class LedgerService:
         ).register(context.server)
         self._vault_door.register(context.server)
         self._export_metrics()
+        context.health.note = self._note
 
     # The process's life.
 
@@ -238,6 +241,7 @@ class LedgerService:
         publisher = Publisher(
             store=self._store,
             book=book,
+            anchor=self._anchor,
             latest=latest,
             log_key=vkey,
             sign=key.sign,
@@ -251,6 +255,10 @@ class LedgerService:
         state = self._store.state
         publisher.applied([Head(state.size, state.edge.root(), state.time_ms)])
         return publisher
+
+    def _make_anchor(self) -> Anchor:
+        kept = read_kept(self._context.data / KEPT_FILE, cell_policy(self._context.cell))
+        return Anchor(kept, StoreTiles(self._store))
 
     def _replica_links(self) -> list[ReplicaLink]:
         links = []
@@ -346,12 +354,27 @@ class LedgerService:
             applied_time_ms=state.time_ms,
         )
 
+    def _note(self) -> str:
+        """What an operator should know of a ledger that is up; `heptad status` shows it."""
+        if self._publisher.contradicted:
+            return f"publishes nothing: {self._publisher.contradicted}"
+        if self._is_store_full():
+            return "store full: what is there is served, nothing new is written until there is room"
+        size, kept_size = self._store.state.size, self._anchor.size
+        if size < kept_size:
+            return f"publishes nothing yet: {size} entries, the kept checkpoint has {kept_size}"
+        return ""
+
+    def _is_store_full(self) -> bool:
+        return self._follower.is_store_full or self._publisher.is_store_full
+
     def _export_metrics(self) -> None:
         read, store = self._context.metrics.read, self._store
         read(catalogue.LEDGER_LOG_SIZE, lambda: _number(store.state.size))
         read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))
         read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
         read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
+        read(catalogue.LEDGER_STORE_FULL, lambda: _number(self._is_store_full()))
         read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
         read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
 

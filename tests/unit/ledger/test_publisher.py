@@ -13,15 +13,17 @@ from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
 from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.notes import Note, SignatureType, VerifierKey
-from heptad_ledger.errors import StoreFullError
+from heptad_ledger.errors import KeptCheckpointError, StoreFullError
 from heptad_ledger.heads import Head
 from heptad_ledger.publishing import publisher as publisher_module
 from heptad_ledger.publishing.cosignatures import CosignatureBook
+from heptad_ledger.publishing.kept import Anchor
 from heptad_ledger.publishing.publisher import Publisher
 
 ORIGIN = "log.test"
 NOW_S = 1_700_000_000
 LOG_KEY = Ed25519Key(b"\x66" * 32)
+NO_ANCHOR = Anchor(None, None)
 
 
 def head_of(size):
@@ -52,7 +54,7 @@ def publishing(group, monkeypatch):
     monkeypatch.setattr(publisher_module, "RETRY_S", 0.0)
     log_lines = []
 
-    def run(scenario, *, latest=None):
+    def run(scenario, *, latest=None, anchor=NO_ANCHOR):
         async def main():
             store, writer = Checkpoints(), ThreadPoolExecutor(1)
             witnesses = {
@@ -66,6 +68,7 @@ def publishing(group, monkeypatch):
             publisher = store.publisher = Publisher(
                 store=store,
                 book=book,
+                anchor=anchor,
                 latest=latest,
                 log_key=VerifierKey(ORIGIN, SignatureType.LOG, LOG_KEY.public_key),
                 sign=LOG_KEY.sign,
@@ -177,3 +180,48 @@ def test_whoever_goes_on_sending_false_cosignatures_is_named_and_nobody_else(pub
         assert named == ["replica-3"]
 
     publishing(scenario)
+
+
+class Kept:
+    """An anchor of a size, which says what a test wants it to say."""
+
+    def __init__(self, size, *, is_contradicted=False):
+        self.size, self.is_contradicted = size, is_contradicted
+
+    def allows(self, size):
+        if self.is_contradicted:
+            raise KeptCheckpointError("another root")
+        return size >= self.size
+
+
+def test_nothing_below_the_kept_checkpoint_is_published(publishing):
+    async def scenario(publisher, store, offer):
+        publisher.applied([head_of(5), head_of(8)])
+        offer(5, range(7))
+        offer(8, range(7))
+        assert not await publisher.size.reached(5, timeout_s=0.05)
+        assert store.notes == {}
+        # once the log is as large, it goes out
+        publisher.applied([head_of(9)])
+        offer(9, range(5))
+        assert await publisher.size.reached(9, timeout_s=10)
+        assert list(store.notes) == [9]
+
+    publishing(scenario, anchor=Kept(9))
+
+
+def test_a_log_that_contradicts_the_kept_checkpoint_is_not_published_ever_again(publishing):
+    anchor = Kept(0, is_contradicted=True)
+
+    async def scenario(publisher, store, offer):
+        publisher.applied([head_of(5), head_of(6)])
+        offer(5, range(7))
+        assert not await publisher.size.reached(5, timeout_s=0.05)
+        anchor.is_contradicted = False
+        offer(6, range(7))
+        assert not await publisher.size.reached(5, timeout_s=0.05)
+        assert store.notes == {}
+        assert "another root" in publisher.contradicted
+
+    log_lines = publishing(scenario, anchor=anchor)
+    assert sum("kept_checkpoint_contradicted" in line for line in log_lines) == 1

@@ -72,6 +72,8 @@ class Follower:
         """The replica that sends batches."""
         self.applied_height = applied_height
         """Height of the last durable block."""
+        self.is_store_full = False
+        """Whether the last wave found no room on the disk; it is tried again."""
         self._applied_mark = Watermark(applied_height)
         self._next_height = applied_height + 1
         # While switching, frames of the chosen one are not taken; while waiting for the start, only
@@ -236,6 +238,7 @@ class Follower:
             self._on_applied(wave)
         if result.waves:
             self.has_news()
+        self.is_store_full = result.fault is not None
         await self._judge_result(result, chosen)
 
     async def _judge_result(self, result: Ingested, chosen: ReplicaLink | None) -> None:

@@ -19,7 +19,7 @@ from heptad.observability.metrics import Metrics
 from heptad.transparency.checkpoint import Checkpoint, sign_checkpoint
 from heptad.transparency.notes import Note, Sign, VerifierKey
 from heptad.wire.streams import CosignatureFrame
-from heptad_ledger.errors import StoreFullError
+from heptad_ledger.errors import KeptCheckpointError, StoreFullError
 from heptad_ledger.heads import Head
 from heptad_ledger.publishing.contradictions import Contradiction
 from heptad_ledger.publishing.cosignatures import (
@@ -28,6 +28,7 @@ from heptad_ledger.publishing.cosignatures import (
     Publishable,
     Verdict,
 )
+from heptad_ledger.publishing.kept import Anchor
 from heptad_ledger.watermark import Watermark
 
 RETRY_S = 5.0
@@ -54,6 +55,7 @@ class Publisher:
         *,
         store: CheckpointStore,
         book: CosignatureBook,
+        anchor: Anchor,
         latest: PublishedCheckpoint | None,
         log_key: VerifierKey,
         sign: Sign,
@@ -64,6 +66,7 @@ class Publisher:
     ) -> None:
         self._store = store
         self._book = book
+        self._anchor = anchor
         self._log_key = log_key
         self._sign = sign
         self._writer = writer
@@ -72,6 +75,10 @@ class Publisher:
         self._work = asyncio.Event()
         self.latest = latest
         """The latest published checkpoint, durable."""
+        self.contradicted = ""
+        """Why nothing is published any more; empty while all is well."""
+        self.is_store_full = False
+        """Whether the last checkpoint could not be kept for want of room."""
         self.size = Watermark(latest.size if latest else 0)
         self.on_published: Callable[[PublishedCheckpoint], None] = lambda checkpoint: None
         self.on_contradiction: Callable[[Contradiction], bool] = lambda contradiction: True
@@ -101,8 +108,20 @@ class Publisher:
         while True:
             await self._work.wait()
             self._work.clear()
-            while (ready := self._book.publishable()) is not None:
+            while (ready := self._publishable()) is not None:
                 await self._publish(ready)
+
+    def _publishable(self) -> Publishable | None:
+        """What may go out: the largest head with a quorum, if the kept checkpoint allows it."""
+        ready = self._book.publishable()
+        if ready is None or self.contradicted:
+            return None
+        try:
+            return ready if self._anchor.allows(ready.head.size) else None
+        except KeptCheckpointError as error:
+            self.contradicted = str(error)
+            self._log.failure("kept_checkpoint_contradicted", error)
+            return None
 
     async def _publish(self, ready: Publishable) -> None:
         head = ready.head
@@ -113,9 +132,11 @@ class Publisher:
         try:
             await loop.run_in_executor(self._writer, self._store.publish, head.size, note)
         except StoreFullError as error:
+            self.is_store_full = True
             self._log.failure("store_full", error)
             await asyncio.sleep(RETRY_S)
             return
+        self.is_store_full = False
         self._book.published(head.size)
         self.latest = PublishedCheckpoint(note, head.size)
         self._cosigned_by.set(len(ready.cosignatures))

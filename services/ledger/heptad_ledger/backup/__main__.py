@@ -1,0 +1,139 @@
+"""`python -m heptad_ledger.backup …`: prints JSON, a line each; `heptad ledger …` shows it.
+
+A process of its own, so that LMDB is opened by one that ends, whatever a database does to it.
+"""
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from heptad.runtime.config import Cell, LedgerConfig, load_cell
+from heptad.runtime.config.files import CELL_FILE, NODE_FILE, load_node_config
+from heptad.runtime.errors import RuntimeRoomError
+from heptad.vault.errors import VaultError
+from heptad_ledger.backup.restoring import RestoreJob, restore
+from heptad_ledger.backup.taking import POLICY_FILE, BackupJob, KeyWish, take
+from heptad_ledger.errors import LedgerError
+
+EXIT_DONE: Final = 0
+EXIT_REFUSED: Final = 1
+EXIT_NOT_TRIED: Final = 2
+KEY_DAYS: Final = 30
+_TOLD_EVERY_S: Final = 0.2
+
+
+class _Lines:
+    """What is printed."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """How far it is; most calls say nothing."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s or done == total:
+            self._next_s = now_s + _TOLD_EVERY_S
+            self.tell(progress={"stage": stage, "done": done, "total": total})
+
+    def tell(self, **what: object) -> None:
+        """One line."""
+        print(json.dumps(what), flush=True)  # noqa: T201
+
+
+def main() -> int:
+    """Do what was asked; 0 if it is done, 1 if it was refused, 2 if it could not be tried."""
+    asked = _arguments()
+    lines = _Lines()
+    act: Callable[[argparse.Namespace, _Lines], int] = asked.act
+    try:
+        return act(asked, lines)
+    except (LedgerError, VaultError) as error:
+        lines.tell(error=str(error))
+        return EXIT_REFUSED
+    except (RuntimeRoomError, OSError) as error:
+        lines.tell(error=str(error))
+        return EXIT_NOT_TRIED
+
+
+def _take(asked: argparse.Namespace, lines: _Lines) -> int:
+    cell, _, data = _ledger_of(asked.home)
+    wish = KeyWish(asked.with_root_key, asked.key_days) if asked.with_root_key else None
+    started_s = time.monotonic()
+    job = BackupJob(asked.home, data, cell, asked.target, _now_ms(), wish)
+    manifest = take(job, progress=lines.progress)
+    facts = dataclasses.asdict(manifest)
+    lines.tell(done={**facts, "seconds": time.monotonic() - started_s})
+    return EXIT_DONE
+
+
+def _restore(asked: argparse.Namespace, lines: _Lines) -> int:
+    _bring_configuration(asked.source, asked.home)
+    cell, config, data = _ledger_of(asked.home)
+    job = RestoreJob(
+        source=asked.source,
+        data=data,
+        cell=cell,
+        config=config,
+        now_ms=_now_ms(),
+        kept=asked.checkpoint.read_bytes() if asked.checkpoint else None,
+        key=asked.root_key,
+    )
+    restored = restore(job, progress=lines.progress)
+    for finding in restored.findings:
+        lines.tell(finding={**dataclasses.asdict(finding), "derived": finding.is_derived})
+    if not restored.is_in_place:
+        lines.tell(error="the backup is damaged: nothing was put in place")
+        return EXIT_REFUSED
+    facts = dataclasses.asdict(restored.manifest)
+    lines.tell(done={**facts, "kept_size": restored.kept_size})
+    return EXIT_DONE
+
+
+def _bring_configuration(source: Path, home: Path) -> None:
+    """The files of configuration that the home lacks; those that are there stay."""
+    ledger = load_cell(home if (home / CELL_FILE).exists() else source).ledger.id
+    (home / ledger).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, target in (
+        (CELL_FILE, home / CELL_FILE),
+        (POLICY_FILE, home / POLICY_FILE),
+        (NODE_FILE, home / ledger / NODE_FILE),
+    ):
+        if not target.exists():
+            shutil.copyfile(source / name, target)
+
+
+def _ledger_of(home: Path) -> tuple[Cell, LedgerConfig, Path]:
+    cell = load_cell(home)
+    config = load_node_config(LedgerConfig, home=home, name=cell.ledger.id)
+    return cell, config, home / cell.ledger.id / config.node.data
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="heptad_ledger.backup", description=main.__doc__)
+    parser.add_argument("home", type=Path)
+    acts = parser.add_subparsers(required=True)
+    taking = acts.add_parser("take")
+    taking.add_argument("target", type=Path)
+    taking.add_argument("--with-root-key", type=Path)
+    taking.add_argument("--key-days", type=int, default=KEY_DAYS)
+    taking.set_defaults(act=_take)
+    restoring = acts.add_parser("restore")
+    restoring.add_argument("source", type=Path)
+    restoring.add_argument("--checkpoint", type=Path)
+    restoring.add_argument("--root-key", type=Path)
+    restoring.set_defaults(act=_restore)
+    return parser.parse_args()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
