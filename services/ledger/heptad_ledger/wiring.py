@@ -74,7 +74,6 @@ class LedgerService:
         self._store = self._parts.store
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
         self._applied_size = Watermark(self._store.state.size)
-        self._anchor = self._make_anchor()
         self._equivocations = context.metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._publisher = self._make_publisher()
         self._follower = Follower(
@@ -122,7 +121,6 @@ class LedgerService:
         ).register(context.server)
         self._vault_door.register(context.server)
         self._export_metrics()
-        context.health.note = self._note
 
     # The process's life.
 
@@ -241,7 +239,7 @@ class LedgerService:
         publisher = Publisher(
             store=self._store,
             book=book,
-            anchor=self._anchor,
+            anchor=self._make_anchor(),
             latest=latest,
             log_key=vkey,
             sign=key.sign,
@@ -360,7 +358,7 @@ class LedgerService:
             return f"publishes nothing: {self._publisher.contradicted}"
         if self._is_store_full():
             return "store full: what is there is served, nothing new is written until there is room"
-        size, kept_size = self._store.state.size, self._anchor.size
+        size, kept_size = self._store.state.size, self._publisher.kept_size
         if size < kept_size:
             return f"publishes nothing yet: {size} entries, the kept checkpoint has {kept_size}"
         return ""
@@ -369,6 +367,7 @@ class LedgerService:
         return self._follower.is_store_full or self._publisher.is_store_full
 
     def _export_metrics(self) -> None:
+        self._context.health.note = self._note
         read, store = self._context.metrics.read, self._store
         read(catalogue.LEDGER_LOG_SIZE, lambda: _number(store.state.size))
         read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))

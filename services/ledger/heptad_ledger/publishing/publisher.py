@@ -90,6 +90,11 @@ class Publisher:
         self._published_at_s = metrics.gauge(catalogue.LEDGER_CHECKPOINT_TIME_SECONDS)
         metrics.read(catalogue.LEDGER_PUBLISHED_SIZE, self._read_size)
 
+    @property
+    def kept_size(self) -> int:
+        """Nothing is published below this size: somebody has kept a checkpoint of it."""
+        return self._anchor.size
+
     def offer(self, replica: str, frame: CosignatureFrame) -> Verdict:
         """A replica's cosignature has come."""
         verdict = self._book.offer(replica, frame, now_s=self._now_s())
