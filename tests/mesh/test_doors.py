@@ -234,7 +234,11 @@ def test_garbage_on_a_hot_stream_ends_that_stream_and_nothing_else(doomed, membe
 
     codes = {*run(send_all())}
     # Six at once, besides the member's own stream, are more than one caller may have under way.
-    assert codes <= {"", "frame_malformed", "batch_invalid", "overloaded", "still open"}
+    # A stream that the member's next one has ended may be gone before its status can be sent; the
+    # library then says "unknown". What breaks inside a handler is in the peer's log.
+    unknown = "internal_error"
+    assert codes <= {"", "frame_malformed", "batch_invalid", "overloaded", "still open", unknown}
+    assert "handler_broke" not in (doomed.home / peer / "log.jsonl").read_text()
     assert codes & {"", "frame_malformed", "batch_invalid"}
     assert meshes.pids_of(doomed.home) == before
 

@@ -265,7 +265,7 @@ def test_nginx_tells_who_has_the_bytes_already(served_by_nginx):
         "/tile/0/000.p/256",
         "/tile/0/",
         "/tile/",
-        "/",
+        "/tile",
         "/.checkpoint",
         "/tile/0/.000",
         "/policy",

@@ -32,7 +32,7 @@ _PACKAGES = (
     "services/replica",
     "services/ledger",
 )
-_COPIED = ("libs", "services", "tests", "pyproject.toml")
+_COPIED = ("libs", "services", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ def propose(world, round_, batches):
     """The leader of a round that a time-out has entered proposes these on the genesis block."""
     genesis, genesis_qc, state = world.genesis()
     leader = round_ % 7
-    tc = world.tc(round_ - 1, dict.fromkeys(range(5), 0), genesis_qc)
+    others = [member for member in range(6) if member != VICTIM]
+    tc = world.tc(round_ - 1, dict.fromkeys(others, 0), genesis_qc)
     block = world.block(genesis, state, round_, tc=tc, proposer=leader, batches=batches).block
     signature = world.vote(leader, round_, block.id).signature
     world.inject(leader, VICTIM, Proposal(block, signature))

@@ -45,7 +45,7 @@ def code_of(raw: bytes) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", "/v1/", 404, "not_found"),
         ("GET", "/v1/requests//receipt", 404, "not_found"),
         ("GET", "/v1/nothing", 404, "not_found"),

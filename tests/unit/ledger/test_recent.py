@@ -20,9 +20,9 @@ GENESIS = AppliedState(0, b"\0" * 32, 0, CompactRange.empty())
 @pytest.fixture(autouse=True, scope="module")
 def few_rows_wait():
     """So few that most waves put a part of the key space into the tables."""
-    before, recent.ROWS_MAX = recent.ROWS_MAX, 40
+    before, recent.ROWS_MIN = recent.ROWS_MIN, 40
     yield
-    recent.ROWS_MAX = before
+    recent.ROWS_MIN = before
 
 
 def open_store(folder):
@@ -105,8 +105,9 @@ def test_recent_rows_do_not_pile_up(tmp_path):
     store = open_store(tmp_path)
     for number in range(200):
         store.write(wave_of(store, range(number * 10, number * 10 + 10)))
-    assert 0 < waiting(store) <= 2 * 40
-    assert store._private._recent.count <= 40 + 20
+    in_tables = 2 * 2_000 - store._private._recent.count
+    assert waiting(store) > 0
+    assert store._private._recent.count <= in_tables // recent.WAITING_PART + 20
     store.close()
 
 
@@ -155,3 +156,21 @@ def test_rows_of_a_wave_whose_commit_failed_are_not_found_and_can_come_again(tmp
     with store.snapshot() as snapshot:
         assert snapshot.request(ref_of(2)) == 1
     store.close()
+
+
+def test_so_many_rows_wait_as_share_pages_with_those_in_the_tables():
+    rows = recent.RecentRows()
+    rows.add(
+        by_subject=[(bytes((n % 256, n // 256)).ljust(16), b"") for n in range(1_000)],
+        by_request=(),
+    )
+    assert rows.due(0) != []
+    assert rows.due(1_001 * recent.WAITING_PART) == []
+    assert rows.due(500 * recent.WAITING_PART) == list(range(8))
+
+
+def test_never_more_rows_wait_than_memory_is_for(monkeypatch):
+    monkeypatch.setattr(recent, "ROWS_MAX", 100)
+    rows = recent.RecentRows()
+    rows.add(by_subject=[(bytes((n,)).ljust(16), b"") for n in range(200)], by_request=())
+    assert rows.due(1 << 40) != []

@@ -90,7 +90,7 @@ class PrivateTables:
             transaction.put(pack_index(first_index), packed, db=table, append=True)
         # From here on snapshots would find the rows; they look at none beyond their own size.
         self._recent.add(by_subject=by_subject, by_request=by_request)
-        slices = self._recent.due()
+        slices = self._recent.due(self._rows_in_tables(transaction))
         try:
             self._merge(transaction, slices, until_index=until_index)
         except BaseException:
@@ -111,6 +111,10 @@ class PrivateTables:
     def undone(self, put: PutRows) -> None:
         """The transaction has failed."""
         self._recent.remove(by_subject=put.by_subject, by_request=put.by_request)
+
+    def _rows_in_tables(self, transaction: lmdb.Transaction) -> int:
+        tables = (self._environment.table(name) for name in ("by_subject", "by_request"))
+        return sum(int(transaction.stat(table)["entries"]) for table in tables)
 
     def _merge(
         self, transaction: lmdb.Transaction, slices: Sequence[int], *, until_index: int

@@ -5,7 +5,9 @@ every row costs a page of its own: 15 µs for the two rows of a record at 600,00
 (measured). So rows first go, in the order in which they come, into the table `recent`, one value
 for each wave, which makes them durable for next to nothing; and they are kept here. When there are
 many, one sixteenth of the key space is put into the tables, sorted, so that a page that is written
-takes several rows: 3 µs at a million records, and no transaction is long.
+takes several rows, and no transaction is long. How many is many follows from how large the tables
+are: what a row costs depends on how many others share its page, which is the part of the tables
+that waits. (A fixed number was measured: 16 µs an entry at a million and 32 at ten millions.)
 
 After a crash `recent` is read back; rows that have been put already are put again, which changes
 nothing. A value of `recent` is deleted when all sixteenths have been put since it was written.
@@ -16,8 +18,12 @@ from itertools import chain
 from struct import Struct
 from typing import Final, TypeAlias
 
-ROWS_MAX: Final = 131_072
-"""Rows kept, of both kinds together: about 20 MB."""
+WAITING_PART: Final = 12
+"""One row waits for so many that are in their tables."""
+
+ROWS_MIN: Final = 8_192
+ROWS_MAX: Final = 1_572_864
+"""Rows kept, of both kinds together, at most: about 300 MB, from 19 million rows on."""
 
 SLICES: Final = 16
 
@@ -89,11 +95,15 @@ class RecentRows:
                 del slices[key[0] >> 4][key]
             self.count -= len(rows)
 
-    def due(self) -> list[int]:
-        """The slices to put into the tables now, the one that has waited longest first."""
+    def due(self, rows_in_tables: int) -> list[int]:
+        """The slices to put into the tables now, the one that has waited longest first.
+
+        `rows_in_tables` counts the rows that both tables hold already.
+        """
+        rows_max = min(max(rows_in_tables // WAITING_PART, ROWS_MIN), ROWS_MAX)
         slices: list[int] = []
         rest = self.count
-        while rest > ROWS_MAX and len(slices) < SLICES:
+        while rest > rows_max and len(slices) < SLICES:
             number = (self._next_slice + len(slices)) % SLICES
             slices.append(number)
             rest -= len(self._by_subject[number]) + len(self._by_request[number])

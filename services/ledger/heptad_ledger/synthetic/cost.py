@@ -28,6 +28,8 @@ SIZES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
 STRETCH: Final = 50_000
 """Entries that are measured at a size; half of it for the smallest."""
 READS: Final = 2_000
+BLOCK_BATCHES: Final = 2
+"""So a wave is 8,000 records, about what a busy ledger takes at a time; larger ones are cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def main() -> None:
     parser.add_argument("home", type=Path, help="folder for a new cell")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--batch-records", type=int, default=FillPlan(0).batch_records)
-    parser.add_argument("--block-batches", type=int, default=FillPlan(0).block_batches)
+    parser.add_argument("--block-batches", type=int, default=BLOCK_BATCHES)
     asked = parser.parse_args()
     if not (asked.home / CELL_FILE).exists():
         new_home(asked.home)
