@@ -109,6 +109,10 @@ hostile: $(VENV)/.run ## Attack a running mesh as an evil replica and an evil va
 flips: $(VENV)/.dev ## Change thousands of single bits in a ledger's files, and see each one found
 	@HEPTAD_FLIPS=5000 $(BIN)/python -m pytest -q tests/unit/ledger/test_fsck.py
 
+.PHONY: crashes
+crashes: $(VENV)/.dev ## Kill a ledger hundreds of times, fill its disk and tear its pages
+	@HEPTAD_KILLS=300 HEPTAD_TEARS=500 $(BIN)/python -m pytest -q tests/unit/ledger/test_crashes.py
+
 .PHONY: model
 model: $(VENV)/.run ## The protocol's rules exhausted, and each of them taken out: a table
 	$(BIN)/heptad model

@@ -17,12 +17,14 @@ from heptad.cli.up import HOME_OPTION
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-app = typer.Typer(no_args_is_help=True, help="Check, back up and restore the ledger's files.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check, back up, restore and rebuild the ledger's files."
+)
 
 
 @app.callback()
 def ledger() -> None:
-    """Check, back up and restore the ledger's files."""
+    """Check, back up, restore and rebuild the ledger's files."""
 
 
 @app.command()
@@ -128,6 +130,50 @@ def restore(
         print(f"it will publish nothing before it leads to the kept {done['kept_size']:,} entries")
     elif not done["kept_size"]:
         print("no checkpoint was given: nothing proves that this is the newest log that there was")
+
+
+@app.command()
+def rebuild(
+    *,
+    home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    source: Annotated[
+        str,
+        typer.Option("--from", help="Another ledger's public log: an address, or a copied folder."),
+    ] = "",
+    policy: Annotated[
+        Path | None, typer.Option(help="Judges that log's checkpoint; else the cell's own policy.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The last checkpoint that anybody kept: the log must lead to it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Begin a lost log anew: from the replicas, or with --from as a clone of a public log.
+
+    Without --from, says whether a replica still holds every block; then an empty ledger gets all of
+    it when it starts. A clone has every hash checked up to a cosigned root, and no private half:
+    see docs/operations/backup.md. A ledger is never written over.
+    """
+    command = [*_BACKUP, str(home.absolute()), "rebuild"]
+    command += ["--from", source if "://" in source else str(Path(source).absolute())] * bool(
+        source
+    )
+    for name, value in (("--policy", policy), ("--checkpoint", checkpoint)):
+        command += [name, str(value.absolute())] if value is not None else []
+    done = _done(command, as_json=as_json)
+    if as_json:
+        print(json.dumps(done))
+        return
+    if source:
+        print(f"{done['size']:,} entries, all of them checked, up to block {done['height']:,}")
+        print("no private half: subjects register again, and no record of before can be opened")
+    else:
+        print(
+            f"{', '.join(done['complete'])} hold every block: start the ledger, it gets all of it"
+        )
+    if not done["has_vault"]:
+        print("there is no vault: a new one is made, and records sealed before open for nobody")
 
 
 _BACKUP = (sys.executable, "-m", "heptad_ledger.backup")

@@ -4,6 +4,7 @@ A process of its own, so that LMDB is opened by one that ends, whatever a databa
 """
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import shutil
@@ -16,10 +17,20 @@ from typing import Final
 from heptad.runtime.config import Cell, LedgerConfig, load_cell
 from heptad.runtime.config.files import CELL_FILE, NODE_FILE, load_node_config
 from heptad.runtime.errors import RuntimeRoomError
+from heptad.runtime.group import agreed_cell
+from heptad.runtime.tls import load_member_tls
+from heptad.runtime.vkeys import cell_policy
+from heptad.transparency.errors import TransparencyError
+from heptad.transparency.policy import Policy
 from heptad.vault.errors import VaultError
+from heptad.verification.errors import VerificationError
+from heptad.verification.sources import open_source
+from heptad_ledger.backup.cloning import CloneJob
+from heptad_ledger.backup.rebuilding import begin_from_replicas, clone, remote_replicas
 from heptad_ledger.backup.restoring import RestoreJob, restore
-from heptad_ledger.backup.taking import POLICY_FILE, BackupJob, KeyWish, take
+from heptad_ledger.backup.taking import DATA_FILE, POLICY_FILE, BackupJob, KeyWish, take
 from heptad_ledger.errors import LedgerError
+from heptad_ledger.parts import VAULT_FOLDER
 
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1
@@ -53,7 +64,7 @@ def main() -> int:
     act: Callable[[argparse.Namespace, _Lines], int] = asked.act
     try:
         return act(asked, lines)
-    except (LedgerError, VaultError) as error:
+    except (LedgerError, VaultError, VerificationError, TransparencyError) as error:
         lines.tell(error=str(error))
         return EXIT_REFUSED
     except (RuntimeRoomError, OSError) as error:
@@ -95,6 +106,36 @@ def _restore(asked: argparse.Namespace, lines: _Lines) -> int:
     return EXIT_DONE
 
 
+def _rebuild(asked: argparse.Namespace, lines: _Lines) -> int:
+    cell, config, data = _ledger_of(asked.home)
+    tls = load_member_tls(home=asked.home, name=cell.ledger.id)
+    kept = asked.checkpoint.read_bytes() if asked.checkpoint else None
+    own = cell_policy(cell)
+    has_vault = (data / VAULT_FOLDER / DATA_FILE).is_file()
+
+    async def rebuild() -> dict[str, object]:
+        async with remote_replicas(cell, tls) as replicas:
+            if asked.source is None:
+                holdings = await begin_from_replicas(replicas, data=data, policy=own, kept=kept)
+                return {"complete": holdings.complete, "lowest": holdings.lowest}
+            policy = Policy.parse(asked.policy.read_bytes()) if asked.policy else own
+            job = CloneJob(
+                data=data,
+                cell=agreed_cell(cell),
+                config=config,
+                policy=policy,
+                own=own,
+                now_s=_now_ms() // 1000,
+                kept=kept,
+            )
+            with open_source(asked.source) as source:
+                cloned = await clone(job, source, replicas)
+            return {"size": cloned.size, "height": cloned.block.height}
+
+    lines.tell(done={**asyncio.run(rebuild()), "has_vault": has_vault})
+    return EXIT_DONE
+
+
 def _bring_configuration(source: Path, home: Path) -> None:
     """The files of configuration that the home lacks; those that are there stay."""
     ledger = load_cell(home if (home / CELL_FILE).exists() else source).ledger.id
@@ -128,6 +169,11 @@ def _arguments() -> argparse.Namespace:
     restoring.add_argument("--checkpoint", type=Path)
     restoring.add_argument("--root-key", type=Path)
     restoring.set_defaults(act=_restore)
+    rebuilding = acts.add_parser("rebuild")
+    rebuilding.add_argument("--from", dest="source")
+    rebuilding.add_argument("--policy", type=Path)
+    rebuilding.add_argument("--checkpoint", type=Path)
+    rebuilding.set_defaults(act=_rebuild)
     return parser.parse_args()
 
 

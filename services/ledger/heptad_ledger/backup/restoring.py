@@ -25,7 +25,7 @@ from typing import Final
 
 from heptad.consensus.genesis import genesis_block
 from heptad.runtime.config import Cell, LedgerConfig
-from heptad.runtime.disk import sync_folder, write_atomically
+from heptad.runtime.disk import sync_folder
 from heptad.runtime.group import agreed_cell
 from heptad.runtime.vkeys import cell_policy
 from heptad.transparency.merkle import CompactRange
@@ -42,7 +42,7 @@ from heptad_ledger.errors import BackupError
 from heptad_ledger.fsck.findings import Code, Finding
 from heptad_ledger.fsck.run import Job, check
 from heptad_ledger.parts import LOG_FOLDER, ROOT_FOLDER, VAULT_FOLDER
-from heptad_ledger.publishing.kept import KEPT_FILE, verified
+from heptad_ledger.publishing.kept import lay_kept, verified
 from heptad_ledger.store import AppliedState, LogStore
 from heptad_ledger.store.wave import pack_index
 
@@ -220,7 +220,7 @@ def _put_in_place(job: RestoreJob, staged: Path, *, has_key: bool) -> None:
     """The log comes last. If we crash before, the folder holds a vault without a log, which the
     next restore refuses by name and which is to be moved away; the backup is as it was."""
     if job.kept is not None:
-        write_atomically(job.data / KEPT_FILE, job.kept, mode=0o600)
+        lay_kept(job.data, job.kept)
     if has_key and (job.data / ROOT_FOLDER).is_dir():
         shutil.rmtree(job.data / ROOT_FOLDER)
     for folder in (*((ROOT_FOLDER,) if has_key else ()), VAULT_FOLDER, LOG_FOLDER):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad.crypto import signatures
+from heptad.runtime.disk import write_atomically
 from heptad.transparency.checkpoint import Checkpoint, verify_checkpoint
 from heptad.transparency.errors import TransparencyError
 from heptad.transparency.policy import Policy
@@ -35,6 +36,12 @@ def read_kept(path: Path, policy: Policy) -> Checkpoint | None:
     except OSError as error:
         raise KeptCheckpointError(f"{path}: {error.strerror}") from error
     return verified(note, policy, name=str(path))
+
+
+def lay_kept(data: Path, note: bytes) -> None:
+    """Put a note that was `verified` where the ledger of this `data` looks. Raises: OSError."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(data / KEPT_FILE, note, mode=0o600)
 
 
 def verified(note: bytes, policy: Policy, *, name: str) -> Checkpoint:

@@ -21,6 +21,9 @@ from heptad.runtime.service_kind import Context
 from heptad.runtime.streams import FrameStream, add_frame_handlers
 from heptad.runtime.tasks import TaskSet
 from heptad.runtime.tls import load_member_tls, load_tls
+from heptad.runtime.vkeys import log_vkey, witness_vkey
+from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
+from heptad.transparency.notes import Note
 from heptad.wire.streams import (
     AppliedFrame,
     EvidenceFrame,
@@ -135,6 +138,16 @@ class World:
         for replica in self.replicas:
             replica.news()
         return frame
+
+    def note(self, head, *, time_s=1_700_000_000):
+        """A checkpoint of any head with everybody's signature."""
+        checkpoint = Checkpoint(self.cell.origin, head.size, head.root)
+        key = load_service_key(self.home / "ledger-1" / "keys" / KeyRole.LOG.file_name)
+        lines = [sign_checkpoint(checkpoint, key=log_vkey(self.cell), sign=key.sign)]
+        for replica, cosigner in zip(self.cell.replicas, self.group.cosign_keys, strict=True):
+            name = witness_vkey(self.cell, replica)
+            lines.append(cosign_checkpoint(checkpoint, key=name, time_s=time_s, sign=cosigner.sign))
+        return Note(checkpoint.body(), tuple(lines)).encode()
 
     def tls_of(self, name):
         """The certificate of a member, or of the client `operator`."""
@@ -251,8 +264,8 @@ async def running_ledger(world, folder, *, stall_s=0.2, replicas=range(7), **set
 
 @pytest.fixture(name="running_ledger")
 def _running_ledger(tmp_path):
-    def run(world, **how):
-        return running_ledger(world, tmp_path / "data", **how)
+    def run(world, folder=tmp_path / "data", **how):
+        return running_ledger(world, folder, **how)
 
     return run
 

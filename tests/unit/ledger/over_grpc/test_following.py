@@ -17,6 +17,8 @@ from heptad.wire.convert import ledger as wire
 from heptad.wire.streams import FollowFrame, encode_to_ledger
 from heptad_ledger import chain as chain_module
 from heptad_ledger import wiring
+from heptad_ledger.errors import StoreFullError
+from heptad_ledger.following import follower as follower_module
 from heptad_ledger.following.replica_link import NO_BLOCKS
 
 
@@ -428,5 +430,38 @@ def test_a_ledger_that_is_behind_destroys_no_routing_key(
             await eventually(lambda: service._follower.connected_count >= 5)
             await service._destroy_done_routing_keys()
             assert vault.routing_keys()[0].key.key_id == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_full_store_is_told_and_reads_go_on_until_there_is_room(
+    world, running_ledger, eventually, call, monkeypatch
+):
+    async def scenario():
+        monkeypatch.setattr(follower_module, "FULL_RETRY_S", 0.05)
+        async with running_ledger(world) as service:
+            world.commit(world.group.batch(public(b"a")))
+            await eventually(lambda: service._publisher.size.value == 1)
+            is_full, write = [True], service._store.write
+
+            def full_write(wave):
+                if is_full:
+                    raise StoreFullError("no space left on the device")
+                return write(wave)
+
+            monkeypatch.setattr(service._store, "write", full_write)
+            world.commit(world.group.batch(public(b"b")))
+            await eventually(lambda: service._context.health.note().startswith("store full"))
+            lines = service._context.metrics.exposition().decode().splitlines()
+            (line,) = (line for line in lines if line.startswith("ledger_store_full{"))
+            assert line.split()[-1] == "1.0"
+            # then what is there is served
+            method = f"/{wire.SERVICE}/GetCheckpoint"
+            answer = await call(world, "gateway-1", method, wire.encode_checkpoint_call())
+            assert wire.decode_checkpoint(answer).size == 1
+            # and once there is room nobody has to do anything
+            is_full.clear()
+            await eventually(lambda: service._publisher.size.value == 2)
+            assert service._context.health.note() == ""
 
     asyncio.run(scenario())

@@ -9,12 +9,9 @@ import sys
 
 import pytest
 
-from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.consensus.objects import LogHead
 from heptad.runtime.config import LedgerConfig, load_node_config
-from heptad.runtime.vkeys import log_vkey, witness_vkey
-from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from heptad.transparency.merkle import CompactRange, leaf_hashes
-from heptad.transparency.notes import Note
 from heptad_ledger.backup.restoring import RestoreJob, restore
 from heptad_ledger.publishing.kept import KEPT_FILE
 
@@ -97,7 +94,7 @@ def test_a_restored_ledger_that_the_group_leads_elsewhere_publishes_nothing_any_
             await eventually(lambda: service._publisher.size.value == 1)
         # given a checkpoint that a quorum has signed of a history that replicas no longer tell
         other = CompactRange.empty().extended(leaf_hashes([b"a", b"another b"]))
-        (data / KEPT_FILE).write_bytes(note_of(world, other))
+        (data / KEPT_FILE).write_bytes(world.note(LogHead(other.size, other.root())))
         async with running_ledger(world) as service:
             world.commit(world.group.batch(public(b"b", b"c")))
             await eventually(lambda: "publishes nothing: " in service._context.health.note())
@@ -107,16 +104,3 @@ def test_a_restored_ledger_that_the_group_leads_elsewhere_publishes_nothing_any_
             assert service._publisher.latest.size == 1
 
     asyncio.run(scenario())
-
-
-def note_of(world, edge):
-    """A checkpoint with all its signatures."""
-    checkpoint = Checkpoint(world.cell.origin, edge.size, edge.root())
-    key = load_service_key(world.home / "ledger-1" / "keys" / KeyRole.LOG.file_name)
-    lines = [sign_checkpoint(checkpoint, key=log_vkey(world.cell), sign=key.sign)]
-    for replica, cosigner in zip(world.cell.replicas, world.group.cosign_keys, strict=True):
-        witness = witness_vkey(world.cell, replica)
-        lines.append(
-            cosign_checkpoint(checkpoint, key=witness, time_s=1_700_000_000, sign=cosigner.sign)
-        )
-    return Note(checkpoint.body(), tuple(lines)).encode()
