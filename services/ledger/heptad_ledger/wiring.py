@@ -373,7 +373,7 @@ class LedgerService:
         read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))
         read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
         read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
-        read(catalogue.LEDGER_STORE_FULL, lambda: _number(self._is_store_full()))
+        read(catalogue.LEDGER_STORE_FULL, lambda: _number(float(self._is_store_full())))
         read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
         read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
 

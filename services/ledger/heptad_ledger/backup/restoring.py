@@ -38,6 +38,7 @@ from heptad_ledger.backup.manifest import (
     read_manifest,
     require_whole,
 )
+from heptad_ledger.backup.taking import DATA_FILE
 from heptad_ledger.errors import BackupError
 from heptad_ledger.fsck.findings import Code, Finding
 from heptad_ledger.fsck.run import Job, check
@@ -55,8 +56,6 @@ bring into any log, rubbish under good hashes. It must not be able to make backu
 
 RESTORED: Final = "restored"
 STAGED_FOLDER: Final = ".restoring"
-DATA_FILE: Final = "data.mdb"
-
 Progress = Callable[[str, int, int], None]
 
 

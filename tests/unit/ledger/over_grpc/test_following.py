@@ -452,9 +452,8 @@ def test_a_full_store_is_told_and_reads_go_on_until_there_is_room(
             monkeypatch.setattr(service._store, "write", full_write)
             world.commit(world.group.batch(public(b"b")))
             await eventually(lambda: service._context.health.note().startswith("store full"))
-            lines = service._context.metrics.exposition().decode().splitlines()
-            (line,) = (line for line in lines if line.startswith("ledger_store_full{"))
-            assert line.split()[-1] == "1.0"
+            text = service._context.metrics.exposition().decode()
+            assert "\nledger_store_full 1.0\n" in text
             # then what is there is served
             method = f"/{wire.SERVICE}/GetCheckpoint"
             answer = await call(world, "gateway-1", method, wire.encode_checkpoint_call())

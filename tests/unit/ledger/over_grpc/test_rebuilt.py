@@ -12,6 +12,8 @@ from functools import partial
 import pytest
 
 from heptad.consensus.objects import LogHead
+from heptad.crypto.bundles import Event, public_events, sign_bundle
+from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.runtime.channels import PEER_MESSAGE_BYTES_MAX, open_channel
 from heptad.runtime.config import LedgerConfig, load_node_config
@@ -19,7 +21,7 @@ from heptad.runtime.group import agreed_cell
 from heptad.runtime.streams import open_frame_stream
 from heptad.runtime.vkeys import cell_policy
 from heptad.verification.sources import open_source
-from heptad.wire.convert.entry import encode_entry
+from heptad.wire.convert.entry import encode_entry, encode_events
 from heptad_ledger.backup.cloning import CLONED, STAGED_FOLDER, CloneJob
 from heptad_ledger.backup.heads import RemoteReplica, find_head
 from heptad_ledger.backup.rebuilding import begin_from_replicas, clone
@@ -130,11 +132,22 @@ def clone_job(world, data, **more):
     )
 
 
+def bundle_of_two(origin):
+    """A bundle, whose own entry says its name in public; its events have no private halves."""
+    events = [Event("ab-x", "record.access", b"%d" % number, 1_000) for number in range(2)]
+    key, jti = Ed25519Key(b"V" * 32), "00000000-0000-4000-8000-000000000001"
+    bundle = sign_bundle(key, events, iss="tax", aud=origin, jti=jti, iat=1, exp=2)
+    head = Entry(Kind.BUNDLE, "tax", "", Outcome.NONE, 5_000, 1, b"", bundle.statement)
+    entries = encode_events(public_events(bundle.events), service="tax", validator=1)
+    return [(entry, b"") for entry in (encode_entry(head), *entries)]
+
+
 async def grown(world, running_ledger, eventually):
     """A log of some blocks, and its public folder; the ledger has ended."""
     async with running_ledger(world, static_interval_ms=10) as service:
-        for number in range(6):
+        for number in range(5):
             world.commit(world.group.batch(many(100 * number, 100)))
+        world.commit(world.group.batch([*many(500, 97), *bundle_of_two(world.cell.origin)]))
         world.commit()
         await eventually(lambda: service._publisher.size.value == 600)
         folder = service._static._exporter._folder
@@ -158,7 +171,7 @@ def test_a_clone_has_the_public_log_and_goes_on_from_it(
             with open_source(str(public_folder)) as source:
                 cloned = await clone(clone_job(world, data), source, replicas)
         assert (cloned.size, cloned.block.height) == (600, 6)
-        assert sorted(path.name for path in data.iterdir()) == ["log"]
+        assert sorted(path.name for path in data.iterdir()) == ["log", "vault", "vault-root"]
         # then it follows from there: the blocks before are pruned everywhere
         for replica in world.replicas:
             replica.pruned = 6
