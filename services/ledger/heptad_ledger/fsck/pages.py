@@ -18,7 +18,7 @@ The layout is LMDB 0.9's on 64-bit little-endian machines, which is what py-lmdb
 """
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -81,10 +81,10 @@ class _Count:
     subtrees: list[tuple[bytes, _Tree]] = field(default_factory=list)
 
 
-def check_pages(path: Path, tell: Tell) -> None:
+def check_pages(path: Path, tell: Tell, *, without: Collection[str] = ()) -> None:
     """Walk all that the newest meta page of this file leads to; `tell` hears what is wrong.
 
-    Raises: OSError.
+    Tables named in `without` are left out. Raises: OSError.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -92,13 +92,14 @@ def check_pages(path: Path, tell: Tell) -> None:
             tell("file", f"{size} bytes hold no database")
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _Walk(data, tell).run()
+            _Walk(data, tell, without).run()
 
 
 class _Walk:
     """One walk over one file."""
 
-    def __init__(self, data: mmap.mmap, tell: Tell) -> None:
+    def __init__(self, data: mmap.mmap, tell: Tell, without: Collection[str]) -> None:
+        self._without = without
         self._data = data
         self._tell = tell
         self._met: set[int] = set()
@@ -116,7 +117,8 @@ class _Walk:
         while trees:
             name, tree = trees.pop(0)
             count = self._checked(name, tree, freed if tree is free else None)
-            trees += [(key.decode("ascii", "replace"), below) for key, below in count.subtrees]
+            named = [(key.decode("ascii", "replace"), below) for key, below in count.subtrees]
+            trees += [(table, below) for table, below in named if table not in self._without]
         for page in sorted(freed & self._met)[:10]:
             self._tell("free pages", f"page {page} is free and in use")
 

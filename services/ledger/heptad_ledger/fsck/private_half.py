@@ -9,7 +9,9 @@ record at a random place would cost a search each.
 Nothing that is found out about a person leaves this module: findings name entries and slots.
 """
 
+import json
 from array import array
+from binascii import a2b_base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -17,11 +19,11 @@ from typing import Final
 
 from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
-from heptad.crypto.requests import parse_request
 from heptad.crypto.sealing import Opened, commitment, open_stored
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Entry, Kind
 from heptad.model.problems import Problem
+from heptad.model.requests import RequestId, request_id
 from heptad.transparency.tiles import decode_entries
 from heptad.vault.errors import VaultFaultError
 from heptad.vault.inspection import VaultInspector
@@ -37,6 +39,8 @@ from heptad_ledger.store.wave import pack_index, unpack_index
 
 NOBODY: Final = 0
 _UNREAD: Final = frozenset({Code.RECORD_ALTERED, Code.RECORD_MISSING, Code.RECORD_UNKNOWN})
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_PADDING: Final = (b"", b"===", b"==", b"=")
 _NAMED: Final = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED})
 """Kinds whose payload is a signed request, which is found under its reference."""
 
@@ -212,11 +216,10 @@ class PrivateCheck:
             self._check_reference(index, statement.request_id)
 
     def _check_request(self, index: int, payload: bytes) -> None:
-        try:
-            request_id = parse_request(payload).request_id
-        except Problem as problem:
-            detail = f"its payload is no signed request ({problem.code})"
-            self._findings.add(Code.RECORD_ALTERED, f"log/sealed {index}", detail)
+        request_id = _named(payload)
+        if request_id is None:
+            detail = "its payload names no request: its validator admitted what is none"
+            self._findings.add(Code.REQUEST_INDEX_WRONG, f"log/by_request entry {index}", detail)
             return
         self._check_reference(index, request_id)
 
@@ -258,6 +261,20 @@ class PrivateCheck:
             subjects.update(by_subject)
             requests.update(by_request)
         return subjects, requests
+
+
+def _named(payload: bytes) -> RequestId | None:
+    """The id of the request in a JWS, without judging it as a validator does: a third of the time.
+
+    The commitment vouches for the bytes, and what they mean was decided when they came in.
+    """
+    claims = payload[payload.find(b".") + 1 : payload.rfind(b".")]
+    try:
+        text = a2b_base64(claims.translate(_STANDARD) + _PADDING[len(claims) % 4])
+        read = json.loads(text)
+        return request_id(iss=read["iss"], jti=read["jti"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def _decoded(raw: bytes) -> Entry | None:

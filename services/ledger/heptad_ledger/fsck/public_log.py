@@ -150,15 +150,15 @@ class PublicCheck:
     ) -> None:
         """Hold the entries since the last stretch against a checkpoint, and then the tiles."""
         before = self._edge
-        after = before.extended(hashes)
+        append = append_leaves(before=before, leaf_hashes=hashes, tiles=self._edge_tiles)
         if checkpoint is not None:
             if checkpoint.size != index:
                 self._wrong_checkpoint(checkpoint.size, "no batch ends there")
-            elif after.root() == checkpoint.root:
-                self._vouched = after
+            elif append.after.root() == checkpoint.root:
+                self._vouched = append.after
             else:
                 hashes = self._explain(hashes, before, checkpoint)
-        append = append_leaves(before=before, leaf_hashes=hashes, tiles=self._edge_tiles)
+                append = append_leaves(before=before, leaf_hashes=hashes, tiles=self._edge_tiles)
         for tile in append.tiles:
             self._edge_tiles.replace(tile.level, tile.index, tile.hashes)
             if tile.width == TILE_WIDTH:

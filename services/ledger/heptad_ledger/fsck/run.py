@@ -38,6 +38,10 @@ from heptad_ledger.store.log_store import SCHEMA
 from heptad_ledger.store.recent import RecentRows, RecentView, unpack_rows
 
 MAP_BYTES: Final = 1 << 42
+PRIVATE_TABLES: Final = frozenset(
+    {"sealed", "by_subject", "by_request", "recent", "subject", "duplicate"}
+)
+"""Tables that the public half does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def _check_files(job: Job, findings: Findings, progress: Progress) -> None:
         def tell(table: str, what: str, folder: str = folder) -> None:
             findings.add(Code.PAGE_DAMAGED, f"{folder}/data.mdb, {table}", what)
 
-        check_pages(path, tell)
+        check_pages(path, tell, without=() if job.private else PRIVATE_TABLES)
 
 
 class _Run:
@@ -139,7 +143,8 @@ class _Run:
                 corrections=self._corrections,
                 progress=self._progress,
             ).run()
-            snapshot = Snapshot(transaction, self._environment, _waiting_rows(tables))
+            waiting = _waiting_rows(tables) if self._job.private else RecentRows().view()
+            snapshot = Snapshot(transaction, self._environment, waiting)
             self._check_kept(snapshot, state)
             if self._job.private and not self._is_in_doubt():
                 self._check_private(tables, snapshot, state)
