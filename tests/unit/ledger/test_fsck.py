@@ -17,7 +17,7 @@ from heptad_ledger.fsck.findings import Code
 from heptad_ledger.fsck.run import Job, check
 from heptad_ledger.static.exporter import Exporter
 from heptad_ledger.static.folder import DiskFolder
-from heptad_ledger.store.environment import TABLES, Environment
+from heptad_ledger.store.environment import TABLES, Environment, owned
 from heptad_ledger.synthetic.fill import fill, new_home, open_home
 from heptad_ledger.synthetic.records import FillPlan
 
@@ -167,6 +167,10 @@ def last_bit(data):
     return data[:-1] + bytes((data[-1] ^ 1,))
 
 
+def first_bit(data):
+    return bytes((data[0] ^ 0x80,)) + data[1:]
+
+
 def middle(rows):
     return rows[len(rows) // 2]
 
@@ -187,6 +191,7 @@ CHANGES = {
     "an entry": ("entries", middle, None, last_bit, Code.ENTRY_ALTERED),
     "a tile": ("tile", middle, None, last_bit, Code.TILE_WRONG),
     "a missing tile": ("tile", middle, None, None, Code.TILE_WRONG),
+    "an emptied batch": ("entries", middle, None, lambda v: b"", Code.ENTRY_UNREADABLE),
     "a missing batch": ("entries", middle, None, None, Code.ENTRIES_MISSING),
     "a checkpoint": ("checkpoint", middle, None, lambda v: v.replace(b"A", b"B"), None),
     "a checkpoint's size": ("checkpoint", middle, last_bit, None, Code.CHECKPOINT_CONTRADICTED),
@@ -204,6 +209,7 @@ CHANGES = {
     "a subject's row": ("subject", middle, None, last_bit, Code.REGISTRY_WRONG),
     "a missing subject": ("subject", middle, None, None, Code.REGISTRY_WRONG),
     "rows that wait": ("recent", middle, None, last_bit, None),
+    "where waiting rows begin": ("recent", middle, first_bit, None, Code.TABLE_DAMAGED),
 }
 
 
@@ -304,6 +310,24 @@ def test_a_ledger_that_runs_is_not_checked(home, copy):
             examine(home, copy)
     finally:
         environment.close()
+
+
+def test_the_pages_of_a_ledger_that_runs_are_not_taken_for_damaged_ones(home, copy):
+    flip(copy / "log" / "data.mdb", 3, 3)
+    with owned(copy / "log"), pytest.raises(StoreInUseError):
+        examine(home, copy)
+    assert codes(examine(home, copy)) == {Code.PAGE_DAMAGED}
+
+
+def test_what_is_no_folder_cannot_be_tried(home, tmp_path):
+    with pytest.raises(NotADirectoryError):
+        examine(home, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("cut", [1, 3, 25, None])
+def test_rows_that_wait_and_were_cut_off_are_found_and_break_nothing(home, copy, cut):
+    change(copy, "recent", middle, new_value=lambda v: v[:-cut] if cut else b"")
+    assert Code.TABLE_DAMAGED in codes(examine(home, copy))
 
 
 def test_every_finding_has_a_page_for_operators():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.transparency.tiled_tree import append_leaves
 from heptad.transparency.tiles import encode_entries
-from heptad_ledger.errors import StoreFullError
+from heptad_ledger.errors import StoreDamagedError, StoreFullError
 from heptad_ledger.store import AppliedState, LogStore, Wave, recent
 from heptad_ledger.store.wave import pack_index
 
@@ -174,3 +174,17 @@ def test_never_more_rows_wait_than_memory_is_for(monkeypatch):
     rows = recent.RecentRows()
     rows.add(by_subject=[(bytes((n,)).ljust(16), b"") for n in range(200)], by_request=())
     assert rows.due(1 << 40) != []
+
+
+def test_a_wave_that_would_not_be_the_last_of_those_that_wait_is_no_wave(tmp_path):
+    """A changed bit in a row's key, and every later wave would be lost by the next crash."""
+    store = open_store(tmp_path)
+    store.write(wave_of(store, [1]))
+    environment = store._environment
+    with environment.writing() as transaction:
+        transaction.put(b"\xff" * 8, b"\0" * 4, db=environment.table("recent"))
+    before = store.state
+    with pytest.raises(StoreDamagedError):
+        store.write(wave_of(store, [2]))
+    assert store.state == before
+    store.close()

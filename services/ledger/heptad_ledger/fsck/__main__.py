@@ -58,7 +58,10 @@ def main() -> int:
         job = _job(asked)
         started_s, started_cpu_s = time.monotonic(), time.process_time()
         summary = check(job, report=lines.finding, progress=lines.progress)
-    except (StoreError, RuntimeRoomError, OSError) as error:
+    except OSError as error:
+        lines.end(error=f"{error.filename}: {error.strerror}")
+        return EXIT_NOT_TRIED
+    except (StoreError, RuntimeRoomError) as error:
         lines.end(error=str(error))
         return EXIT_NOT_TRIED
     lines.end(

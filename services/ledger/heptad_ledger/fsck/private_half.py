@@ -12,7 +12,7 @@ Nothing that is found out about a person leaves this module: findings name entri
 import json
 from array import array
 from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -74,6 +74,7 @@ class PrivateCheck:
         self._registry = registry
         self._findings = findings
         self._progress = progress
+        self._waiting_until = 0
         self._waiting_subjects, self._waiting_requests = self._waiting()
         self._keys: dict[int, bytes] = {}
         self._slot_of = array("I", bytes(4 * size))
@@ -254,13 +255,22 @@ class PrivateCheck:
         for key, packed in self._tables.rows("recent"):
             try:
                 by_subject, by_request = unpack_rows(packed)
-            except ValueError:
+            except StoreDamagedError:
                 where = f"log/recent {unpack_index(key)}"
                 self._findings.add(Code.TABLE_DAMAGED, where, "the rows cannot be taken apart")
                 continue
+            self._check_wave(key, [unpack_index(index) for _, index in (*by_subject, *by_request)])
             subjects.update(by_subject)
             requests.update(by_request)
         return subjects, requests
+
+    def _check_wave(self, key: bytes, indexes: Sequence[int]) -> None:
+        """A wave's rows stand under its first index; the next wave is put behind the last."""
+        if not self._waiting_until <= unpack_index(key) <= min(indexes, default=self._size):
+            where = f"log/recent {unpack_index(key)}"
+            self._findings.add(Code.TABLE_DAMAGED, where, "no wave with these rows begins there")
+            return
+        self._waiting_until = max(indexes, default=unpack_index(key)) + 1
 
 
 def _named(payload: bytes) -> RequestId | None:

@@ -9,13 +9,15 @@ noticed.
 """
 
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from heptad.crypto import signatures
 from heptad.transparency.checkpoint import Checkpoint, TimeWindow, examine_checkpoint
-from heptad.transparency.errors import TransparencyError
+from heptad.transparency.errors import FormatError, TransparencyError
 from heptad.transparency.merkle import HASH_BYTES, CompactRange, leaf_hashes
 from heptad.transparency.notes import Note
 from heptad.transparency.policy import Policy
@@ -71,7 +73,8 @@ class PublicCheck:
         self._vouched = CompactRange.empty()
         self._tiles_met = 0
         self._postings_met = 0
-        self._ends: set[int] = {0}
+        self._ends = array("Q", (0,))
+        """Where batches end, ascending: a log may have as many as entries."""
         self._totals = Totals()
 
     def run(self) -> Verified:
@@ -82,7 +85,7 @@ class PublicCheck:
         for first_index, entries in self._batches():
             hashes += leaf_hashes(entries)
             index = first_index + len(entries)
-            self._ends.add(index)
+            self._ends.append(index)
             while upcoming is not None and upcoming.size <= index:
                 self._close_stretch(hashes, index, upcoming)
                 hashes, upcoming = [], next(checkpoints, None)
@@ -113,6 +116,8 @@ class PublicCheck:
                 return
             try:
                 entries = decode_entries(leaves)
+                if not entries:
+                    raise FormatError("it has no entries")
             except TransparencyError as error:
                 self._findings.add(
                     Code.ENTRY_UNREADABLE,
@@ -287,7 +292,7 @@ class PublicCheck:
             except StoreDamagedError:
                 self._findings.add(Code.TIME_INDEX_WRONG, where, "the row was altered")
                 return
-            if first_index != until or end_index not in self._ends or time_ms < last_ms:
+            if first_index != until or not self._ends_at(end_index) or time_ms < last_ms:
                 self._findings.add(
                     Code.TIME_INDEX_WRONG,
                     where,
@@ -298,6 +303,10 @@ class PublicCheck:
         if until != self._edge.size:
             detail = f"it ends at entry {until} of {self._edge.size}"
             self._findings.add(Code.TIME_INDEX_WRONG, "log/by_time", detail)
+
+    def _ends_at(self, index: int) -> bool:
+        place = bisect_left(self._ends, index)
+        return place < len(self._ends) and self._ends[place] == index
 
     def _check_totals(self) -> None:
         size, told, services = read_totals(self._tables.transaction, self._tables.environment)

@@ -5,7 +5,10 @@ first, for damaged ones would mislead everything else, then the public log, then
 then the files that were derived. The ledger must be stopped: its lock is taken for as long.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +36,7 @@ from heptad_ledger.parts import LOG_FOLDER, OWN_SLOT, ROOT_FOLDER, VAULT_FOLDER
 from heptad_ledger.registry import Registry
 from heptad_ledger.store import AppliedState, Snapshot
 from heptad_ledger.store.checked import without_check
-from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.environment import Environment, owned
 from heptad_ledger.store.log_store import SCHEMA
 from heptad_ledger.store.recent import RecentRows, RecentView, unpack_rows
 
@@ -79,7 +82,10 @@ class Summary:
 def check(job: Job, *, report: Report, progress: Progress) -> Summary:
     """Check it. Raises: StoreInUseError; StoreFullError from a repair; OSError."""
     findings = Findings(report)
-    _check_files(job, findings, progress)
+    if not job.data.is_dir():
+        raise NotADirectoryError(ENOTDIR, "is no folder", str(job.data))
+    with _nobody_writing(job.data / LOG_FOLDER):
+        _check_files(job, findings, progress)
     if findings.total:
         return Summary(0, 0, findings.counts)
     corrections = Corrections()
@@ -94,6 +100,16 @@ def check(job: Job, *, report: Report, progress: Progress) -> Summary:
         return _Run(job, environment, findings, corrections, progress).run()
     finally:
         environment.close()
+
+
+@contextmanager
+def _nobody_writing(folder: Path) -> Iterator[None]:
+    """Pages of a file that is written to are no damage. Raises: StoreInUseError; OSError."""
+    if not folder.is_dir():
+        yield  # That its file is missing is a finding.
+        return
+    with owned(folder):
+        yield
 
 
 def _check_files(job: Job, findings: Findings, progress: Progress) -> None:
@@ -274,7 +290,7 @@ def _waiting_rows(tables: Tables) -> RecentView:
     for _, packed in tables.rows("recent"):
         try:
             by_subject, by_request = unpack_rows(packed)
-        except ValueError:
+        except StoreDamagedError:
             continue  # The check of the private half tells it.
         recent.add(by_subject=by_subject, by_request=by_request)
     return recent.view()

@@ -132,6 +132,16 @@ class Environment:
         return device.f_bavail * device.f_frsize < 1 << 20
 
 
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Keep every ledger process out of that folder meanwhile. Raises: StoreInUseError; OSError."""
+    owner = _own(folder)
+    try:
+        yield
+    finally:
+        os.close(owner)
+
+
 def _own(folder: Path) -> int:
     """Take the lock that only one ledger process may hold; the kernel frees it when it dies."""
     descriptor = os.open(folder / _OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import lmdb
 
+from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.environment import Environment
 from heptad_ledger.store.recent import (
     RecentRows,
@@ -87,7 +88,8 @@ class PrivateTables:
         if by_subject or by_request:
             packed = pack_rows(by_subject=by_subject, by_request=by_request)
             table = self._environment.table("recent")
-            transaction.put(pack_index(first_index), packed, db=table, append=True)
+            if not transaction.put(pack_index(first_index), packed, db=table, append=True):
+                raise StoreDamagedError(f"recent: a wave from {first_index} on is not the last")
         # From here on snapshots would find the rows; they look at none beyond their own size.
         self._recent.add(by_subject=by_subject, by_request=by_request)
         slices = self._recent.due(self._rows_in_tables(transaction))

@@ -18,6 +18,8 @@ from itertools import chain
 from struct import Struct
 from typing import Final, TypeAlias
 
+from heptad_ledger.errors import StoreDamagedError
+
 WAITING_PART: Final = 12
 """One row waits for so many that are in their tables."""
 
@@ -143,7 +145,10 @@ def pack_rows(*, by_subject: Sequence[Row], by_request: Sequence[Row]) -> bytes:
 
 
 def unpack_rows(packed: bytes) -> tuple[list[Row], list[Row]]:
-    """What `pack_rows` packed."""
-    (count,) = _COUNT.unpack_from(packed)
+    """What `pack_rows` packed. Raises: StoreDamagedError."""
+    count = int.from_bytes(packed[: _COUNT.size], "big")
+    rows_there, rest = divmod(len(packed) - _COUNT.size, _ROW.size)
+    if rest or count > rows_there:
+        raise StoreDamagedError(f"{len(packed)} bytes are no rows, of which {count} by subject")
     rows = list(_ROW.iter_unpack(memoryview(packed)[_COUNT.size :]))
     return rows[:count], rows[count:]
