@@ -9,17 +9,26 @@ packed, or no log at all, and costs its reader a bounded time and memory whateve
 look" is a fault of the way there, `SourceUnreadableError`, and says nothing about the log.
 """
 
+import errno
 import http.client
+import io
+import os
+import socket
+import stat
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from heptad.transparency.errors import FormatError
 from heptad.transparency.tiled_tree import TILE_BYTES, TILE_WIDTH
 from heptad.transparency.tiles import CHECKPOINT_PATH, ENTRY_BYTES_MAX, TilePath
 from heptad.verification.errors import SourceUnreadableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 NOTE_BYTES_MAX: Final = 1 << 16
 BUNDLE_BYTES_MAX: Final = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
@@ -84,6 +93,7 @@ class FolderSource:
         if not folder.is_dir():
             raise SourceUnreadableError(f"{folder} is no folder")
         self._folder = folder
+        self._root = folder.resolve()
 
     @property
     def name(self) -> str:
@@ -94,7 +104,7 @@ class FolderSource:
         """See `TileSource`."""
         size_max = bytes_max(path)
         try:
-            with (self._folder / path).open("rb") as file:
+            with open(self._folder / path, "rb", opener=_opened_inside(self._root)) as file:
                 data = file.read(size_max + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -108,6 +118,23 @@ class FolderSource:
 
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
+
+
+def _opened_inside(root: Path) -> Callable[[str, int], int]:
+    """Opens plain files below `root` and nothing else.
+
+    Who makes a copy may put anything in it: a link to a file that its reader alone may read, which
+    a proof of what was found would carry to everybody, or a pipe that nobody ever writes to.
+    """
+
+    def opener(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and Path(path).resolve().is_relative_to(root):
+            return descriptor
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file of this folder")
+
+    return opener
 
 
 class HttpSource:
@@ -127,6 +154,7 @@ class HttpSource:
         kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
         try:
             self._connection = kind(parts.hostname, parts.port, timeout=STEP_S_MAX)
+            self._connection.response_class = _ResponseInTime
         except ValueError as error:
             raise SourceUnreadableError(f"{url!r}: {error}") from error
 
@@ -166,11 +194,12 @@ class HttpSource:
         self.close()
 
     def _get(self, path: str, size_max: int, where: str) -> bytes | None:
-        until_s = time.monotonic() + READ_S_MAX
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(STEP_S_MAX)
         self._connection.request("GET", f"{self._prefix}/{path}", headers=_HEADERS)
         with self._connection.getresponse() as response:
             try:
-                body = _read_body(response, size_max, where, until_s)
+                body = _read_body(response, size_max, where)
             except SourceUnreadableError:
                 self._connection.close()
                 raise
@@ -186,9 +215,50 @@ class HttpSource:
         return body
 
 
-def _read_body(
-    response: http.client.HTTPResponse, size_max: int, where: str, until_s: float
-) -> bytes:
+class _ResponseInTime(http.client.HTTPResponse):
+    """An answer that is there within `READ_S_MAX`, or fails.
+
+    A bound for each step is not enough: head, chunk sizes and body may each come byte by byte.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self.fp = io.BufferedReader(_InTime(self.fp, sock, time.monotonic() + READ_S_MAX))
+
+
+class _InTime(io.RawIOBase):
+    """Reads from a socket's file until a time is over."""
+
+    def __init__(self, file: io.BufferedIOBase, sock: socket.socket, until_s: float) -> None:
+        self._file = file
+        self._socket = sock
+        self._until_s = until_s
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Raises: TimeoutError; OSError."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError(f"not read within {READ_S_MAX:g} s")
+        self._socket.settimeout(min(left_s, STEP_S_MAX))
+        return self._file.readinto1(buffer)
+
+    def close(self) -> None:
+        """Close the file, too."""
+        self._file.close()
+        super().close()
+
+
+def _read_body(response: http.client.HTTPResponse, size_max: int, where: str) -> bytes:
     """All of the body. Packed content is allowed to be no longer than plain."""
     parts: list[bytes] = []
     size = 0
@@ -197,8 +267,6 @@ def _read_body(
         size += len(chunk)
         if size > size_max:
             break
-        if time.monotonic() > until_s:
-            raise SourceUnreadableError(f"{where}: not read within {READ_S_MAX:g} s")
     body = _bounded(b"".join(parts), size_max, where)
     if response.length:
         raise http.client.IncompleteRead(body, response.length)

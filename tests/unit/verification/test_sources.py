@@ -1,10 +1,12 @@
 """A log's files: alike from a folder and from a server, and bounded whoever serves them."""
 
 import gzip
+import os
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from heptad.verification import (
     HttpSource,
     SourceUnreadableError,
     open_source,
+    sources,
     verify_log,
 )
 
@@ -174,16 +177,80 @@ def test_a_file_in_a_folder_that_is_too_long_is_refused(tmp_path):
 
 def test_a_file_that_cannot_be_read_is_a_fault_and_no_finding(tmp_path):
     (tmp_path / "checkpoint").mkdir()
-    with pytest.raises(SourceUnreadableError, match="directory"):
+    with pytest.raises(SourceUnreadableError, match="plain file"):
         FolderSource(tmp_path).read("checkpoint")
 
 
-def test_the_wait_for_a_drip_is_bounded(monkeypatch):
-    from heptad.verification import sources
+@pytest.mark.parametrize("path", ["checkpoint", "tile/0/000"])
+def test_a_link_in_a_copy_leads_to_no_file_outside_of_it(tmp_path, path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"for its owner alone")
+    copy = tmp_path / "copy"
+    (copy / path).parent.mkdir(parents=True)
+    (copy / path).symlink_to(secret)
+    with pytest.raises(SourceUnreadableError, match="plain file"):
+        FolderSource(copy).read(path)
 
-    monkeypatch.setattr(sources, "READ_S_MAX", -1.0)
+
+def test_a_folder_of_links_in_a_copy_leads_to_no_file_outside_of_it(tmp_path):
+    (tmp_path / "elsewhere" / "0").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "0" / "000").write_bytes(b"for its owner alone")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "tile").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceUnreadableError, match="plain file"):
+        FolderSource(tmp_path / "copy").read("tile/0/000")
+
+
+def test_a_copy_may_itself_be_a_link(tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "checkpoint").write_bytes(b"note")
+    (tmp_path / "link").symlink_to(tmp_path / "copy")
+    assert FolderSource(tmp_path / "link").read("checkpoint") == b"note"
+
+
+def test_a_pipe_in_a_copy_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint")
+    with pytest.raises(SourceUnreadableError, match="plain file"):
+        FolderSource(tmp_path).read("checkpoint")
+
+
+@contextmanager
+def dripping(head, drop):
+    """A server that sends `head` and then one and the same bytes for as long as it is read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with server.accept()[0] as connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(head)
+                while True:
+                    connection.sendall(drop)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    thread.join()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (CHUNKED, b"1\r\nx\r\n"),
+        (CHUNKED + b"0\r\n", b"X: y\r\n"),
+    ],
+    ids=["body", "head", "no head yet", "chunks", "trailers"],
+)
+def test_no_part_of_an_answer_is_waited_for_without_end(monkeypatch, head, drop):
+    times_s = iter(range(0, 1_000_000, 25))
+    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: next(times_s)))
     with (
-        serving(lambda _: (200, {}, b"note")) as (url, _),
+        dripping(head, drop) as url,
         HttpSource(url) as source,
         pytest.raises(SourceUnreadableError, match="not read within"),
     ):
