@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from heptad.model.answers import BundleRecorded
     from heptad.verification import BundleFile
 
+TIME_MS_MAX: Final = (1 << 63) - 1
+ACTION_CHARACTERS_MAX: Final = 1_000
 _OUTCOMES: Final = {"allowed": Outcome.ALLOWED, "denied": Outcome.DENIED}
 _REQUIRED: Final = frozenset({"subject", "action", "payload"})
 _ALLOWED: Final = _REQUIRED | {"outcome", "time_ms"}
@@ -85,10 +87,13 @@ def _event(number: int, line: str, now_ms: int) -> "Event":
     subject, action = members["subject"], members["action"]
     if not isinstance(subject, str) or not isinstance(action, str):
         raise LineError(f"line {number}: subject and action are strings")
-    outcome = _OUTCOMES.get(members.get("outcome", "allowed"))
+    outcome = _OUTCOMES.get(str(members.get("outcome", "allowed")))
     time_ms = members.get("time_ms", now_ms)
-    if outcome is None or type(time_ms) is not int:
+    if outcome is None or type(time_ms) is not int or not 0 <= time_ms <= TIME_MS_MAX:
         raise LineError(f"line {number}: outcome is allowed or denied, time_ms a whole number")
+    if not action.isascii() or len(action) > ACTION_CHARACTERS_MAX:
+        detail = f"an action has at most {ACTION_CHARACTERS_MAX} characters, all of them ASCII"
+        raise LineError(f"line {number}: {detail}")
     return Event(subject, action, _payload(members["payload"]), time_ms, outcome)
 
 

@@ -44,7 +44,9 @@ def command(
     start: Annotated[
         int | None, typer.Option("--from", min=0, help="First log index. Watch: default new ones.")
     ] = None,
-    end: Annotated[int, typer.Option("--to", min=0, help="Log index after the last.")] = 0,
+    end: Annotated[
+        int, typer.Option("--to", min=0, help="Log index after the last.", show_default=False)
+    ] = 0,
     since: Annotated[
         str, typer.Option(help="Block time not before this: RFC 3339 or Unix ms.")
     ] = "",
@@ -55,7 +57,9 @@ def command(
     ] = None,
     action: Annotated[str, typer.Option(help="Action, such as consent.grant.")] = "",
     outcome: Annotated[str, typer.Option(help="allowed or denied.")] = "",
-    validator: Annotated[int, typer.Option(min=0, help="Number of the validator.")] = 0,
+    validator: Annotated[
+        int, typer.Option(min=0, help="Number of the validator.", show_default=False)
+    ] = 0,
     oldest_first: Annotated[
         bool, typer.Option("--oldest-first", help="List from the beginning of the log.")
     ] = False,
@@ -182,13 +186,26 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:
 def _told(entry: dict[str, object], *, as_json: bool) -> str:
     if as_json:
         return json.dumps(entry)
-    at_s = _whole(entry.get("time_ms")) / 1000
-    at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
-    outcome = entry.get("outcome", "")
+    names = ("kind", "service", "action", "outcome")
+    kind, service, action, outcome = (_plain(entry.get(name, "")) for name in names)
     return (
-        f"{entry.get('index'):>10}  {at[:23]}Z  {entry.get('kind', '?'):<18} "
-        f"{entry.get('service', ''):<20} {entry.get('action', ''):<20} {outcome}"
+        f"{_whole(entry.get('index')):>10}  {_utc(_whole(entry.get('time_ms', 0))):<24}  "
+        f"{kind or '?':<18} {service:<20} {action:<20} {outcome}"
     ).rstrip()
+
+
+def _utc(time_ms: int) -> str:
+    """A time for people; a validator may have written any number."""
+    try:
+        at = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ms} ms"
+    return f"{at.isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def _plain(value: object) -> str:
+    """A text of the log, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 def _whole(value: object) -> int:

@@ -5,6 +5,7 @@ wrong arguments, wrong configuration, a file or a mesh that is not there.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ def status_of(error: Exception) -> int:
 def message_of(error: Exception) -> str:
     """What a person is told of a failure."""
     if isinstance(error, Problem):
-        return f"{error.code}: {error.detail}\n{error.kind.advice}"
+        where = f" ({error.field})" if error.field else ""
+        return f"{error.code}: {error.detail}{where}\n{error.kind.advice}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
@@ -58,6 +60,10 @@ def told(*, as_json: bool) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        # Who read the output has read enough (`… | head`); what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
     except (Problem, RuntimeRoomError, OSError) as error:
         code = error.code if isinstance(error, Problem) else ""
         fail(message_of(error), status=status_of(error), code=code, as_json=as_json)

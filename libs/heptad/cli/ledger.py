@@ -229,7 +229,8 @@ def _bar(*, is_quiet: bool) -> "Iterator[Progress | None]":
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 
 
@@ -267,7 +268,7 @@ def _sentence(summary: dict[str, Any]) -> str:
         f" checkpoints vouch for the first {summary['vouched']:,}"
     )
     count = sum(summary["findings"].values())
-    verdict = "nothing is wrong" if not count else f"{count} findings"
+    verdict = f"{count} finding{'s' * (count > 1)}" if count else "nothing is wrong"
     repaired = f"; {summary['repaired']} rows and files were made again" * bool(summary["repaired"])
     rest = f"; {summary['left_out']} more wait for another --repair" * bool(summary["left_out"])
     return f"{told}: {verdict}{repaired}{rest}"

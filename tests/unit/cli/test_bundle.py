@@ -26,7 +26,8 @@ def test_a_line_is_an_event_that_happened_now_unless_it_says_otherwise():
     "change",
     [
         {"subject": 1}, {"action": None}, {"outcome": "none"}, {"outcome": 1}, {"time_ms": 1.5},
-        {"time_ms": True}, {"more": 1},
+        {"time_ms": True}, {"more": 1}, {"outcome": []}, {"time_ms": -1}, {"time_ms": 1 << 64},
+        {"action": "a" * 70_000}, {"action": "é"},
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_event_is_named(change):

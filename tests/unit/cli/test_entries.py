@@ -108,3 +108,13 @@ def test_what_no_waiting_helps_against_ends_a_watch():
 @pytest.mark.parametrize("option", [("--kind", "nothing"), ("--since", "yesterday")])
 def test_an_option_that_means_nothing_is_a_usage_error(option):
     assert run("list", *option).exit_code == 2
+
+
+def test_what_a_validator_wrote_neither_breaks_a_list_nor_commands_the_terminal():
+    evil = ENTRY | {"service": "tax\x1b[2J", "action": "a\nb", "time_ms": 1 << 62}
+    answers = {"/v1/entries?order=descending&page_size=1": [(200, {"entries": [evil]})]}
+    with gateway(answers) as (url, _):
+        result = run("list", "--limit", 1, "--url", url)
+    assert result.exit_code == 0, result.output
+    [line] = result.stdout.splitlines()
+    assert line.split() == ["7", f"{1 << 62}", "ms", "ACCESS", "tax?[2J", "a?b", "allowed"]
