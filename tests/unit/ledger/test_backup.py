@@ -395,6 +395,31 @@ def test_a_crash_in_the_middle_of_taking_leaves_no_backup(home, backup, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+HOLD_A_VIEW = """
+import sys, lmdb
+environment = lmdb.open(sys.argv[1], readonly=True, create=False, map_size=1 << 40)
+transaction = environment.begin()
+print("reads", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_backup_that_was_killed_does_not_hold_pages_back_for_ever(home, tmp_path):
+    log = data_of(home) / LOG_FOLDER
+    parts = open_home(home, load_cell(home))
+    command = [sys.executable, "-c", HOLD_A_VIEW, str(log)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        environment = parts.store._environment._lmdb
+        assert str(child.pid) in environment.readers()
+        child.kill()
+    # then the next backup takes its place away
+    taken = [sys.executable, "-m", "heptad_ledger.backup", str(home), "take", str(tmp_path / "b")]
+    subprocess.run(taken, check=True, capture_output=True)
+    assert str(child.pid) not in environment.readers()
+    parts.close()
+
+
 def test_a_key_does_not_show_itself():
     root = RootKey(1, b"secret".ljust(32))
     assert "secret" not in repr(BackupKey("log.test", root, created_ms=1, expires_ms=2))

@@ -318,6 +318,22 @@ def test_a_block_that_is_not_proved_is_not_taken(world):
     assert asyncio.run(find_head([replica, Holding(group)], head=group.head(), cell=group.cell))
 
 
+def test_a_block_that_strangers_have_committed_is_not_taken(world, kit):
+    # given a chain with the very same log, whose voters are not of this cell
+    strangers = kit.Group(
+        vote_keys=world.group.cosign_keys,
+        cosign_keys=world.group.cosign_keys,
+        batch_keys=world.group.batch_keys,
+        origin=world.cell.origin,
+    )
+    for group in (world.group, strangers):
+        group.commit(group.batch(many(0, 3)))
+    head = world.group.head()
+    assert strangers.head() == head
+    with pytest.raises(BackupError, match="no replica proves"):
+        asyncio.run(find_head([Holding(strangers)], head=head, cell=world.group.cell))
+
+
 def test_what_is_pruned_everywhere_is_told_by_the_command(world, tmp_path):
     group = world.group
     for number in range(5):
