@@ -16,11 +16,11 @@ from heptad.auditing.growth import Growth, Reading, WrongEntry, WrongTile
 from heptad.auditing.state import AuditState
 from heptad.auditing.terms import ALARMS_MAX, AuditTerms, LookResult, Progress
 from heptad.transparency.checkpoint import Checkpoint, ExaminedCheckpoint
-from heptad.transparency.errors import FormatError
+from heptad.transparency.errors import FormatError, ProofInvalidError, TileUnreadableError
 from heptad.transparency.merkle import leaf_hash
 from heptad.transparency.notes import Note
 from heptad.transparency.receipt import Receipt
-from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, HashReader
+from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, HashReader, TiledTree
 from heptad.transparency.tiles import (
     CHECKPOINT_PATH,
     FetchedTiles,
@@ -33,6 +33,7 @@ from heptad.verification.alarms import (
     Alarm,
     BrokenFile,
     LoggedEntry,
+    LoggedRange,
     MissingFile,
     OneNote,
     Raised,
@@ -41,7 +42,9 @@ from heptad.verification.alarms import (
     WrongNode,
     WrongRoot,
 )
+from heptad.verification.bundle_file import BundleFile
 from heptad.verification.errors import SourceUnreadableError
+from heptad.verification.event_rules import unsigned_fault
 from heptad.verification.logs import ReadPath
 from heptad.verification.notes import examine_note, faults_of, quorum_time_s
 from heptad.verification.receipt_file import ReceiptFile
@@ -146,7 +149,8 @@ class _Look:
         before = self._before()
         if before is not None and not self._continues(before, now):
             return self._state
-        rules = EntryRules(charges=self._state.charges, cell=self._terms.cell)
+        terms = self._terms
+        rules = EntryRules(charges=self._state.charges, cell=terms.cell, keys=terms.keys)
         reading = Reading(self._read, tree=self._state.tree, size=now.head.size, note=now.note)
         growth = reading.run(visit=rules.visit, progress=self._progress)
         self._entries = growth.entries
@@ -158,6 +162,7 @@ class _Look:
             return self._state
         tiles = MendedTiles(self._served, growth.ours)
         self._wrong_files(now, growth, tiles)
+        rules.end()
         for suspect in rules.suspects:
             self._suspect(now, suspect, tiles)
         self._untold += rules.untold
@@ -276,12 +281,40 @@ class _Look:
         self._raise(Alarm.TILE_ALTERED, detail, shown)
 
     def _suspect(self, now: _Judged, suspect: Suspect, tiles: HashReader) -> None:
+        if suspect.until:
+            self._suspect_range(now, suspect, tiles)
+            return
         before = ""
         if suspect.rival >= 0 and (entry := self._entry_at(now.head, suspect.rival)) is not None:
             before = self._receipt(now, suspect.rival, entry, tiles)
         receipt = self._receipt(now, suspect.index, suspect.entry, tiles)
         detail = f"entry {suspect.index}: {suspect.detail}"
         self._raise(suspect.alarm, detail, LoggedEntry(receipt, before))
+
+    def _suspect_range(self, now: _Judged, suspect: Suspect, tiles: HashReader) -> None:
+        """Entries next to each other, read once more; whoever serves others now is found out."""
+        start, until = suspect.index, suspect.until
+        entries: list[bytes] = []
+        while start + len(entries) < until:
+            more = self._entries_from(now.head, start + len(entries))
+            entries += more[: until - start - len(entries)]
+            if not more:
+                raise SourceUnreadableError(f"{self._terms.source}: entries are there no more")
+        if not unsigned_fault(
+            entries, first_index=start, log_size=now.head.size, keys=self._terms.keys
+        ):
+            return  # A bundle of an earlier look reaches as far; it was cut off, and told then.
+        try:
+            proof = TiledTree(size=now.head.size, tiles=tiles).consistency_proof(until)
+        except (TileUnreadableError, ProofInvalidError):
+            proof = []
+        path = path_to_root(
+            now.head, height=0, index=start, expected=leaf_hash(entries[0]), tiles=tiles
+        )
+        receipt = Receipt(start, path or (), now.note.encode())
+        file = BundleFile(entries[0], receipt, tuple(entries[1:]), tuple(proof))
+        shown = LoggedRange(file.encode().decode())
+        self._raise(suspect.alarm, suspect.detail, shown)
 
     def _receipt(self, now: _Judged, index: int, entry: bytes, tiles: HashReader) -> str:
         path = path_to_root(now.head, height=0, index=index, expected=leaf_hash(entry), tiles=tiles)
@@ -290,13 +323,19 @@ class _Look:
         return ReceiptFile(entry, receipt).encode().decode()
 
     def _entry_at(self, head: Checkpoint, index: int) -> bytes | None:
+        return next(iter(self._entries_from(head, index)), None)
+
+    def _entries_from(self, head: Checkpoint, index: int) -> list[bytes]:
+        """The entries from an index on that lie in its bundle; none if that cannot be read."""
         bundle, at = divmod(index, TILE_WIDTH)
         width = width_at(tree_size=head.size, level=None, index=bundle)
-        data = self._read(TilePath(level=None, index=bundle, width=width).format())
+        data = None
+        for wide in sorted({width, TILE_WIDTH}):
+            data = data or self._read(TilePath(level=None, index=bundle, width=wide).format())
         try:
-            return decode_entries(data or b"")[at]
-        except (FormatError, IndexError):
-            return None
+            return decode_entries(data or b"")[at:width]
+        except FormatError:
+            return []
 
     def _backwards(self, before: _Judged | None, now: _Judged) -> None:
         if before is not None and (said := backwards_of(before.examined, now.examined)):

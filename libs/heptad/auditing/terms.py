@@ -9,6 +9,7 @@ from heptad.auditing.state import AuditState
 from heptad.consensus.committee import Cell
 from heptad.transparency.policy import Policy
 from heptad.verification.alarms import Raised
+from heptad.verification.bundles import Keys
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Is told how many entries are read, and of how many. May raise StoppedError."""
@@ -22,13 +23,15 @@ class AuditTerms:
     """`source` is what the log is called in alarms.
 
     `freeze_after_s` is how old the newest checkpoint may be, 0 for any age. `cell` holds the keys
-    that evidence of misbehaviour is judged by; without it such evidence is only reported.
+    that evidence of misbehaviour is judged by; without it such evidence is only reported. `keys`
+    are those of the services, by which the signatures of their bundles are judged.
     """
 
     policy: Policy
     source: str
     freeze_after_s: int = 0
     cell: Cell | None = None
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)

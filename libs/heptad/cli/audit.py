@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from heptad.auditing.terms import AuditTerms, Progress
     from heptad.consensus.committee import Cell
     from heptad.observability.logs import EventLog
+    from heptad.runtime.service_keys import ServiceKeys
 
 FREEZE_AFTER_S_DEFAULT: Final = 86_400
 
@@ -35,7 +36,8 @@ def command(
         Path, typer.Option(help="Folder for what is remembered, and for proofs of what is wrong.")
     ],
     cell: Annotated[
-        Path | None, typer.Option(help="cell.toml, to judge evidence that the log holds.")
+        Path | None,
+        typer.Option(help="cell.toml, to judge evidence and bundles that the log holds."),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     interval: Annotated[
@@ -92,15 +94,18 @@ def _terms(
         fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=as_json)
     if not as_json:
         print(f"policy   SHA-256 {fingerprint(content)}", file=sys.stderr)
-    return AuditTerms(judged_by, source, freeze_after_s, None if cell is None else _cell(cell))
+    agreed, keys = (None, None) if cell is None else _cell(cell)
+    return AuditTerms(judged_by, source, freeze_after_s, agreed, keys)
 
 
-def _cell(path: Path) -> "Cell":
+def _cell(path: Path) -> "tuple[Cell, ServiceKeys]":
     from heptad.runtime.config import Cell
     from heptad.runtime.config.decode import read
     from heptad.runtime.group import agreed_cell
+    from heptad.runtime.service_keys import service_keys
 
-    return agreed_cell(read(Cell, path))
+    cell = read(Cell, path)
+    return agreed_cell(cell), service_keys(cell)
 
 
 def _event_log(source: str, *, is_quiet: bool) -> "EventLog":

@@ -169,14 +169,21 @@ class Judgement:
     def judge_alarm(self, raised: "Raised", policy: Path | None, cell: Path | None) -> None:
         """Is the log, or somebody behind it, as wrong as an auditor says?"""
         from heptad.runtime.group import agreed_cell
+        from heptad.runtime.service_keys import service_keys
         from heptad.verification import examine_alarm
 
         if policy is None:
             reason = "an alarm is judged by --policy"
             fail(reason, status=EXIT_USAGE, as_json=self._as_json)
         judged_by, mark = self._read_policy(policy)
-        agreed = None if cell is None else agreed_cell(self._cell(cell)[0])
-        report = examine_alarm(raised, policy=judged_by, now_s=int(time.time()), cell=agreed)
+        agreed = keys = None
+        if cell is not None:
+            known = self._cell(cell)[0]
+            with told(as_json=self._as_json):
+                agreed, keys = agreed_cell(known), service_keys(known)
+        report = examine_alarm(
+            raised, policy=judged_by, now_s=int(time.time()), cell=agreed, keys=keys
+        )
         said = {"kind": str(raised.alarm), "severity": raised.alarm.severity}
         self._members |= {"policy_fingerprint": mark, "alarm": {**said, "detail": raised.detail}}
         self._lines += [

@@ -28,6 +28,7 @@ from heptad.verification.alarms import (
     Alarm,
     BrokenFile,
     LoggedEntry,
+    LoggedRange,
     MissingFile,
     OneNote,
     Raised,
@@ -35,8 +36,11 @@ from heptad.verification.alarms import (
     WrongNode,
     WrongRoot,
 )
+from heptad.verification.bundle_file import BundleFile
+from heptad.verification.bundles import Keys, examine_range
 from heptad.verification.entry_rules import entry_fault, pair_fault
 from heptad.verification.errors import ReceiptUnreadableError
+from heptad.verification.event_rules import unsigned_fault
 from heptad.verification.evidence import examine_evidence
 from heptad.verification.notes import examine_note, faults_of, quorum_time_s
 from heptad.verification.receipt_file import ReceiptFile
@@ -65,13 +69,19 @@ class AlarmReport:
 
 
 def examine_alarm(
-    raised: Raised, *, policy: Policy, now_s: int, cell: Cell | None = None
+    raised: Raised,
+    *,
+    policy: Policy,
+    now_s: int,
+    cell: Cell | None = None,
+    keys: Keys | None = None,
 ) -> AlarmReport:
     """Do all the steps and say what came out; never refuses.
 
-    `now_s` is the verifier's clock. `cell` holds the public keys that evidence is judged by.
+    `now_s` is the verifier's clock. `cell` holds the public keys that evidence is judged by, `keys`
+    those of services.
     """
-    judge = _Judge(raised, policy, now_s, cell)
+    judge = _Judge(raised, policy, now_s, cell, keys)
     findings: list[Finding] = []
     try:
         findings += judge.steps()
@@ -87,11 +97,19 @@ def examine_alarm(
 class _Judge:
     """One examination. Steps that held are in `done` while it goes on."""
 
-    def __init__(self, raised: Raised, policy: Policy, now_s: int, cell: Cell | None) -> None:
+    def __init__(
+        self,
+        raised: Raised,
+        policy: Policy,
+        now_s: int,
+        cell: Cell | None,
+        keys: Keys | None,
+    ) -> None:
         self._raised = raised
         self._policy = policy
         self._now_s = now_s
         self._cell = cell
+        self._keys = keys
         self.done: list[Finding] = []
 
     def steps(self) -> Sequence[Finding]:
@@ -111,6 +129,8 @@ class _Judge:
                 self._wrong_root(shown)
             case LoggedEntry() as shown:
                 self._logged_entry(shown)
+            case LoggedRange() as shown:
+                self._logged_range(shown)
         return self.done
 
     def _hold(self, subject: str, condition: bool, detail: str, otherwise: str = "") -> None:
@@ -306,19 +326,40 @@ class _Judge:
             raise _NotProvenError("entry", str(error)) from None
         self._hold("invalid", bool(fault), fault, "the entry breaks no rule")
 
+    def _logged_range(self, shown: LoggedRange) -> None:
+        try:
+            file = BundleFile.parse(shown.entries.encode())
+        except (ReceiptUnreadableError, UnicodeEncodeError) as error:
+            raise _NotProvenError("entries", f"no range of entries: {error}") from None
+        head = self._in_log("first", ReceiptFile(file.entry, file.receipt))
+        together = examine_range(file, head)
+        self._hold(together.subject, together.holds, together.detail, together.detail)
+        fault = unsigned_fault(
+            (file.entry, *file.events),
+            first_index=file.receipt.leaf_index,
+            log_size=head.size,
+            keys=self._keys,
+        )
+        missing = "" if self._keys else ", as far as can be told without --cell"
+        self._hold("unsigned", bool(fault), fault, f"nothing here is unsigned{missing}")
+
     def _receipt(self, which: str, text: str) -> ReceiptFile:
         """An entry that is in the log, as a step; whether it can be read is another matter."""
         try:
             file = ReceiptFile.parse(text.encode())
         except (ReceiptUnreadableError, UnicodeEncodeError) as error:
             raise _NotProvenError(which, f"no receipt: {error}") from None
+        self._in_log(which, file)
+        return file
+
+    def _in_log(self, which: str, file: ReceiptFile) -> Checkpoint:
         report = examine_receipt_file(file, policy=self._policy, now_s=self._now_s)
         for finding in report.findings:
             if not finding.holds and finding.subject != "entry":
                 raise _NotProvenError(which, f"{finding.subject}: {finding.detail}")
         at, size = file.receipt.leaf_index, report.checkpoint.size
         self._hold(which, True, f"{len(file.entry)} bytes, in the log at {at} of {size}")
-        return file
+        return report.checkpoint
 
     def _evidence(self, file: ReceiptFile) -> None:
         is_refuted = self._raised.alarm is Alarm.EVIDENCE_REFUTED

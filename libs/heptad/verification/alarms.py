@@ -38,6 +38,7 @@ class Alarm(StrEnum):
     ROOT_MISMATCH = "root_mismatch"
     ENTRY_MALFORMED = "entry_malformed"
     ENTRY_INVALID = "entry_invalid"
+    EVENTS_UNSIGNED = "events_unsigned"
     MISBEHAVIOUR = "misbehaviour"
     EVIDENCE_REFUTED = "evidence_refuted"
 
@@ -70,6 +71,7 @@ _SIGNED: Final = frozenset(
         Alarm.COSIGNATURE_BACKWARDS,
         Alarm.ENTRY_MALFORMED,
         Alarm.ENTRY_INVALID,
+        Alarm.EVENTS_UNSIGNED,
         Alarm.MISBEHAVIOUR,
         Alarm.EVIDENCE_REFUTED,
     }
@@ -159,8 +161,26 @@ class LoggedEntry:
     before: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRange:
+    """Entries of the log that stand next to each other: the text of a `BundleFile`.
+
+    They are a bundle's own entry and what stands behind it, or an event, the last of them, and what
+    stands in front of it.
+    """
+
+    entries: str
+
+
 Shown: TypeAlias = (
-    OneNote | TwoNotes | WrongNode | BrokenFile | MissingFile | WrongRoot | LoggedEntry
+    OneNote
+    | TwoNotes
+    | WrongNode
+    | BrokenFile
+    | MissingFile
+    | WrongRoot
+    | LoggedEntry
+    | LoggedRange
 )
 
 FORMS: Final[Mapping[Alarm, tuple[type[Shown], ...]]] = MappingProxyType(
@@ -184,6 +204,7 @@ FORMS: Final[Mapping[Alarm, tuple[type[Shown], ...]]] = MappingProxyType(
         Alarm.ROOT_MISMATCH: (WrongRoot,),
         Alarm.ENTRY_MALFORMED: (LoggedEntry,),
         Alarm.ENTRY_INVALID: (LoggedEntry,),
+        Alarm.EVENTS_UNSIGNED: (LoggedRange,),
         Alarm.MISBEHAVIOUR: (LoggedEntry,),
         Alarm.EVIDENCE_REFUTED: (LoggedEntry,),
     }

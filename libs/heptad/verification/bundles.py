@@ -86,12 +86,27 @@ def examine_bundle_file(
     """
     own = ReceiptFile(file.entry, file.receipt)
     in_log = examine_receipt_file(own, policy=policy, now_s=now_s)
-    entry, finding = _read(file.entry, Kind.BUNDLE, "bundle")
-    report = _statement_report(entry, finding, keys)
-    findings = [*report.findings, _examine_range(file, in_log.checkpoint)]
-    if entry is not None and report.statement is not None:
-        findings += _examine_events(file.events, entry, report.statement)
-    return in_log, BundleReport(tuple(findings), report.statement)
+    entry, stated = _examine_own(file.entry, keys)
+    together = examine_range(file, in_log.checkpoint)
+    findings = (*stated.findings, together, *_behind(entry, stated, file.events))
+    return in_log, BundleReport(findings, stated.statement)
+
+
+def examine_entries(data: bytes, events: Sequence[bytes], *, keys: Keys | None) -> BundleReport:
+    """Did a service sign exactly these entries, a bundle's own and its events? Never refuses."""
+    entry, own = _examine_own(data, keys)
+    return BundleReport((*own.findings, *_behind(entry, own, events)), own.statement)
+
+
+def _examine_own(data: bytes, keys: Keys | None) -> tuple[Entry | None, BundleReport]:
+    entry, finding = _read(data, Kind.BUNDLE, "bundle")
+    return entry, _statement_report(entry, finding, keys)
+
+
+def _behind(head: Entry | None, own: BundleReport, events: Sequence[bytes]) -> list[Finding]:
+    if head is None or own.statement is None:
+        return []
+    return _examine_events(events, head, own.statement)
 
 
 def _statement_report(entry: Entry | None, finding: Finding, keys: Keys | None) -> BundleReport:
@@ -192,7 +207,7 @@ def _examine_events(events: Sequence[bytes], head: Entry, statement: SignedBundl
     return [Finding("events", holds=True, detail=detail), _signed_root(root, statement)]
 
 
-def _examine_range(file: BundleFile, checkpoint: Checkpoint) -> Finding:
+def examine_range(file: BundleFile, checkpoint: Checkpoint) -> Finding:
     """The entries stand right behind the bundle's own, in the tree of the checkpoint."""
     start, end = file.receipt.leaf_index, file.receipt.leaf_index + 1 + len(file.events)
     where = f"entries {start}..{end - 1} of {checkpoint.size}"

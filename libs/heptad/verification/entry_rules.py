@@ -6,6 +6,7 @@ validators differ, so nothing is said about the times of requests. What follows 
 """
 
 from heptad.consensus.evidence import decode_evidence
+from heptad.crypto.bundles import parse_statement
 from heptad.model.canonical import DIGEST_BYTES, MalformedError
 from heptad.model.control_entry import control_entry
 from heptad.model.entry import Entry, Kind, Outcome
@@ -25,6 +26,8 @@ def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
         return _commitment_fault(entry)
     if entry.kind is Kind.DUPLICATE:
         return _duplicate_fault(entry, index)
+    if entry.kind is Kind.BUNDLE:
+        return _bundle_fault(entry)
     return ""
 
 
@@ -57,6 +60,16 @@ def _commitment_fault(entry: Entry) -> str:
     if entry.outcome is Outcome.NONE and entry.kind is not Kind.EVENT:
         return f"a {entry.kind.name} without an outcome"
     return ""
+
+
+def _bundle_fault(entry: Entry) -> str:
+    try:
+        statement = parse_statement(entry.statement)
+    except Problem as problem:
+        return f"a BUNDLE whose statement cannot be read: {problem.detail}"
+    if statement.iss == entry.service:
+        return ""
+    return f"a BUNDLE of {entry.service!r} whose statement is one of {statement.iss!r}"
 
 
 def _duplicate_fault(entry: Entry, index: int) -> str:

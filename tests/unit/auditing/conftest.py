@@ -20,9 +20,10 @@ from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_c
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.transparency.notes import Note, SignatureType, VerifierKey
 from heptad.transparency.policy import KnownLog, k_of_n_policy
-from heptad.transparency.tiled_tree import append_leaves
+from heptad.transparency.receipt import Receipt
+from heptad.transparency.tiled_tree import TiledTree, append_leaves
 from heptad.transparency.tiles import TilePath, encode_entries
-from heptad.verification import SourceUnreadableError, examine_alarm, parse_alarm
+from heptad.verification import BundleFile, SourceUnreadableError, examine_alarm, parse_alarm
 from heptad.verification.alarm_file import encode_alarm
 from heptad.wire.convert.entry import encode_entry
 
@@ -191,7 +192,9 @@ class Bench:
     def judge(self, raised, *, cell=CELL, policy=POLICY):
         read_again = parse_alarm(encode_alarm(raised))
         assert read_again == raised
-        return examine_alarm(read_again, policy=policy, now_s=self.now_s, cell=cell)
+        return examine_alarm(
+            read_again, policy=policy, now_s=self.now_s, cell=cell, keys=self.terms.keys
+        )
 
 
 @dataclass
@@ -211,6 +214,15 @@ class Tools:
     other_note = note_of(Checkpoint("other.example", 50, bytes(32)), log_key=OTHER_KEY)
     origin = ORIGIN
     now_s = NOW_S
+
+    @staticmethod
+    def range_of(log: EvilLog, start: int, count: int) -> BundleFile:
+        """Entries of a log that stand next to each other, with their proofs."""
+        tree = TiledTree(size=log.edge.size, tiles=log)
+        receipt = Receipt(start, tuple(tree.inclusion_proof(start)), log.files["checkpoint"])
+        entry, *behind = log.entries[start : start + count]
+        proof = tree.consistency_proof(start + count)
+        return BundleFile(entry, receipt, tuple(behind), tuple(proof))
 
     @staticmethod
     def log_of(size: int) -> EvilLog:
