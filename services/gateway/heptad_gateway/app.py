@@ -72,6 +72,7 @@ class App:
             ledger=ports.ledger,
             deadline_s=config.deadline_ms / 1000,
             watches_max=config.watches_max,
+            client_watches_max=_client_watches_max(config),
         )
         self.door = self._door(Router(self.routes()))
         self._admin_door = self._door(Router(self.admin_routes()))
@@ -155,3 +156,10 @@ class App:
             rate_limit_fields=self._rate_limit_fields,
             in_flight_max=self._config.requests_in_flight_max,
         )
+
+
+def _client_watches_max(config: GatewayConfig) -> int:
+    """A quarter of all, where clients can be told apart by their addresses."""
+    if not config.client_requests_per_s_max:
+        return config.watches_max
+    return max(1, config.watches_max // 4)

@@ -41,7 +41,7 @@ class ClientLimit:
 
         `now_s` is monotonic. Raises: Problem `client_rate_limited`, which takes nothing.
         """
-        client = _client_of(address)
+        client = client_of(address)
         full = self._rate * _BURST_S
         tokens, at_s = self._buckets.pop(client, (full, now_s))
         tokens = min(full, tokens + (now_s - at_s) * self._rate)
@@ -59,7 +59,7 @@ class ClientLimit:
             )
 
 
-def _client_of(address: str) -> str:
+def client_of(address: str) -> str:
     """Whom an address stands for: who has one IPv6 address has its whole /64."""
     if ":" not in address:
         return address

@@ -6,6 +6,7 @@ is the index to go on from, so an `EventSource` that loses its connection misses
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Final, Literal
@@ -18,6 +19,7 @@ from heptad.model.queries import EntryFilter, WatchedEntries
 from heptad_gateway.calls import terms_of
 from heptad_gateway.entry_json import entry_members
 from heptad_gateway.event_stream import EventStream, event, last_event, opening
+from heptad_gateway.limits import client_of
 from heptad_gateway.ports import Ledger
 from heptad_gateway.problems import problem_details
 from heptad_gateway.queries import FILTER, filter_of, number_of, require_known
@@ -30,10 +32,15 @@ FIRST_MESSAGE_S_MAX: Final = 10.0
 class WatchingApi:
     """All watches of this gateway."""
 
-    def __init__(self, *, ledger: Ledger, deadline_s: float, watches_max: int) -> None:
+    def __init__(
+        self, *, ledger: Ledger, deadline_s: float, watches_max: int, client_watches_max: int
+    ) -> None:
+        """`client_watches_max` is of one address, so that nobody takes all places."""
         self._ledger = ledger
         self._deadline_s = deadline_s
         self._watches_max = watches_max
+        self._client_watches_max = client_watches_max
+        self._of_client: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self.count = 0
         """Watches that are open."""
@@ -55,11 +62,12 @@ class WatchingApi:
         wanted = filter_of(request)
         terms = terms_of(request, self._deadline_s)
         wanted = await self._from_the_right_index(request, wanted, terms)
-        self._take_place()
+        client = client_of(request.remote or "")
+        self._take_place(client)
         stream = self._ledger.watch(wanted, terms=terms)
 
         async def end() -> None:
-            self.count -= 1
+            self._leave_place(client)
             await stream.aclose()
 
         try:
@@ -82,12 +90,22 @@ class WatchingApi:
         published = await self._ledger.checkpoint(terms=terms)
         return replace(wanted, start_index=published.size)
 
-    def _take_place(self) -> None:
+    def _take_place(self, client: str) -> None:
         if self._closing.is_set():
             raise Problem("draining", "this gateway is about to stop", retry_after_s=1)
         if self.count >= self._watches_max:
             raise Problem("overloaded", f"{self._watches_max} watches are open", retry_after_s=5)
+        if self._of_client[client] >= self._client_watches_max:
+            detail = f"{self._client_watches_max} watches of this address are open"
+            raise Problem("overloaded", detail, retry_after_s=5)
         self.count += 1
+        self._of_client[client] += 1
+
+    def _leave_place(self, client: str) -> None:
+        self.count -= 1
+        self._of_client[client] -= 1
+        if not self._of_client[client]:
+            del self._of_client[client]
 
     async def _events(
         self, stream: AsyncGenerator[WatchedEntries, None], first: WatchedEntries | None

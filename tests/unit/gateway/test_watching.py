@@ -115,6 +115,24 @@ def test_watches_are_bounded_and_a_client_that_goes_makes_room(gateway):
     gateway(story, watches_max=1)
 
 
+@pytest.mark.parametrize("per_s", [20_000, 0])
+def test_no_one_address_takes_all_watches_unless_all_clients_have_one(gateway, per_s):
+    async def story(gateway):
+        gateway.ledger.answers["watch"] = [START, *[TWO] * 100_000, None]
+        url = f"http://127.0.0.1:{gateway.port}/v1/entries:watch?start_index=4"
+        async with gateway.http.get(url) as first:
+            await first.content.readany()
+            second = gateway.http.get(url)
+            async with second as answer:
+                assert answer.status == (503 if per_s else 200)
+                assert ("Retry-After" in answer.headers) is bool(per_s)
+                answer.close()
+            first.close()
+        await until(lambda: gateway.app.watching.count == gateway.ledger.watching == 0)
+
+    gateway(story, watches_max=4, client_requests_per_s_max=per_s)
+
+
 def test_a_gateway_that_drains_ends_its_watches_and_takes_no_new_ones(gateway):
     async def story(gateway):
         gateway.ledger.answers["watch"] = [START, None]

@@ -31,6 +31,7 @@ class GatewayConfig:
     # Requests under way; beyond it: `overloaded`.
     requests_in_flight_max: Annotated[int, Between(1, 1_000_000)] = 10_000
     # Streams of entries that are open; beyond it: `overloaded`. A ledger takes 64 of one gateway.
+    # One client address has a quarter of them, unless `client_requests_per_s_max` is 0.
     watches_max: Annotated[int, Between(0, 64)] = 64
     # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off,
     # as it must be behind a proxy, where all clients have one address.
