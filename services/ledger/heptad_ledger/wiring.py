@@ -26,6 +26,7 @@ from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad_ledger import service
 from heptad_ledger.apply import Applied
+from heptad_ledger.begun import mark_begun, require_may_begin
 from heptad_ledger.duplicates import DuplicateReporter, recorder
 from heptad_ledger.following.follower import Follower
 from heptad_ledger.following.replica_link import METHOD as FOLLOW
@@ -38,7 +39,7 @@ from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
-from heptad_ledger.parts import open_parts
+from heptad_ledger.parts import Parts, open_parts
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
@@ -63,14 +64,8 @@ class LedgerService:
 
     def __init__(self, context: Context[LedgerConfig]) -> None:
         self._context = context
-        cell, config = agreed_cell(context.cell), context.config
-        self._parts = open_parts(
-            context.data,
-            cell=cell,
-            cell_code=context.cell.code,
-            config=config,
-            now_ms=_now_ms(),
-        )
+        config = context.config
+        self._parts = _opened(context)
         self._store = self._parts.store
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
         self._applied_size = Watermark(self._store.state.size)
@@ -384,6 +379,20 @@ class LedgerService:
 
 def _number(value: float) -> Mapping[tuple[str, ...], float]:
     return {(): value}
+
+
+def _opened(context: Context[LedgerConfig]) -> Parts:
+    """The ledger's files. Raises: StoreError; heptad.vault.errors.VaultFaultError."""
+    require_may_begin(data=context.data, keys=context.keys)
+    parts = open_parts(
+        context.data,
+        cell=agreed_cell(context.cell),
+        cell_code=context.cell.code,
+        config=context.config,
+        now_ms=_now_ms(),
+    )
+    mark_begun(data=context.data, keys=context.keys, log=context.log)
+    return parts
 
 
 def _now_ms() -> int:

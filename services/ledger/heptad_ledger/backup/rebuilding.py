@@ -33,6 +33,7 @@ from heptad_ledger.backup.heads import (
     find_head,
     lowest_height,
 )
+from heptad_ledger.begun import allow_beginning
 from heptad_ledger.errors import BackupError
 from heptad_ledger.following.replica_link import METHOD as FOLLOW
 from heptad_ledger.parts import LOG_FOLDER
@@ -91,6 +92,7 @@ async def begin_from_replicas(
         )
     if kept is not None:
         await asyncio.to_thread(lay_kept, data, kept)
+    await asyncio.to_thread(allow_beginning, data)
     return holdings
 
 
