@@ -101,7 +101,9 @@ class Registrar:
             claims_digest=claims_digest(request),
             known_claims_digest=registration.ticket.claims_digest,
         )
-        await self._finish(registration, until_s)
+        await wait_for_commit(registration.ticket, timeout_s=self._left_s(until_s))
+        if not registration.is_usable and registration.ticket.state is RequestState.COMMITTED:
+            await self._finish(registration, name, request, until_s)
         replayed = registration.is_former or not is_first
         recorded = registration.ticket.as_recorded(replayed=replayed)
         if not registration.is_usable:
@@ -147,7 +149,7 @@ class Registrar:
             task.exception()
 
     async def _start(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
-        registration = await self._former(name, request, key)
+        registration = await self._former(name, request, key.kid)
         if registration is None:
             registration = await self._record(name, request, key)
         elif self._known.is_full:
@@ -155,9 +157,7 @@ class Registrar:
         self._known.put(name, registration, expires_at_s=request.exp + KEPT_AFTER_EXPIRY_S)
         return registration
 
-    async def _former(
-        self, name: bytes, request: SignedRequest, key: PublicKey
-    ) -> _Registration | None:
+    async def _former(self, name: bytes, request: SignedRequest, kid: str) -> _Registration | None:
         """The same registration, if another life or another validator has admitted it.
 
         Always asked: a subject that is not there yet has no lease by which the ledger could tell
@@ -167,7 +167,7 @@ class Registrar:
         if found is None:
             return None
         ticket = self._parts.look_ups.ticket(request, request_id=name, found=found)
-        return _Registration(key.kid, found.subject_id, ticket, is_former=True)
+        return _Registration(kid, found.subject_id, ticket, is_former=True)
 
     async def _record(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
         slot = await self._parts.slots.take()
@@ -204,18 +204,33 @@ class Registrar:
             detail = f"{len(self._known)} registrations are remembered, more may not be"
             raise Problem("overloaded", detail, retry_after_s=1)
 
-    async def _finish(self, registration: _Registration, until_s: float) -> None:
-        """Wait for the commit and for the vault's first lease, as long as there is time."""
-        await wait_for_commit(registration.ticket, timeout_s=self._left_s(until_s))
-        if registration.is_usable or registration.ticket.state is not RequestState.COMMITTED:
+    async def _finish(
+        self, registration: _Registration, name: bytes, request: SignedRequest, until_s: float
+    ) -> None:
+        """It is in the log: wait for the vault's first lease, as long as there is time.
+
+        Another validator may have recorded the same registration in the same moment. Then the lower
+        index counts, and the id that was drawn here is nobody's.
+        """
+        if await self._is_lent(registration, until_s):
             return
+        try:
+            former = await self._former(name, request, registration.kid)
+        except Problem:
+            return  # The vault does not know it yet: the answer says PENDING.
+        if former is not None and former.subject_id not in ("", registration.subject_id):
+            registration.subject_id, registration.ticket = former.subject_id, former.ticket
+            registration.is_former = True
+            await self._is_lent(registration, until_s)
+
+    async def _is_lent(self, registration: _Registration, until_s: float) -> bool:
         wait_ms = min(int(self._left_s(until_s) * 1000), LEASE_WAIT_MS_MAX)
         try:
             lease = await self._parts.desk.obtain(registration.subject_id, wait_ms=wait_ms)
         except Problem:
-            # It is in the log, and the vault does not know it yet: the answer says PENDING.
-            return
+            return False
         registration.is_usable = registration.kid in lease.keys
+        return registration.is_usable
 
     def _left_s(self, until_s: float) -> float:
         return max(0.0, until_s - LEASE_MARGIN_S - self._clock.monotonic_s())

@@ -208,6 +208,8 @@ class FakeLedger:
             return
         request = parse_request(opened.payload)
         if decode_entry(entry).kind is Kind.SUBJECT_REGISTERED:
+            if request_hash(iss=request.iss, jti=request.jti) in self.requests:
+                return  # A later copy registers nobody.
             subject = subject_id(
                 cell_code=self.code, witness=opened.witness, payload=opened.payload
             )

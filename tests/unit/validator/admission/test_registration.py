@@ -314,6 +314,32 @@ def test_a_registration_that_comes_through_two_validators_makes_one_subject(
     asyncio.run(main())
 
 
+def test_of_a_registration_that_two_validators_take_in_one_moment_both_name_its_one_subject(
+    new_world, new_ledger, ed_key
+):
+    """Each has drawn an id; the one with the lower index counts, the other is nobody's."""
+
+    async def main():
+        worlds = [new_world(ledger := new_ledger(), number=1, validators=(1, 2))]
+        worlds.append(new_world(ledger, number=2, validators=(1, 2)))
+        for world in worlds:
+            await world.fence()
+        calls = [begin(world, registration(ed_key)) for world in worlds]
+        for world in worlds:
+            await world.settle_down()
+        for world in worlds:
+            await world.commit()
+        won, lost = [await call for call in calls]
+        assert [len(world.entries) for world in worlds] == [1, 1]
+        assert lost.subject_id == won.subject_id in ledger.subjects
+        assert lost.recorded.index == won.recorded.index
+        assert (lost.recorded.state, lost.recorded.replayed) == (RequestState.COMMITTED, True)
+        again = await register(worlds[1], registration(ed_key))
+        assert again.subject_id == won.subject_id
+
+    asyncio.run(main())
+
+
 def test_a_caller_that_leaves_takes_nothing_with_it(play, ed_key):
     async def scenario(world):
         call = begin(world, registration(ed_key))
