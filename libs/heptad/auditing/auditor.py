@@ -135,8 +135,12 @@ class Auditor:
                 progress=progress,
             )
         except SourceUnreadableError as error:
-            return self._away(str(error))
-        self._back()
+            self._away(str(error))
+            return Round(self.state, away=str(error))
+        if result.away:
+            self._away(result.away)
+        else:
+            self._back()
         raised = [*result.raised, *self._compared(result.state, now_s)]
         told = [self._tell(each) for each in raised]
         untold = sum(result.untold.values())
@@ -147,7 +151,7 @@ class Auditor:
             self._folder.save(result.state)
             self._log.info("log_verified", **_sizes(self.state, result.state))
         self.state = result.state
-        finished = Round(self.state, told, untold, result.entries)
+        finished = Round(self.state, told, untold, result.entries, result.away)
         self._show(finished, quorum_time_s=result.quorum_time_s, now_s=now_s)
         return finished
 
@@ -174,13 +178,12 @@ class Auditor:
             )
         return Told(raised, proof, is_new)
 
-    def _away(self, reason: str) -> Round:
+    def _away(self, reason: str) -> None:
         self._errors += 1
         self.figures.source_errors += 1
         self.figures.is_source_up = False
         if self._errors == 1:
             self._log.warning("source_away", reason=reason)
-        return Round(self.state, away=reason)
 
     def _back(self) -> None:
         if self._errors:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from heptad.auditing.diagnosis import MendedTiles, path_to_root, relate
+from heptad.auditing.diagnosis import MendedTiles, Relation, path_to_root, relate
 from heptad.auditing.entries import EntryRules, Suspect
 from heptad.auditing.growth import Growth, Reading, WrongEntry, WrongTile
 from heptad.auditing.state import AuditState
@@ -108,8 +108,17 @@ class _Look:
     def run(self, content: bytes | None) -> LookResult:
         """Judge the checkpoint, then what is behind it."""
         now = self._judged(content)
-        state = self._state if now is None else self._followed(now)
-        return LookResult(state, self._raised, self._entries, self._untold, self._quorum_time_s)
+        state, away = self._state, ""
+        try:
+            state = state if now is None else self._followed(now)
+        except SourceUnreadableError as error:
+            if not self._raised:
+                raise
+            # Who has shown something wrong does not hide it by answering no more.
+            away = str(error)
+        return LookResult(
+            state, self._raised, self._entries, self._untold, self._quorum_time_s, away
+        )
 
     def _raise(self, alarm: Alarm, detail: str, shown: Shown) -> None:
         if len(self._raised) < ALARMS_MAX:
@@ -197,7 +206,7 @@ class _Look:
             self._raise(Alarm.FORK, detail, TwoNotes(before.note, now.note))
             return False
         if new.size < old.size:
-            relation = relate(new, old, self._read)
+            relation = self._relation(new, old)
             if relation is not None and relation.is_fork:
                 shown = TwoNotes(now.note, before.note, relation.root_before, relation.hashes)
                 detail = f"{new.size} entries that are not the first of the {old.size} seen before"
@@ -232,11 +241,18 @@ class _Look:
         shown_root = WrongRoot(self._state.note, edge, tuple(leaves), after.encode(), now.note)
         self._raise(Alarm.ROOT_MISMATCH, detail, shown_root)
 
+    def _relation(self, smaller: Checkpoint, larger: Checkpoint) -> Relation | None:
+        """How two signed heads stand to each other, if the log's tiles are to be had and say so."""
+        try:
+            return relate(smaller, larger, self._read)
+        except SourceUnreadableError:
+            return None
+
     def _is_fork(self, before: _Judged | None, now: _Judged) -> bool:
         """Whether the log's tiles prove that this checkpoint does not continue what is known."""
         if before is None:
             return False
-        relation = relate(before.head, now.head, self._read)
+        relation = self._relation(before.head, now.head)
         if relation is None or not relation.is_fork:
             return False
         shown = TwoNotes(before.note, now.note, relation.root_before, relation.hashes)

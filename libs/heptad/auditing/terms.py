@@ -38,7 +38,8 @@ class AuditTerms:
 class LookResult:
     """One look. `state` is what to remember: the one before, unless the log was proved up to there.
 
-    `entries` were read and hashed, `untold` counts the alarms over `ALARMS_MAX` by kind.
+    `entries` were read and hashed, `untold` counts the alarms over `ALARMS_MAX` by kind. `away`
+    says why the rest could not be looked at, after something had been found; mostly empty.
     """
 
     state: AuditState
@@ -46,3 +47,4 @@ class LookResult:
     entries: int
     untold: Counter[str]
     quorum_time_s: int = 0
+    away: str = ""

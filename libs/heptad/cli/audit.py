@@ -150,10 +150,10 @@ def _look_once(auditor: "Auditor", *, as_json: bool) -> None:
     with _progress(is_shown=not as_json) as progress:
         finished = auditor.look(progress)
     _print(finished, as_json=as_json)
+    if finished.told or finished.untold:
+        raise typer.Exit(EXIT_FAILED)
     if finished.away:
         raise typer.Exit(EXIT_USAGE)
-    if not finished.is_clean:
-        raise typer.Exit(EXIT_FAILED)
 
 
 def _follow(

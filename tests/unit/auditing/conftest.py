@@ -93,7 +93,8 @@ def note_of(
 class EvilLog:
     """A log as a server would hold it: `files` by path. Its keys sign whatever they are asked to.
 
-    `is_away` makes it unreachable; `asked` are the paths that were read.
+    `is_away` makes it unreachable, `hides` all paths that begin so; `asked` are those that
+    were read.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -102,10 +103,11 @@ class EvilLog:
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     is_away: bool = False
+    hides: str = "nothing"
     name: str = "https://log.example"
 
     def read(self, path: str) -> bytes | None:
-        if self.is_away:
+        if self.is_away or path.startswith(self.hides):
             raise SourceUnreadableError("status 503")
         self.asked.append(path)
         return self.files.get(path)

@@ -248,3 +248,16 @@ def test_what_another_auditor_holds_counts_only_with_the_signatures_of_a_quorum(
         note.write_bytes(content)
         auditor = watched(tools.log_of(300), others=[OtherAuditor(str(note))])
         assert auditor.look().is_clean
+
+
+def test_a_log_that_shows_something_wrong_and_then_answers_no_more_is_both(tools, watched):
+    log = tools.log_of(40)
+    auditor = watched(log, freeze_after_s=60, now_s=lambda: tools.now_s + 3_600)
+    log.hides = "tile"
+    finished = auditor.look()
+    assert [str(told.raised.alarm) for told in finished.told] == ["freeze"]
+    assert finished.away == "status 503"
+    assert (auditor.errors, auditor.figures.is_source_up) == (1, False)
+    log.hides = "nothing"
+    assert auditor.look().away == ""
+    assert (auditor.errors, auditor.figures.is_source_up) == (0, True)

@@ -443,3 +443,29 @@ def test_tiles_over_the_limit_are_counted_and_not_kept(tools):
         log.files[f"tile/0/{number:03}"] = flipped(log.files[f"tile/0/{number:03}"], 0)
     result = tools.Bench(log).look()
     assert (len(result.raised), result.untold["tile_altered"]) == (16, 4)
+
+
+def test_a_rollback_is_told_also_where_no_tile_can_be_read(tools):
+    bench = tools.bench_of(300)
+    bench.log = tools.log_of(200)
+    bench.log.hides = "tile"
+    assert bench.alarms() == ["rollback"]
+
+
+def test_who_has_shown_an_old_checkpoint_does_not_hide_it_by_answering_no_more(tools):
+    bench = tools.bench_of(40, freeze_after_s=60)
+    bench.log.grow(10)
+    bench.log.hides = "tile/entries"
+    bench.now_s += 3_600
+    result = bench.look()
+    assert [str(raised.alarm) for raised in result.raised] == ["freeze"]
+    assert result.away == "status 503"
+    assert bench.state.checkpoint.size == 40
+
+
+def test_a_missing_bundle_is_told_also_where_the_tiles_cannot_be_read(tools):
+    bench = tools.bench_of(300)
+    bench.log.grow(400)
+    del bench.log.files["tile/entries/002.p/188"]
+    bench.log.hides = "tile/1"
+    assert bench.alarms() == ["bundle_missing"]
