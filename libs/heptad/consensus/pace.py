@@ -9,7 +9,8 @@ third of the time, and the rest is left for the work that they order. (Measured:
 two processors carried a fifth more; docs/adr/0019.)
 
 The empty block that commits the last batches goes out at once when a group wakes up from idleness
-for a single request. Under load it waits for its pace too: the next batches do its work.
+for a single request. Under load, which means that the batches before it had to wait for the pace,
+it waits too: the next batches do its work.
 """
 
 from typing import Final
@@ -33,6 +34,7 @@ class Pace:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._loaded_ms: int | None = None
+        self._is_held = False
         self._is_loaded = False
         self._pending: tuple[Round, int] | None = None
         self._certified_in_ms = 0.0
@@ -48,8 +50,8 @@ class Pace:
         self._pending = (round_, now_ms)
         if not has_batches:
             return
-        last_ms, self._loaded_ms = self._loaded_ms, now_ms
-        self._is_loaded = last_ms is not None and now_ms - last_ms <= _SHARE * self.wait_ms
+        self._loaded_ms = now_ms
+        self._is_loaded, self._is_held = self._is_held, False
 
     def certified(self, round_: Round, now_ms: int) -> None:
         """The block of `round_` has its certificate; counts once, and only for my own."""
@@ -58,6 +60,10 @@ class Pace:
         took_ms = now_ms - self._pending[1]
         self._pending = None
         self._certified_in_ms += (took_ms - self._certified_in_ms) / _MEMORY
+
+    def hold(self) -> None:
+        """Batches are there, and have to wait."""
+        self._is_held = True
 
     def due_ms(self, *, has_batches: bool) -> int:
         """When a block may go out; long past if nothing has to be waited for."""

@@ -416,3 +416,11 @@ def test_nothing_is_kept_of_rounds_that_are_over(world):
         assert len(core._voting._proposals) <= 1
         assert len(core._parts.chain.parked) == 0
         assert len(core._parts.rounds.votes._rounds) <= 1
+
+
+def test_requests_one_after_the_other_are_each_flushed_at_once(world):
+    """A single user of an idle group, who sends the next as soon as the last is answered."""
+    load(world, count=4, every_ms=40)
+    empty = [at for at, block in proposals(world) if block.is_empty]
+    full = [at for at, block in proposals(world) if not block.is_empty]
+    assert all(later - earlier < 25 for earlier, later in zip(full, empty, strict=True))

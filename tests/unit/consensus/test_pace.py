@@ -39,11 +39,23 @@ def test_without_a_pace_nothing_is_ever_waited_for():
 
 
 def test_from_idle_the_empty_block_behind_the_batches_goes_out_at_once():
-    assert paced(took_ms=5, every_ms=200).due_ms(has_batches=False) == 0
+    """However soon one request comes after the other."""
+    assert paced(took_ms=5, every_ms=26).due_ms(has_batches=False) == 0
 
 
 def test_under_load_the_empty_block_waits_for_its_pace_since_the_next_batches_do_its_work():
-    assert paced(took_ms=5, every_ms=26).due_ms(has_batches=False) == 25
+    pace = paced(took_ms=5, every_ms=26)
+    pace.hold()
+    pace.proposed(99, 100, has_batches=True)
+    assert pace.due_ms(has_batches=False) == 125
+
+
+def test_load_is_over_with_the_first_batches_that_do_not_have_to_wait():
+    pace = paced(took_ms=5)
+    pace.hold()
+    pace.proposed(98, 100, has_batches=True)
+    pace.proposed(99, 200, has_batches=True)
+    assert pace.due_ms(has_batches=False) == 0
 
 
 def test_only_my_own_block_is_measured_and_only_once():

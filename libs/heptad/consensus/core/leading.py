@@ -43,6 +43,8 @@ class Leading:
         due_ms = self._pace.due_ms(has_batches=has_batches)
         if parts.now_ms < due_ms:
             self.wake_ms = due_ms
+            if has_batches:
+                self._pace.hold()
             return False
         return self._propose_on(tip)
 
