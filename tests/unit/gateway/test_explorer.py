@@ -208,6 +208,20 @@ def test_trouble_is_said_in_the_servers_words(browsing):
     browsing(story)
 
 
+def test_an_entry_that_is_not_there_is_told_and_nothing_of_it_is_shown(browsing):
+    async def story(page, gateway, base):
+        gateway.ledger.answers["entry"] = Problem("index_out_of_range", "index 99, published are 9")
+        await page.open(f"{base}/entry/99")
+        trouble = "document.getElementById('trouble')"
+        await page.until(f"!{trouble}.hidden && {trouble}.textContent.includes('published')")
+        assert await page.run("document.getElementById('parts').checkVisibility()") is False
+        gateway.ledger.answers["entry"] = entry_of
+        await page.open(f"{base}/entry/7")
+        await page.until("document.getElementById('parts').checkVisibility()")
+
+    browsing(story)
+
+
 @pytest.mark.parametrize("path", ["/", "/entry/7", "/checker.html"])
 def test_a_page_fits_a_telephone_and_names_what_can_be_used(browsing, path):
     async def story(page, _gateway, base):

@@ -14,6 +14,7 @@ const LINE_BYTES = 8;
 
 async function showEntry(index) {
   const data = await askEntry(index);
+  document.getElementById("parts").hidden = false;
   document.getElementById("raw").textContent = hexDump(data);
   showFields(index, data);
   const { checkpoint } = await askCheckpoint();
