@@ -129,12 +129,21 @@ def _opened_inside(root: Path) -> Callable[[str, int], int]:
 
     def opener(path: str, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode) and Path(path).resolve().is_relative_to(root):
+        is_plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if is_plain and _place_of(descriptor, path).startswith(f"{root}/"):
             return descriptor
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no plain file of this folder")
 
     return opener
+
+
+def _place_of(descriptor: int, path: str) -> str:
+    """Where what was opened really lies; the kernel knows, at a tenth of what resolving costs."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return str(Path(path).resolve())
 
 
 class HttpSource:
