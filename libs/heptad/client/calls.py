@@ -50,6 +50,8 @@ RETRYING: Final = (
 )
 """Service config of a ledger's channel: reads are repeated when the connection fails."""
 
+_UNAVAILABLE: Final = 503
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -230,16 +232,26 @@ class ValidatorCalls:
         return validator_wire.decode_bundle_recorded(answer)
 
     async def _ask_ranked(self, iss: str, name: str, request: bytes, terms: Terms) -> bytes:
-        """Ask the first validator by the ranking of `iss`, or the next one that can be reached."""
-        refusal = Problem("validator_unavailable", "the cell has no validators", retry_after_s=1)
+        """Ask the first validator by the ranking of `iss`, or the next one that can be reached.
+
+        One that breaks off may have recorded it, which no other one's refusal takes back.
+        """
+        broken: Problem | None = None
+        short: Problem | None = None
         for validator in ranked(iss, self.numbers):
             try:
                 return await self._ask(validator, name, request, terms)
             except Problem as problem:
-                if problem.code not in ("validator_unavailable", "quorum_unavailable"):
+                if problem.code == "validator_unavailable":
+                    broken = problem
+                elif problem.code == "quorum_unavailable":
+                    short = problem
+                elif broken is not None and problem.kind.http == _UNAVAILABLE:
+                    raise broken from problem
+                else:
                     raise
-                refusal = problem
-        raise refusal
+        detail = "the cell has no validators"
+        raise broken or short or Problem("validator_unavailable", detail, retry_after_s=1)
 
     async def pending(self, validator: int, request_id: bytes, *, terms: Terms) -> PendingRequest:
         """What one validator knows of a request."""

@@ -186,7 +186,8 @@ class Submitter:
                 stream.submit(ticket)
                 return
         ticket.settle(
-            ticket.refusal
+            ticket.broken
+            or ticket.refusal
             or Problem(
                 "validator_unavailable",
                 f"none of {len(self._numbers)} validators answers",

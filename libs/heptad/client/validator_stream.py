@@ -67,6 +67,7 @@ class Ticket:
     deadline_s: float
     placed_s: float = 0.0
     refusal: Problem | None = None
+    broken: Problem | None = None
 
     def settle(self, outcome: Recorded | Problem) -> None:
         """Give the answer, unless whoever asked has gone away."""
@@ -248,6 +249,9 @@ class ValidatorStream:
                 # Of two that cannot have it recorded, the subject's own knows best why.
                 self._vain_s = self._heard_s
                 result = ticket.refusal
+            if ticket.broken is not None and result.kind.http == _UNAVAILABLE:
+                # It says for itself only that nothing was recorded.
+                result = ticket.broken
         ticket.settle(result)
         self._settled(ticket)
 
@@ -269,10 +273,20 @@ class ValidatorStream:
         self.connected = self._is_cut = False
         lost = list(self._carried.values())
         for ticket in lost:
-            # This one may have recorded it, whatever another said before.
-            ticket.refusal = None
+            # This one may have recorded it, whatever another said before or says behind it.
+            if ticket.id not in self._unsent:
+                ticket.refusal, ticket.broken = None, _broken(self.trouble)
         self._carried.clear()
         self._unsent.clear()
         self._wake.clear()
         if lost:
             self._lost(lost)
+
+
+def _broken(trouble: Problem | None) -> Problem:
+    why = trouble.detail if trouble is not None else "it was closed"
+    return Problem(
+        "validator_unavailable",
+        f"a validator that may have recorded it is gone: {why}",
+        retry_after_s=1,
+    )

@@ -6,7 +6,8 @@ lets batches gather. How long that pays depends on the machines: a group that ce
 further round only makes all of them slower. So a leader waits at least `pace_ms`, and three times
 as long as certificates took lately, but never longer than four times `pace_ms`: rounds then take a
 third of the time, and the rest is left for the work that they order. (Measured: seven replicas on
-two processors carried a fifth more; docs/adr/0019.)
+two processors carried a fifth more; docs/adr/0019.) And never longer than half of the shortest
+time-out, whatever is configured: else a group with nothing wrong would give up on its leaders.
 
 The empty block that commits the last batches goes out at once when a group wakes up from idleness
 for a single request. Under load, which means that the batches before it had to wait for the pace,
@@ -27,6 +28,9 @@ _SHARE: Final = 3
 _GROWTH_MAX: Final = 4
 """So many times `pace_ms` is the longest pace."""
 
+_PATIENCE: Final = 2
+"""And the shortest time-out is at least so many times the longest pace."""
+
 
 class Pace:
     """When the next proposal of this leader is due. All times in ms."""
@@ -43,7 +47,8 @@ class Pace:
     def wait_ms(self) -> int:
         """From one proposal with batches to the next, at least."""
         pace_ms = self._limits.pace_ms
-        return min(max(pace_ms, int(self._certified_in_ms * _SHARE)), _GROWTH_MAX * pace_ms)
+        longest_ms = min(_GROWTH_MAX * pace_ms, self._limits.timeout_ms_min // _PATIENCE)
+        return min(max(pace_ms, int(self._certified_in_ms * _SHARE)), longest_ms)
 
     def proposed(self, round_: Round, now_ms: int, *, has_batches: bool) -> None:
         """My block of `round_` goes out now."""

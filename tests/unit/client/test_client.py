@@ -122,6 +122,25 @@ def test_a_registration_goes_to_the_next_validator_only_if_the_first_is_gone(
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("code", ["quorum_unavailable", "vault_unavailable"])
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_registration_that_a_validator_may_have_recorded_is_not_called_unrecorded(
+    home, profile, fake_members, is_gone, code
+):
+    async def story():
+        key = Ed25519Key.generate()
+        first, second = ranked(key.public.kid, (1, 2))
+        before = "validator_unavailable" if is_gone else "quorum_unavailable"
+        async with fake_members(home) as cell, connect(profile) as heptad:
+            cell.validators[first].registered = lambda _: Problem(before, "it broke off")
+            cell.validators[second].registered = lambda _: Problem(code, "not now")
+            with pytest.raises(Problem) as refusal:
+                await heptad.register(key)
+            assert refusal.value.code == (before if is_gone else code)
+
+    asyncio.run(story())
+
+
 def test_a_denial_is_an_answer_and_a_refusal_is_raised(home, profile, fake_members, recorded):
     async def story():
         async with fake_members(home) as cell, connect(profile) as heptad:

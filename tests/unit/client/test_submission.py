@@ -225,6 +225,23 @@ def test_a_request_that_a_second_validator_may_hold_is_not_called_unrecorded(fak
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("patience_s", [0.0, 60.0])
+@pytest.mark.parametrize("code", ["quorum_unavailable", "vault_unavailable"])
+def test_a_first_that_is_gone_may_have_recorded_it(fake_cell, eventually, code, patience_s):
+    async def story():
+        async with fake_cell(2) as cell, submitter(cell, patience_s=patience_s) as sent:
+            first, second = first_of(ISS, cell), second_of(ISS, cell)
+            await all_connected(sent)
+            first.answer, second.answer = lambda _: None, lambda _: Problem(code, "not now")
+            answer = sent.submit(b"x", iss=ISS)
+            await eventually(lambda: first.items)
+            await first.stop()
+            assert (await answer).code == "validator_unavailable"
+            assert [item.jws for item in second.items] == [b"x"]
+
+    asyncio.run(story())
+
+
 def test_where_the_whole_group_is_short_nobody_is_asked_about_anothers_requests(fake_cell):
     async def story():
         async with fake_cell(2) as cell, submitter(cell, patience_s=0.0) as sent:

@@ -124,6 +124,14 @@ def test_the_pace_counts_from_the_last_block_with_batches_and_not_from_its_flush
     assert (at_ms, block.is_empty) == (world.now_ms, False)
 
 
+def test_however_long_a_pace_is_configured_nobody_gives_up_on_a_leader_that_works(make_world):
+    world = make_world(limits=Limits(pace_ms=1_000)).start()
+    load(world, count=60, every_ms=15)
+    world.run(for_ms=5_000)
+    assert all(len(replica.log()) == 60 for replica in world.replicas)
+    assert [replica.named("round_timed_out") for replica in world.replicas] == [[]] * 7
+
+
 def test_batches_that_arrive_together_are_proposed_together(world):
     from heptad.consensus.events import BatchReceived
     from heptad.model.batch import encode_batch

@@ -1,12 +1,14 @@
+import pytest
+
 from heptad.consensus.limits import Limits
 from heptad.consensus.pace import Pace
 
 LIMITS = Limits(pace_ms=25)
 
 
-def paced(took_ms, every_ms=200, times=60):
+def paced(took_ms, every_ms=200, times=60, limits=LIMITS):
     """After many blocks with batches, each certified after `took_ms`; the last one goes out now."""
-    pace = Pace(LIMITS)
+    pace = Pace(limits)
     for round_ in range(times):
         begun_ms = (round_ - times + 1) * every_ms
         pace.proposed(round_, begun_ms, has_batches=True)
@@ -28,7 +30,14 @@ def test_a_slow_group_waits_three_times_as_long_as_its_certificates_take():
 
 
 def test_no_group_waits_longer_than_four_paces():
-    assert paced(took_ms=900, every_ms=1_000).due_ms(has_batches=True) == 100
+    limits = Limits(pace_ms=25, timeout_ms_min=1_000)
+    assert paced(took_ms=900, every_ms=1_000, limits=limits).due_ms(has_batches=True) == 100
+
+
+@pytest.mark.parametrize("pace_ms", [60, 1_000])
+def test_no_pace_is_longer_than_half_of_the_shortest_time_out(pace_ms):
+    limits = Limits(pace_ms=pace_ms, timeout_ms_min=200)
+    assert paced(took_ms=900, every_ms=1_000, limits=limits).wait_ms == 100
 
 
 def test_without_a_pace_nothing_is_ever_waited_for():

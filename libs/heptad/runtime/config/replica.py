@@ -16,7 +16,7 @@ class ReplicaConfig:
 
     node: Node
     # Shortest pause between two proposals under load, so that a round carries many batches; it
-    # grows up to four times where certificates take long.
+    # grows up to four times where certificates take long, and is at most half of timeout_ms_min.
     round_pace_ms: Annotated[int, Between(0, 1_000)] = 25
     # Shortest and longest wait for a round before it is given up.
     timeout_ms_min: Annotated[int, Between(20, 60_000)] = 200
