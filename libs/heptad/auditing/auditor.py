@@ -2,8 +2,11 @@
 
 A log that cannot be reached is not accused of anything: it is counted, told once, and tried again
 with growing pauses. An alarm is told when it is first seen and stays open as long as it is seen.
+What a look has proved is saved before older parts of the log are read again.
 """
 
+import dataclasses
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +18,7 @@ from heptad.auditing.alarm_folder import AlarmFolder
 from heptad.auditing.comparing import OtherAuditor
 from heptad.auditing.errors import StateUnreadableError
 from heptad.auditing.look import look
+from heptad.auditing.recheck import ELSEWHERE, Chance, Rechecked, recheck
 from heptad.auditing.state import AuditState, StateFolder
 from heptad.auditing.terms import AuditTerms, Progress
 from heptad.observability.logs import EventLog
@@ -26,6 +30,7 @@ from heptad.verification.sources import TileSource
 
 RETRY_S_MIN: Final = 1.0
 RETRY_S_MAX: Final = 300.0
+CHANCE: Final = Chance(secrets.randbelow, time.monotonic)
 
 
 @dataclass(slots=True)
@@ -35,6 +40,9 @@ class AuditFigures:
     verified_size: int = 0
     checkpoint_time_s: int = 0
     entries: int = 0
+    rechecked: int = 0
+    rounds: int = 0
+    proved_since_s: int = 0
     alarms: Counter[str] = field(default_factory=Counter)
     alarms_open: int = 0
     source_errors: int = 0
@@ -53,13 +61,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look gave. `away` says why the log could not be looked at, and is mostly empty."""
+    """What one look gave. `away` says why the log could not be looked at, and is mostly empty.
+
+    `rechecked` bundles were read again and are right; `unread` says why others were not read.
+    """
 
     state: AuditState
     told: Sequence[Told] = ()
     untold: int = 0
     entries: int = 0
     away: str = ""
+    rechecked: int = 0
+    unread: Sequence[str] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -85,6 +98,7 @@ class Auditor:
         log: EventLog,
         others: Sequence[OtherAuditor] = (),
         now_s: Callable[[], int] = lambda: int(time.time()),
+        chance: Chance = CHANCE,
     ) -> None:
         """Take up where `folder` says. Raises: StateUnreadableError; OSError."""
         self._source = source
@@ -94,6 +108,7 @@ class Auditor:
         self._log = log
         self._others = others
         self._now_s = now_s
+        self._chance = chance
         self._errors = 0
         self.figures = AuditFigures()
         self.state = folder.load()
@@ -141,19 +156,60 @@ class Auditor:
             self._away(result.away)
         else:
             self._back()
-        raised = [*result.raised, *self._compared(result.state, now_s)]
-        told = [self._tell(each) for each in raised]
-        untold = sum(result.untold.values())
-        if untold:
-            self._log.error("alarms_untold", alarms=untold)
-        self.figures.alarms.update(result.untold)
-        if result.state.note != self.state.note:
-            self._folder.save(result.state)
-            self._log.info("log_verified", **_sizes(self.state, result.state))
-        self.state = result.state
-        finished = Round(self.state, told, untold, result.entries, result.away)
+        is_first = not self.state.note
+        told = [self._tell(each) for each in result.raised]
+        told += [self._tell(each) for each in self._compared(result.state, now_s)]
+        self._remember(result.state)
+        again = Rechecked(self.state.walk)
+        is_elsewhere = any(each.alarm in ELSEWHERE for each in result.raised)
+        if not (is_first or is_elsewhere or result.away):
+            again = self._rechecked(progress, now_s)
+        told += [self._tell(each) for each in again.raised]
+        self._remember(dataclasses.replace(self.state, walk=again.walk))
+        untold = self._count(result.untold + again.untold)
+        done = (result.entries, result.away, again.bundles, again.unread)
+        finished = Round(self.state, told, untold, *done)
         self._show(finished, quorum_time_s=result.quorum_time_s, now_s=now_s)
         return finished
+
+    def _remember(self, state: AuditState) -> None:
+        """Save what there is to be saved."""
+        is_further = state.note != self.state.note
+        if is_further or state.walk != self.state.walk:
+            self._folder.save(state)
+        if is_further:
+            self._log.info("log_verified", **_sizes(self.state, state))
+        self.state = state
+
+    def _rechecked(self, progress: Progress, now_s: int) -> Rechecked:
+        again = recheck(
+            self._source.read,
+            state=self.state,
+            terms=self._terms,
+            now_s=now_s,
+            chance=self._chance,
+            progress=progress,
+        )
+        self.figures.rechecked += again.bundles
+        self.figures.source_errors += len(again.unread)
+        for reason in again.unread:
+            self._log.warning("recheck_unread", reason=reason)
+        walk = again.walk
+        if again.is_round:
+            self.figures.rounds += 1
+            self._log.info(
+                "log_rechecked",
+                bundles=walk.end,
+                seconds=now_s - walk.began_s,
+                is_proved=walk.proved_since_s == walk.began_s,
+            )
+        return again
+
+    def _count(self, untold: Counter[str]) -> int:
+        if total := untold.total():
+            self._log.error("alarms_untold", alarms=total)
+        self.figures.alarms.update(untold)
+        return total
 
     def _compared(self, state: AuditState, now_s: int) -> list[Raised]:
         raised = []
@@ -201,6 +257,7 @@ class Auditor:
 
     def _show_state(self) -> None:
         head = self.state.checkpoint
+        self.figures.proved_since_s = self.state.walk.proved_since_s
         self.figures.verified_size = 0 if head is None else head.size
         if head is not None and not self.figures.checkpoint_time_s:
             policy, now_s = self._terms.policy, self._now_s()

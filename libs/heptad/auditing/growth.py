@@ -1,8 +1,9 @@
 """The entries that came since the last look: read, hashed, and compared with what the log serves.
 
 The tree grows from the entries and from nothing else. Hash tiles are read beside it and only
-compared; where they differ, what differs is kept (a few, the rest counted) for `diagnosis` to say
-whose fault it is, which nobody can before the root is known.
+compared, the partial ones also when nothing is new; where they differ, what differs is kept (a few,
+the rest counted) for `diagnosis` to say whose fault it is, which nobody can before the root is
+known.
 """
 
 from collections import Counter
@@ -83,11 +84,12 @@ class Reading:
         Raises: what `read` and `progress` raise.
         """
         growth = self.growth
+        newest: tuple[str, Sequence[bytes]] = ("", ())
         for index in range(self._start // TILE_WIDTH, -(-self._size // TILE_WIDTH)):
             bundle = self._bundle(index)
             if bundle is None:
                 return growth
-            path, entries = bundle
+            newest = path, entries = bundle
             known = max(0, self._start - index * TILE_WIDTH)
             hashes = leaf_hashes(entries)
             self._compare_known(path, entries, hashes, count=known)
@@ -99,9 +101,8 @@ class Reading:
                 self._compare(tile, (path, entries))
             visit(index * TILE_WIDTH + known, entries[known:])
             progress(growth.entries, self._size - self._start)
-        if self._size > self._start:
-            for tile in growth.tree.open_tiles.values():
-                self._compare(tile, (path, entries))
+        for tile in growth.tree.open_tiles.values():
+            self._compare(tile, newest)
         return growth
 
     def _bundle(self, index: int) -> tuple[str, list[bytes]] | None:

@@ -15,6 +15,7 @@ from heptad.auditing.entries import EntryRules, Suspect
 from heptad.auditing.growth import Growth, Reading, WrongEntry, WrongTile
 from heptad.auditing.state import AuditState
 from heptad.auditing.terms import ALARMS_MAX, AuditTerms, LookResult, Progress
+from heptad.auditing.walk import Walk
 from heptad.transparency.checkpoint import Checkpoint, ExaminedCheckpoint
 from heptad.transparency.errors import FormatError, ProofInvalidError, TileUnreadableError
 from heptad.transparency.merkle import leaf_hash
@@ -177,7 +178,8 @@ class _Look:
         self._untold += rules.untold
         self._backwards(before, now)
         charges = MappingProxyType(rules.charges)
-        return AuditState(now.note, growth.tree, charges, self._now_s)
+        walk = self._state.walk if self._state.note else Walk(proved_since_s=self._now_s)
+        return AuditState(now.note, growth.tree, charges, self._now_s, walk)
 
     def _before(self) -> _Judged | None:
         """What is remembered; it was good when it was seen, and is not judged for that again."""

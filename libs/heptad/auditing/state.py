@@ -17,11 +17,13 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from heptad.auditing.errors import StateInUseError, StateUnreadableError
+from heptad.auditing.walk import Walk
 from heptad.crypto import strict_json
 from heptad.runtime.disk import write_atomically
 from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.errors import FormatError, TransparencyError
 from heptad.transparency.notes import Note, decode_base64, encode_base64
+from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad.verification.open_tree import OpenTree
 
 FORMAT: Final = "heptad-audit-state/v1"
@@ -37,13 +39,14 @@ class AuditState:
     """The last good look. Before the first one `note` is empty.
 
     `charges` says at which index the log holds the evidence of each charge; `verified_at_s` is when
-    the check passed, seconds since 1970.
+    the check passed, seconds since 1970; `walk` how far the log was read again since.
     """
 
     note: str = ""
     tree: OpenTree = field(default_factory=OpenTree)
     charges: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     verified_at_s: int = 0
+    walk: Walk = field(default_factory=Walk)
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -58,6 +61,7 @@ class AuditState:
             "tiles": {str(n): encode_base64(t.hashes) for n, t in self.tree.open_tiles.items()},
             "charges": dict(self.charges),
             "verified_at_s": self.verified_at_s,
+            "walk": self.walk.members(),
         }
         return json.dumps(members, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
 
@@ -65,13 +69,14 @@ class AuditState:
     def parse(cls, data: bytes) -> Self:
         """Read a file; its tiles are held against its checkpoint. Raises: StateUnreadableError."""
         try:
-            note, tiles, charges, verified_at_s = _members(data)
+            note, tiles, charges, verified_at_s, walked = _members(data)
             size = Checkpoint.parse(Note.parse(note.encode()).text).size if note else 0
             hashes = {int(level): decode_base64(text) for level, text in tiles.items()}
             tree = OpenTree.of_tiles(size=size, hashes=hashes)
+            walk = Walk.parse(walked, bundles=size // TILE_WIDTH)
         except (TransparencyError, ValueError) as error:
             raise StateUnreadableError(f"the auditor's state: {error}") from None
-        state = cls(note, tree, MappingProxyType(charges), verified_at_s)
+        state = cls(note, tree, MappingProxyType(charges), verified_at_s, walk)
         if (head := state.checkpoint) is not None and tree.edge.root() != head.root:
             raise StateUnreadableError("the auditor's state: its tiles are not its checkpoint's")
         return state
@@ -90,7 +95,7 @@ def note_of_file(data: bytes) -> bytes:
         raise StateUnreadableError(f"another auditor's state: {error}") from None
 
 
-def _members(data: bytes) -> tuple[str, dict[str, str], dict[str, int], int]:
+def _members(data: bytes) -> tuple[str, dict[str, str], dict[str, int], int, object]:
     """Raises: ValueError, in the widest sense."""
     if len(data) > STATE_BYTES_MAX:
         raise ValueError(f"{len(data)} bytes; {STATE_BYTES_MAX} may be")
@@ -106,7 +111,8 @@ def _members(data: bytes) -> tuple[str, dict[str, str], dict[str, int], int]:
         } if all(isinstance(tile, str) for tile in tiles.values()) and all(
             isinstance(index, int) for index in charges.values()
         ):
-            return note, tiles, charges, verified_at_s
+            # A state of a version that read nothing again begins its first round.
+            return note, tiles, charges, verified_at_s, members.get("walk", Walk().members())
     raise ValueError("a member is missing or of the wrong type")
 
 

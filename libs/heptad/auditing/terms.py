@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from heptad.auditing.state import AuditState
+from heptad.auditing.walk import RECHECK_BUNDLES
 from heptad.consensus.committee import Cell
 from heptad.transparency.policy import Policy
 from heptad.verification.alarms import Raised
@@ -25,6 +26,7 @@ class AuditTerms:
     `freeze_after_s` is how old the newest checkpoint may be, 0 for any age. `cell` holds the keys
     that evidence of misbehaviour is judged by; without it such evidence is only reported. `keys`
     are those of the services, by which the signatures of their bundles are judged.
+    `recheck_bundles` of those that were proved before are read again at each look.
     """
 
     policy: Policy
@@ -32,6 +34,7 @@ class AuditTerms:
     freeze_after_s: int = 0
     cell: Cell | None = None
     keys: Keys | None = None
+    recheck_bundles: int = RECHECK_BUNDLES
 
 
 @dataclass(frozen=True, slots=True)

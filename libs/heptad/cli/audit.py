@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from heptad.auditing.walk import RECHECK_BUNDLES, RECHECK_BUNDLES_MAX
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
 from heptad.runtime.config.addresses import address_mistake
 
@@ -58,12 +59,21 @@ def command(
             "default for a folder. For an address it is a day.",
         ),
     ] = None,
+    recheck: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=RECHECK_BUNDLES_MAX,
+            help="How many bundles of 256 entries, proved before, are read again at each look.",
+        ),
+    ] = RECHECK_BUNDLES,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Follow a log: hash every new entry up to the cosigned root, and raise alarms with proofs.
 
-    The first look reads the whole log. With --once: ends with 0 if all is well, 1 if an alarm was
-    raised, 2 if the log could not be looked at.
+    The first look reads the whole log; each later one what is new, and again a part of what is old
+    (--recheck), so that a file that is altered or taken away later is found. With --once: ends with
+    0 if all is well, 1 if an alarm was raised, 2 if the log could not be looked at.
     """
     if metrics is not None and (mistake := address_mistake(metrics)):
         fail(f"--metrics: {mistake}", status=EXIT_USAGE, as_json=as_json)
@@ -71,7 +81,7 @@ def command(
         freeze_after = FREEZE_AFTER_S_DEFAULT if "://" in source else 0
     log = _event_log(source, is_quiet=once)
     with told(as_json=as_json), _auditing(as_json=as_json):
-        terms = _terms(source, policy, cell, freeze_after, as_json=as_json)
+        terms = _terms(source, policy, cell, freeze_after, recheck, as_json=as_json)
         with _opened(source, state, terms, log, compare or []) as auditor:
             if once:
                 _look_once(auditor, as_json=as_json)
@@ -80,7 +90,13 @@ def command(
 
 
 def _terms(
-    source: str, policy: Path, cell: Path | None, freeze_after_s: int, *, as_json: bool
+    source: str,
+    policy: Path,
+    cell: Path | None,
+    freeze_after_s: int,
+    recheck_bundles: int,
+    *,
+    as_json: bool,
 ) -> "AuditTerms":
     """By what to judge; says its fingerprint. Raises: OSError, RuntimeRoomError."""
     from heptad.auditing.terms import AuditTerms
@@ -95,7 +111,7 @@ def _terms(
     if not as_json:
         print(f"policy   SHA-256 {fingerprint(content)}", file=sys.stderr)
     agreed, keys = (None, None) if cell is None else _cell(cell)
-    return AuditTerms(judged_by, source, freeze_after_s, agreed, keys)
+    return AuditTerms(judged_by, source, freeze_after_s, agreed, keys, recheck_bundles)
 
 
 def _cell(path: Path) -> "tuple[Cell, ServiceKeys]":
@@ -211,8 +227,16 @@ def _print(finished: "Round", *, as_json: bool) -> None:
         verified = None
         if head is not None:
             verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
-        said = {"verified": verified, "entries": finished.entries, "alarms": alarms}
-        print(json.dumps({**said, "untold": finished.untold, "away": finished.away}), flush=True)
+        said = {
+            "verified": verified,
+            "entries": finished.entries,
+            "rechecked": finished.rechecked,
+            "unread": list(finished.unread),
+            "alarms": alarms,
+            "untold": finished.untold,
+            "away": finished.away,
+        }
+        print(json.dumps(said), flush=True)
         return
     for each in finished.told:
         mark = "ALARM" if each.is_new else "STILL"
@@ -223,4 +247,7 @@ def _print(finished: "Round", *, as_json: bool) -> None:
     if finished.away:
         print(f"AWAY   {finished.away}")
     proved = "nothing yet" if head is None else f"{head.size} entries, root {head.root.hex()}"
-    print(f"proved {proved}; {finished.entries} entries hashed now", flush=True)
+    for reason in finished.unread:
+        print(f"UNREAD {reason}")
+    again = f", {finished.rechecked} bundles read again" if finished.rechecked else ""
+    print(f"proved {proved}; {finished.entries} entries hashed now{again}", flush=True)

@@ -229,6 +229,17 @@ AUDIT_CHECKPOINT_TIME_SECONDS: Final = _gauge(
     unit="s",
 )
 AUDIT_ENTRIES_TOTAL: Final = _counter("audit_entries_total", "Entries read, hashed and compared.")
+AUDIT_RECHECKED_BUNDLES_TOTAL: Final = _counter(
+    "audit_rechecked_bundles_total", "Bundles read again and proved, with the tiles above them."
+)
+AUDIT_RECHECK_ROUNDS_TOTAL: Final = _counter(
+    "audit_recheck_rounds_total", "Times that all of the log was walked round and read again."
+)
+AUDIT_PROVED_SINCE_TIME_SECONDS: Final = _gauge(
+    "audit_proved_since_time_seconds",
+    "Unix time since which every bundle and tile of the log was read and proved; 0 before that.",
+    unit="s",
+)
 AUDIT_ALARMS_TOTAL: Final = _counter(
     "audit_alarms_total", "Alarms, each once however often it is seen, by kind.", "kind"
 )

@@ -18,11 +18,20 @@ from typing import Final, get_type_hints
 from heptad.crypto import strict_json
 from heptad.transparency.errors import FormatError
 from heptad.transparency.notes import decode_base64, encode_base64
-from heptad.verification.alarms import FORMS, Alarm, Raised, Shown
+from heptad.verification.alarms import (
+    FORMS,
+    Alarm,
+    BrokenFile,
+    MissingFile,
+    Raised,
+    Shown,
+    WrongNode,
+)
 from heptad.verification.errors import AlarmUnreadableError
 
 FORMAT: Final = "heptad-alarm/v1"
 FILE_BYTES_MAX: Final = 32 << 20
+_UNDER_WHICH: Final = ("note", "path")
 _HEAD: Final = ("format", "alarm", "severity", "detail", "seen_at_s", "source", "form")
 
 
@@ -44,8 +53,13 @@ def encode_alarm(raised: Raised) -> bytes:
 
 
 def alarm_name(raised: Raised) -> str:
-    """A name for the file that is the same whenever the same thing is seen again."""
-    shown = {f.name: _to_json(getattr(raised.shown, f.name)) for f in _fields(raised.shown)}
+    """A name for the file that is the same whenever the same thing is seen again.
+
+    A file that is wrong is so under every checkpoint that comes after: that is one thing.
+    """
+    is_file = isinstance(raised.shown, WrongNode | BrokenFile | MissingFile)
+    names = [f.name for f in _fields(raised.shown) if not (is_file and f.name in _UNDER_WHICH)]
+    shown = {name: _to_json(getattr(raised.shown, name)) for name in names}
     text = json.dumps([str(raised.alarm), shown], sort_keys=True)
     return f"{raised.alarm}-{sha256(text.encode()).hexdigest()[:16]}"
 

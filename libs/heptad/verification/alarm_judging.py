@@ -17,12 +17,14 @@ from heptad.transparency.merkle import (
     HASH_BYTES,
     CompactRange,
     leaf_hash,
+    leaf_hashes,
+    split_hashes,
     verify_consistency,
     verify_inclusion,
 )
 from heptad.transparency.notes import Note
 from heptad.transparency.policy import Policy
-from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH
+from heptad.transparency.tiled_tree import TILE_BYTES, TILE_HEIGHT, TILE_WIDTH
 from heptad.transparency.tiles import CHECKPOINT_PATH, TilePath, decode_entries, width_at
 from heptad.verification.alarms import (
     Alarm,
@@ -228,15 +230,19 @@ class _Judge:
         if shown.height:
             what = f"node {shown.index} over {1 << shown.height} entries"
         self._hold("place", True, f"{what} has the hash {shown.expected.hex()} under that root")
+        if (shown.index + 1) << shown.height > head.size:
+            raise _NotProvenError("place", f"{what} is not whole among {head.size} entries")
         is_bundle = self._raised.alarm is Alarm.BUNDLE_ALTERED
-        hashed = leaf_hash(shown.served) if is_bundle else shown.served
         place = self._existing(shown.path_served, head)
-        is_there = (place.level is None, (place.level or 0) * TILE_HEIGHT, place.index) == (
-            is_bundle,
-            shown.height,
-            shown.index // TILE_WIDTH,
-        )
+        height = (place.level or 0) * TILE_HEIGHT
+        is_file = (shown.height, shown.index) == (height + TILE_HEIGHT, place.index)
+        is_within = (shown.height, shown.index // TILE_WIDTH) == (height, place.index)
+        is_there = (place.level is None) == is_bundle and (is_file or is_within)
         self._hold("path", is_there, f"it belongs in {shown.path_served}")
+        if is_file:
+            hashed = _file_hash(shown.served, place)
+        else:
+            hashed = leaf_hash(shown.served) if is_bundle else shown.served
         detail = f"and what was served for it has {hashed.hex()}"
         self._hold("served", hashed != shown.expected, detail, "what was served is right")
 
@@ -375,6 +381,15 @@ class _Judge:
             if not is_refuted:
                 self._hold(finding.subject, finding.holds, finding.detail, finding.detail)
         self._hold("refuted", not is_refuted, "every step of the evidence holds")
+
+
+def _file_hash(content: bytes, place: TilePath) -> bytes:
+    """The hash of the node over a whole tile or bundle. Raises: _NotProvenError, if it is none."""
+    if place.level is None and not bundle_fault(content, width=TILE_WIDTH):
+        return CompactRange.empty().extended(leaf_hashes(decode_entries(content))).root()
+    if place.level is not None and len(content) == TILE_BYTES:
+        return CompactRange.empty().extended(split_hashes(content)).root()
+    raise _NotProvenError("served", f"{len(content)} bytes are no full {place.format()}")
 
 
 def backwards_of(first: ExaminedCheckpoint, second: ExaminedCheckpoint) -> list[str]:

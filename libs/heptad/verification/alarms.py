@@ -106,7 +106,7 @@ class WrongNode:
 
     The node is the `index`-th over 2^`height` entries, `expected` its hash, `path` the hashes from
     it to the root of `note`. `served` is an entry's bytes where a bundle was wrong, and 32 bytes
-    where a tile was.
+    where a tile was; or all of the file, where the node is the one over all of it.
     """
 
     note: str

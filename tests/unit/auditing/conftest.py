@@ -10,6 +10,7 @@ import pytest
 from heptad.auditing.alarm_folder import AlarmFolder
 from heptad.auditing.auditor import Auditor
 from heptad.auditing.look import look
+from heptad.auditing.recheck import Chance, Rechecked, recheck
 from heptad.auditing.state import AuditState, StateFolder
 from heptad.auditing.terms import AuditTerms
 from heptad.consensus.committee import Cell, Committee, Member, Validator
@@ -190,6 +191,35 @@ class Bench:
             report = self.judge(raised)
             assert report.holds, (raised.alarm, raised.detail, report.findings)
         return [str(raised.alarm) for raised in result.raised]
+
+    def recheck(self, bundles=4, *, below=lambda n: 0, clock_s=lambda: 0.0) -> Rechecked:
+        """Read a few bundles again, and prove each alarm off line, from its file."""
+        result = recheck(
+            self.log.read,
+            state=self.state,
+            terms=dataclasses.replace(self.terms, recheck_bundles=bundles),
+            now_s=self.now_s,
+            chance=Chance(below, clock_s),
+            progress=lambda done, total: None,
+        )
+        for raised in result.raised:
+            report = self.judge(raised)
+            assert report.holds, (raised.alarm, raised.detail, report.findings)
+        walked = dataclasses.replace(self.state, walk=result.walk)
+        self.state = AuditState.parse(walked.encode())
+        assert self.state == walked
+        return result
+
+    def walk_round(self, bundles=4) -> list[str]:
+        """Read on to the end of a round; say what is wrong, each thing once: alarm and file."""
+        found = {}
+        for _ in range(self.log.edge.size // 256 + 1):
+            result = self.recheck(bundles)
+            for raised in result.raised:
+                found[f"{raised.alarm} {raised.shown.path_served}"] = None
+            if result.is_round:
+                return list(found)
+        raise AssertionError("the round has no end")
 
     def judge(self, raised, *, cell=CELL, policy=POLICY):
         read_again = parse_alarm(encode_alarm(raised))

@@ -70,6 +70,8 @@ def test_an_honest_log_ends_with_0_and_says_how_far_it_is_proved(scene):
     assert fingerprint(policy.read_bytes()) in result.stderr
     said = json.loads(heptad(*words, "--json").stdout)
     assert (said["verified"]["size"], said["entries"], said["alarms"]) == (10, 0, [])
+    assert (said["rechecked"], said["unread"]) == (0, [])
+    assert heptad(*words, "--recheck", "513").exit_code == 2
 
 
 def test_an_alarm_ends_with_1_and_its_file_is_proved_by_heptad_verify(scene):
