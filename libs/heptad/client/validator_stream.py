@@ -275,7 +275,7 @@ class ValidatorStream:
         for ticket in lost:
             # This one may have recorded it, whatever another said before or says behind it.
             if ticket.id not in self._unsent:
-                ticket.refusal, ticket.broken = None, _broken(self.trouble)
+                ticket.refusal, ticket.broken = None, _gone()
         self._carried.clear()
         self._unsent.clear()
         self._wake.clear()
@@ -283,10 +283,7 @@ class ValidatorStream:
             self._lost(lost)
 
 
-def _broken(trouble: Problem | None) -> Problem:
-    why = trouble.detail if trouble is not None else "it was closed"
-    return Problem(
-        "validator_unavailable",
-        f"a validator that may have recorded it is gone: {why}",
-        retry_after_s=1,
-    )
+def _gone() -> Problem:
+    """Why it broke is for operators (`trouble`): clients are told no addresses."""
+    detail = "a validator that may have recorded it does not answer any more"
+    return Problem("validator_unavailable", detail, retry_after_s=1)
