@@ -56,7 +56,8 @@ class Ticket:
     `ranking` are the validators that have not been tried yet, the best one last. `answer` gets the
     outcome, also if it is a refusal; it never gets an exception. `deadline_s`, and `placed_s` (when
     it was put on its stream), are in the event loop's time. `refusal` is what a validator said that
-    cannot have it recorded, while no other validator can have recorded it either.
+    cannot have it recorded, while no other validator can have recorded it either; `broken` is what
+    to say instead once a stream has failed that had carried it: whoever was there may have it.
     """
 
     id: int
