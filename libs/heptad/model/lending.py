@@ -26,12 +26,14 @@ class LeaseSubjects:
     """Lend the keys of these subjects; wait `wait_ms` for those not yet under a checkpoint.
 
     `is_registering`: they were just registered by who asks, who admits nothing under a lease of a
-    subject that is not its own, and gives it back at once.
+    subject that is not its own, and gives it back at once. `is_sealing`: for events of bundles;
+    nothing that these subjects sign is admitted under such a lease.
     """
 
     subject_ids: tuple[str, ...]
     wait_ms: int = 0
     is_registering: bool = False
+    is_sealing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,7 @@ class Bundles:
         if missing:
             if not self._parts.desk.is_open:
                 raise Problem("vault_unavailable", "the vault is not connected", retry_after_s=1)
-            lent = await self._parts.desk.obtain_all(missing)
+            lent = await self._parts.desk.obtain_for_events(missing)
             for subject, result in zip(missing, lent, strict=True):
                 if isinstance(result, Problem):
                     raise _refused(result, places[subject])
@@ -293,7 +293,7 @@ class Bundles:
         return leases
 
     def _live(self, subject: str) -> Lease | None:
-        return self._parts.book.live(subject, self._clock.monotonic_s())
+        return self._parts.book.sealable(subject, self._clock.monotonic_s())
 
 
 def _refused(problem: Problem, place: int) -> Problem:

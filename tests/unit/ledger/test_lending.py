@@ -86,8 +86,8 @@ class Counter:
         self.latest = PublishedCheckpoint(note, head.size)
         self.published.advance(head.size)
 
-    def lease(self, *subjects, wait_ms=0, holder=HOLDER, is_registering=False):
-        question = LeaseSubjects(subjects, wait_ms, is_registering)
+    def lease(self, *subjects, wait_ms=0, holder=HOLDER, is_registering=False, is_sealing=False):
+        question = LeaseSubjects(subjects, wait_ms, is_registering, is_sealing)
         return asyncio.run(self.desk.lease(question, holder=holder)).leases
 
     def look_up(self, request_id, subject="", applied_size_min=0):
@@ -389,6 +389,18 @@ def test_nobody_is_told_of_the_lease_that_shows_a_registration_to_be_done(counte
     counter.lease(anna.subject_id, holder=other, is_registering=True)
     assert counter.told == []
     assert list(counter.desk.lent_elsewhere(home)) == []
+
+
+def test_nobody_is_told_of_a_lease_under_which_only_events_are_sealed(counter, office):
+    anna = office.register(1)
+    counter.commit(anna.registration)
+    home, other = homes_of(anna)
+    counter.lease(anna.subject_id, holder=other, is_sealing=True)
+    assert counter.told == []
+    assert list(counter.desk.lent_elsewhere(home)) == []
+    # but of one under which its requests may be admitted
+    counter.lease(anna.subject_id, holder=other)
+    assert [told for told, _ in counter.told] == [home]
 
 
 def test_a_first_validator_that_connects_later_is_told_what_it_missed(counter, office):

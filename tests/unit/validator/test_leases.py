@@ -123,3 +123,38 @@ def test_a_question_asks_for_no_more_than_it_may(book):
 
 def test_no_key_shows_in_what_is_printed():
     assert "lease_key" not in repr(lease("a"))
+
+
+def test_a_lease_for_events_seals_events_and_admits_nothing(book):
+    book.put_sealing(lease("a"))
+    assert book.sealable("a", 10.0) is not None
+    assert book.live("a", 10.0) is None
+    assert not book.wants
+
+
+def test_events_are_sealed_under_a_lease_for_requests_too(book):
+    book.put(lease("a"))
+    assert book.sealable("a", 10.0) is not None
+
+
+def test_a_lease_for_events_is_used_up_to_its_end_and_dropped_then(book):
+    book.put_sealing(lease("a"))
+    assert book.sealable("a", 58.99) is not None
+    assert book.sealable("a", 59.0) is None
+    book.sweep(59.0)
+    book.clear()
+    assert book.take_returned() == ()
+
+
+def test_a_revocation_drops_a_lease_for_events(book):
+    book.put_sealing(lease("a"))
+    book.revoke("a", 10.0)
+    assert book.sealable("a", 10.0) is None
+
+
+def test_leases_for_events_are_bounded_and_given_back(book):
+    for name in "abcd":
+        book.put_sealing(lease(name))
+    assert book.sealable("a", 1.0) is None
+    book.clear()
+    assert [id_[:1] for id_ in book.take_returned()] == [b"a", b"b", b"c", b"d"]

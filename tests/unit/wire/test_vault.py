@@ -34,6 +34,8 @@ LEASE = SubjectLease("ab-x", 7, LEASE_ID, KEY, 60_000, (SUBJECT_KEY,))
     "question",
     [
         LeaseSubjects(("ab-x", "ab-y"), 5_000),
+        LeaseSubjects(("ab-x",), is_registering=True),
+        LeaseSubjects(("ab-x",), is_sealing=True),
         ReserveSlots(1_024),
         LookUpRequest(KEY, "", 2**40),
         ReturnLeases((LEASE_ID,)),

@@ -42,10 +42,11 @@ def encode_question(question_id: int, question: Question) -> bytes:
     """A LeaseRequest; `question_id` is above 0 and comes back with the answer."""
     message = pb.LeaseRequest(id=question_id)
     match question:
-        case LeaseSubjects(subject_ids, wait_ms, is_registering):
+        case LeaseSubjects(subject_ids, wait_ms, is_registering, is_sealing):
             message.lease_subjects.subject_ids.extend(subject_ids)
             message.lease_subjects.wait_ms = wait_ms
             message.lease_subjects.registering = is_registering
+            message.lease_subjects.sealing = is_sealing
         case ReserveSlots(count):
             message.reserve_slots.count = count
         case LookUpRequest(request_id, subject_id, applied_size_min):
@@ -147,7 +148,9 @@ def decode_answer(data: bytes) -> tuple[int, Answer]:
 def _lease_subjects(message: pb.LeaseSubjects) -> LeaseSubjects:
     _within("subject_ids", len(message.subject_ids), low=1, high=LEASE_SUBJECTS_MAX)
     _within("wait_ms", message.wait_ms, low=0, high=LEASE_WAIT_MS_MAX)
-    return LeaseSubjects(tuple(message.subject_ids), message.wait_ms, message.registering)
+    return LeaseSubjects(
+        tuple(message.subject_ids), message.wait_ms, message.registering, message.sealing
+    )
 
 
 def _within(name: str, value: int, *, low: int, high: int) -> None:

@@ -90,7 +90,7 @@ class LendingDesk:
             if len(leases) % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         lent = [lease.subject_id for lease in leases if not lease.refused_code]
-        if question.is_registering:
+        if question.is_registering or question.is_sealing:
             return Leases(tuple(leases))
         for home, strays in self._elsewhere.lent(lent, holder=holder, now_s=self._now_s()).items():
             self.on_lent_elsewhere(home, strays)

@@ -105,18 +105,20 @@ class LeaseDesk:
             raise lent
         return lent
 
-    async def obtain_all(self, subject_ids: Sequence[str]) -> list[Lent]:
-        """Ask for all of these at once: what came of it for each, in order.
+    async def obtain_for_events(self, subject_ids: Sequence[str]) -> list[Lent]:
+        """Ask for leases to seal events under: what came of it for each subject, in order.
 
-        Whoever waits for one of them is told as well. What is lent is in the book.
+        What is lent is in the book, apart from leases under which requests are admitted.
         """
-        self._book.asking(subject_ids)
         parts = [
             tuple(subject_ids[start : start + LEASE_SUBJECTS_MAX])
             for start in range(0, len(subject_ids), LEASE_SUBJECTS_MAX)
         ]
-        answers = await asyncio.gather(*map(self._serve, parts))
+        answers = await asyncio.gather(*map(self._lend_for_events, parts))
         return [lent for answer in answers for lent in answer]
+
+    async def _lend_for_events(self, subject_ids: tuple[str, ...]) -> list[Lent]:
+        return await self._answered(LeaseSubjects(subject_ids, is_sealing=True))
 
     def _ask_for_wanted(self) -> None:
         self._is_poked = False
@@ -141,21 +143,26 @@ class LeaseDesk:
         self, subject_ids: tuple[str, ...], *, wait_ms: int, is_registering: bool = False
     ) -> list[Lent]:
         """One question; what came of it for each subject. What is proved is in the book."""
+        try:
+            return await self._answered(LeaseSubjects(subject_ids, wait_ms, is_registering))
+        finally:
+            # Also when the caller has gone meanwhile: else nobody could ask for these again.
+            self._book.answered(subject_ids)
+
+    async def _answered(self, question: LeaseSubjects) -> list[Lent]:
         asked_at_s = self._clock.monotonic_s()
         lent: list[Lent] = []
+        put = self._book.put_sealing if question.is_sealing else self._book.put
         try:
-            offers = await self._ask(LeaseSubjects(subject_ids, wait_ms, is_registering))
-            for subject_id, offer in zip(subject_ids, offers, strict=True):
-                lent.append(self._take(subject_id, offer, asked_at_s))
-                if is_registering:
+            offers = await self._ask(question)
+            for subject_id, offer in zip(question.subject_ids, offers, strict=True):
+                lent.append(self._take(subject_id, offer, asked_at_s, put))
+                if question.is_registering:
                     self._book.give_back_stray(subject_id)
                 if len(lent) % _PROOFS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except Problem as problem:
-            lent = [problem] * len(subject_ids)
-        finally:
-            # Also when the caller has gone meanwhile: else nobody could ask for these again.
-            self._book.answered(subject_ids)
+            lent = [problem] * len(question.subject_ids)
         return lent
 
     async def _ask(self, question: LeaseSubjects) -> Sequence[SubjectLease]:
@@ -165,7 +172,13 @@ class LeaseDesk:
             raise _unavailable("the vault answered another question")
         return answer.leases
 
-    def _take(self, subject_id: str, offer: SubjectLease, asked_at_s: float) -> Lent:
+    def _take(
+        self,
+        subject_id: str,
+        offer: SubjectLease,
+        asked_at_s: float,
+        put: Callable[[Lease], None],
+    ) -> Lent:
         """Prove an offer and put it into the book, or say why not."""
         if offer.refused_code:
             return Problem(offer.refused_code, "the vault lends no key for this subject")
@@ -176,7 +189,7 @@ class LeaseDesk:
         except EvidenceRefusedError as error:
             self._log.failure("key_evidence_refused", error)
             return _unavailable("the ledger does not prove the subject's key")
-        self._book.put(lease)
+        put(lease)
         return lease
 
     def _proved(self, subject_id: str, offer: SubjectLease, asked_at_s: float) -> Lease:

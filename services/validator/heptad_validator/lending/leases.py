@@ -6,6 +6,9 @@ on a clock that also runs while the machine sleeps, and less a margin for clocks
 An active subject's lease is renewed when half of it is over, so a ledger that restarts is not
 noticed by those who are at work.
 
+Leases for the events of bundles stand apart: no request is admitted under one of them, and so the
+subject's own validator need not be told that its key is here too. They are not renewed.
+
 The book does no I/O: `wanted` says whom to ask about, `returned` what to give back.
 """
 
@@ -55,12 +58,13 @@ def usable_until_s(*, asked_at_s: float, ttl_s: float) -> float:
 
 
 class LeaseBook:
-    """The leases that this validator holds, at most `leases_max`, oldest in front."""
+    """The leases that this validator holds, at most `leases_max` of a kind, oldest in front."""
 
-    __slots__ = ("_asked", "_leases", "_leases_max", "_returned", "_revoked", "_wanted")
+    __slots__ = ("_asked", "_leases", "_leases_max", "_returned", "_revoked", "_sealing", "_wanted")
 
     def __init__(self, *, leases_max: int) -> None:
         self._leases: dict[str, Lease] = {}
+        self._sealing: dict[str, Lease] = {}
         self._leases_max = leases_max
         self._wanted: dict[str, None] = {}
         self._asked: set[str] = set()
@@ -79,6 +83,13 @@ class LeaseBook:
         if now_s >= lease.renew_at_s:
             self.want(subject_id)
         return lease
+
+    def sealable(self, subject_id: str, now_s: float) -> Lease | None:
+        """A lease under which an event of this subject may be sealed at `now_s`."""
+        lease = self._sealing.get(subject_id)
+        if lease is not None and now_s < lease.expires_at_s:
+            return lease
+        return self.live(subject_id, now_s)
 
     def want(self, subject_id: str) -> None:
         """Ask for this subject's lease with the next question, unless one is under way."""
@@ -115,10 +126,17 @@ class LeaseBook:
 
     def put(self, lease: Lease) -> None:
         """Keep a lease in the place of an older one; beyond the limit the oldest goes back."""
-        self._give_back(self._leases.pop(lease.subject_id, None))
-        self._leases[lease.subject_id] = lease
-        if len(self._leases) > self._leases_max:
-            self._give_back(self._leases.pop(next(iter(self._leases))))
+        self._put(self._leases, lease)
+
+    def put_sealing(self, lease: Lease) -> None:
+        """The same for one under which nothing but events is sealed."""
+        self._put(self._sealing, lease)
+
+    def _put(self, leases: dict[str, Lease], lease: Lease) -> None:
+        self._give_back(leases.pop(lease.subject_id, None))
+        leases[lease.subject_id] = lease
+        if len(leases) > self._leases_max:
+            self._give_back(leases.pop(next(iter(leases))))
 
     def give_back_stray(self, subject_id: str) -> None:
         """Keep this subject's lease only if the subject is this validator's own."""
@@ -127,15 +145,17 @@ class LeaseBook:
             self._give_back(self._leases.pop(subject_id))
 
     def revoke(self, subject_id: str, now_s: float) -> None:
-        """Drop a lease at once, and any that was asked for until now as soon as it comes."""
+        """Drop leases at once, and any that was asked for until now as soon as it comes."""
         self._leases.pop(subject_id, None)
+        self._sealing.pop(subject_id, None)
         self._revoked.pop(subject_id, None)
         self._revoked[subject_id] = now_s
 
     def sweep(self, now_s: float) -> None:
         """Drop what has run out, so that no key stays in memory for longer than it is lent."""
-        for name in list(self._expired(now_s)):
-            del self._leases[name]
+        for leases in (self._leases, self._sealing):
+            for name in list(_expired(leases, now_s)):
+                del leases[name]
         while self._revoked and self._revoked[next(iter(self._revoked))] < now_s - _REVOKED_KEPT_S:
             del self._revoked[next(iter(self._revoked))]
 
@@ -146,19 +166,21 @@ class LeaseBook:
 
     def clear(self) -> None:
         """Give everything back: the validator stops."""
-        for lease in self._leases.values():
-            self._give_back(lease)
-        self._leases.clear()
+        for leases in (self._leases, self._sealing):
+            for lease in leases.values():
+                self._give_back(lease)
+            leases.clear()
         self._wanted.clear()
-
-    def _expired(self, now_s: float) -> Iterator[str]:
-        """From the front, where the oldest are. A cell's leases have one length, so the first that
-        is alive ends the search; one that was lent for longer delays others by the difference."""
-        for name, lease in self._leases.items():
-            if lease.expires_at_s > now_s:
-                return
-            yield name
 
     def _give_back(self, lease: Lease | None) -> None:
         if lease is not None and len(self._returned) < _RETURNED_MAX:
             self._returned.append(lease.lease_id)
+
+
+def _expired(leases: Mapping[str, Lease], now_s: float) -> Iterator[str]:
+    """From the front, where the oldest are. A cell's leases have one length, so the first that
+    is alive ends the search; one that was lent for longer delays others by the difference."""
+    for name, lease in leases.items():
+        if lease.expires_at_s > now_s:
+            return
+        yield name

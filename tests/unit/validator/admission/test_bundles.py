@@ -24,6 +24,7 @@ from heptad.crypto.keys import Ed25519Key, P256Key
 from heptad.model.answers import RequestState
 from heptad.model.bundles import event_leaves, leaves_of_entries, private_half
 from heptad.model.entry import Kind, Outcome
+from heptad.model.lending import LeaseSubjects
 from heptad.runtime.identity import Identity, Role
 
 
@@ -281,5 +282,19 @@ def test_the_largest_bundles_fit_one_batch(play, ed_key, count):
         answer = await recorded(world, sign(world, *events))
         assert answer.count == count
         assert world.committed[-1].header.count == count + 1
+
+    play(scenario)
+
+
+def test_no_request_is_admitted_under_a_lease_for_events(play, ed_key):
+    """The subject's own validator was not told of it."""
+
+    async def scenario(world):
+        ann = world.subject(ed_key)
+        await recorded(world, sign(world, event(ann)))
+        await world.submit(world.sign(ed_key, ann))
+        await world.commit()
+        asked = [q for q in world.ledger.questions if isinstance(q, LeaseSubjects)]
+        assert [question.is_sealing for question in asked] == [True, False]
 
     play(scenario)

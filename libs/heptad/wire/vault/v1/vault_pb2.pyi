@@ -21,14 +21,16 @@ class LeaseRequest(_message.Message):
     def __init__(self, id: _Optional[int] = ..., lease_subjects: _Optional[_Union[LeaseSubjects, _Mapping]] = ..., reserve_slots: _Optional[_Union[ReserveSlots, _Mapping]] = ..., look_up_request: _Optional[_Union[LookUpRequest, _Mapping]] = ..., return_leases: _Optional[_Union[ReturnLeases, _Mapping]] = ...) -> None: ...
 
 class LeaseSubjects(_message.Message):
-    __slots__ = ("subject_ids", "wait_ms", "registering")
+    __slots__ = ("subject_ids", "wait_ms", "registering", "sealing")
     SUBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     REGISTERING_FIELD_NUMBER: _ClassVar[int]
+    SEALING_FIELD_NUMBER: _ClassVar[int]
     subject_ids: _containers.RepeatedScalarFieldContainer[str]
     wait_ms: int
     registering: bool
-    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., wait_ms: _Optional[int] = ..., registering: _Optional[bool] = ...) -> None: ...
+    sealing: bool
+    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., wait_ms: _Optional[int] = ..., registering: _Optional[bool] = ..., sealing: _Optional[bool] = ...) -> None: ...
 
 class ReserveSlots(_message.Message):
     __slots__ = ("count",)
