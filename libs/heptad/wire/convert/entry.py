@@ -28,7 +28,7 @@ def encode_entry(entry: Entry) -> bytes:
         kind=int(entry.kind),  # type: ignore[arg-type]  # protobuf's stubs want their own enum
         service=entry.service,
         action=entry.action,
-        outcome=int(entry.outcome),  # type: ignore[arg-type]
+        outcome=int(entry.outcome),  # type: ignore[arg-type]  # protobuf wants its own enum
         time_ms=entry.time_ms,
         validator=entry.validator,
         commitment=entry.commitment,
@@ -51,10 +51,10 @@ def encode_events(events: Iterable[PublicEvent], *, service: str, validator: int
         if head is None:
             head = heads[action, outcome] = entry_pb2.Entry(
                 version=ENTRY_VERSION,
-                kind=int(Kind.EVENT),  # type: ignore[arg-type]
+                kind=int(Kind.EVENT),  # type: ignore[arg-type]  # protobuf wants its own enum
                 service=service,
                 action=action,
-                outcome=int(outcome),  # type: ignore[arg-type]
+                outcome=int(outcome),  # type: ignore[arg-type]  # protobuf wants its own enum
             ).SerializeToString(deterministic=True)
         time = entry_pb2.Entry(time_ms=time_ms).SerializeToString()
         entries.append(b"".join((head, time, tail, commitment)))

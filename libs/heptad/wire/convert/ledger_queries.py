@@ -143,7 +143,7 @@ def encode_totals(totals: LogTotals) -> bytes:
     return pb.GetTotalsResponse(
         size=totals.size,
         kinds=[
-            pb.KindTotal(kind=kind, count=count)  # type: ignore[arg-type]
+            pb.KindTotal(kind=kind, count=count)  # type: ignore[arg-type]  # protobuf wants its own enum
             for kind, count in totals.kinds.items()
         ],
         services=[pb.ServiceTotal(service=s, count=n) for s, n in totals.services.items()],
@@ -168,7 +168,7 @@ def encode_checkpoints_call(
     """A ListCheckpointsRequest; page size 0 means 100."""
     return pb.ListCheckpointsRequest(
         page_size=page_size,
-        order=int(order),  # type: ignore[arg-type]
+        order=int(order),  # type: ignore[arg-type]  # protobuf wants its own enum
         page_token=page_token,
     ).SerializeToString()
 
@@ -198,9 +198,9 @@ def _filter_message(wanted: EntryFilter) -> pb.EntryFilter:
         from_ms=wanted.from_ms,
         until_ms=wanted.until_ms,
         service=wanted.service,
-        kinds=[int(kind) for kind in wanted.kinds],  # type: ignore[misc]
+        kinds=[int(kind) for kind in wanted.kinds],  # type: ignore[misc]  # protobuf wants its own enum
         action=wanted.action,
-        outcome=int(wanted.outcome),  # type: ignore[arg-type]
+        outcome=int(wanted.outcome),  # type: ignore[arg-type]  # protobuf wants its own enum
         validator=wanted.validator,
     )
 

@@ -34,7 +34,7 @@ _EVENT_OUTCOMES: Final[dict[int, Outcome]] = {int(outcome): outcome for outcome 
 
 def encode_submit(jws: bytes, wait: Wait) -> bytes:
     """A SubmitRequest."""
-    return pb.SubmitRequest(jws=jws, wait=int(wait)).SerializeToString()  # type: ignore[arg-type]
+    return pb.SubmitRequest(jws=jws, wait=int(wait)).SerializeToString()  # type: ignore[arg-type]  # protobuf wants its own enum
 
 
 def decode_submit(data: bytes) -> SubmitItem:
@@ -123,7 +123,7 @@ def decode_outcomes(data: bytes) -> list[SubmitOutcome]:
 
 def encode_bundle(statement: bytes, events: Iterable[PrivateEvent], wait: Wait) -> bytes:
     """A SubmitBundleRequest."""
-    message = pb.SubmitBundleRequest(statement=statement, wait=int(wait))  # type: ignore[arg-type]
+    message = pb.SubmitBundleRequest(statement=statement, wait=int(wait))  # type: ignore[arg-type]  # protobuf wants its own enum
     add = message.events.add
     for event in events:
         add(
@@ -198,7 +198,7 @@ def decode_registered(data: bytes) -> Registered:
 def encode_statement(kind: Kind, statement: bytes) -> bytes:
     """A RecordStatementRequest."""
     number: int = int(kind)
-    message = pb.RecordStatementRequest(kind=number, statement=statement)  # type: ignore[arg-type]
+    message = pb.RecordStatementRequest(kind=number, statement=statement)  # type: ignore[arg-type]  # protobuf wants its own enum
     return message.SerializeToString()
 
 
@@ -239,7 +239,7 @@ def decode_pending_call(data: bytes) -> bytes:
 def encode_pending(pending: PendingRequest) -> bytes:
     """A GetPendingRequestResponse."""
     return pb.GetPendingRequestResponse(
-        state=int(pending.state),  # type: ignore[arg-type]
+        state=int(pending.state),  # type: ignore[arg-type]  # protobuf wants its own enum
         index=pending.index,
         exp=pending.exp_s,
     ).SerializeToString()
@@ -301,9 +301,9 @@ def _state(number: int) -> RequestState:
 def _recorded_message(recorded: Recorded) -> pb.Recorded:
     return pb.Recorded(
         request_id=recorded.request_id,
-        state=int(recorded.state),  # type: ignore[arg-type]
+        state=int(recorded.state),  # type: ignore[arg-type]  # protobuf wants its own enum
         index=recorded.index,
-        outcome=int(recorded.outcome),  # type: ignore[arg-type]
+        outcome=int(recorded.outcome),  # type: ignore[arg-type]  # protobuf wants its own enum
         denied_code=recorded.denied_code,
         time_ms=recorded.time_ms,
         replayed=recorded.replayed,

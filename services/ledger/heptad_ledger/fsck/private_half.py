@@ -9,9 +9,7 @@ record at a random place would cost a search each.
 Nothing that is found out about a person leaves this module: findings name entries and slots.
 """
 
-import json
 from array import array
-from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +17,7 @@ from typing import Final
 
 from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
+from heptad.crypto.peeking import peeked_claims
 from heptad.crypto.sealing import Opened, commitment, open_stored
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Entry, Kind
@@ -39,8 +38,6 @@ from heptad_ledger.store.wave import pack_index, unpack_index
 
 NOBODY: Final = 0
 _UNREAD: Final = frozenset({Code.RECORD_ALTERED, Code.RECORD_MISSING, Code.RECORD_UNKNOWN})
-_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_PADDING: Final = (b"", b"===", b"==", b"=")
 _NAMED: Final = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED})
 """Kinds whose payload is a signed request, which is found under its reference."""
 
@@ -278,13 +275,11 @@ def _named(payload: bytes) -> RequestId | None:
 
     The commitment vouches for the bytes, and what they mean was decided when they came in.
     """
-    claims = payload[payload.find(b".") + 1 : payload.rfind(b".")]
-    try:
-        text = a2b_base64(claims.translate(_STANDARD) + _PADDING[len(claims) % 4])
-        read = json.loads(text)
-        return request_id(iss=read["iss"], jti=read["jti"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    claims = peeked_claims(payload) or {}
+    iss, jti = claims.get("iss"), claims.get("jti")
+    if not (isinstance(iss, str) and isinstance(jti, str) and iss.isascii() and jti.isascii()):
         return None
+    return request_id(iss=iss, jti=jti)
 
 
 def _decoded(raw: bytes) -> Entry | None:
