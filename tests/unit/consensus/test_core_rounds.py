@@ -432,3 +432,12 @@ def test_requests_one_after_the_other_are_each_flushed_at_once(world):
     empty = [at for at, block in proposals(world) if block.is_empty]
     full = [at for at, block in proposals(world) if not block.is_empty]
     assert all(later - earlier < 25 for earlier, later in zip(full, empty, strict=True))
+
+
+def test_under_load_batches_that_follow_do_the_work_of_empty_blocks(world):
+    """One comes each 15 ms: too soon for its pace, and too late to be there with the last."""
+    load(world, count=30, every_ms=15)
+    world.run()
+    blocks = [block for _, block in proposals(world)]
+    assert sum(block.is_empty for block in blocks) < 5
+    assert all(len(replica.log()) == 30 for replica in world.replicas)

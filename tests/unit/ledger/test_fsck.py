@@ -344,3 +344,28 @@ def test_findings_beyond_the_bound_are_counted_and_not_told():
         findings.add(Code.TILE_WRONG, "log/tile", "wrong")
     assert (len(told), findings.total) == (FINDINGS_MAX, FINDINGS_MAX + 5)
     assert Counter(finding.code for finding in told) == {Code.TILE_WRONG: FINDINGS_MAX}
+
+
+def test_a_signature_by_nobody_whom_the_policy_knows_makes_a_note_of_ours_invalid(home, copy):
+    """Six of seven would still be a quorum, and nobody else would say that one was altered."""
+    change(
+        copy,
+        "checkpoint",
+        middle,
+        new_value=lambda note: note.replace(b" replica-7.", b" replica-q."),
+    )
+    assert codes(examine(home, copy)) == {Code.CHECKPOINT_INVALID}
+
+
+def test_two_tables_that_share_a_page_are_told(home, copy):
+    path = copy / "log" / "data.mdb"
+    data = bytearray(path.read_bytes())
+    for start in range(0, len(data), 4_096):
+        mine, other = (data.find(name, start, start + 4_096) for name in (b"duplicate", b"by_time"))
+        if mine > 0 and other > 0:
+            head = data[other + len(b"by_time") :][:48]
+            data[mine + len(b"duplicate") : mine + len(b"duplicate") + 48] = head
+    path.write_bytes(data)
+    found = examine(home, copy)
+    assert codes(found) == {Code.PAGE_DAMAGED}
+    assert any("reached twice" in finding.detail for finding in found)
