@@ -10,8 +10,12 @@ import lmdb
 import pytest
 
 from heptad.crypto import signatures
+from heptad.crypto.derivation import lease_key, subject_index_key, subject_row_key
+from heptad.crypto.sealing import Routing, open_stored, seal_record, to_stored
 from heptad.runtime.config import load_cell
 from heptad.runtime.vkeys import log_vkey
+from heptad.vault.inspection import VaultInspector
+from heptad.vault.root_files import FileRootKeyStore
 from heptad_ledger.errors import StoreInUseError
 from heptad_ledger.fsck.findings import Code
 from heptad_ledger.fsck.run import Job, check
@@ -369,3 +373,42 @@ def test_two_tables_that_share_a_page_are_told(home, copy):
     found = examine(home, copy)
     assert codes(found) == {Code.PAGE_DAMAGED}
     assert any("reached twice" in finding.detail for finding in found)
+
+
+def test_a_record_that_opens_and_is_not_what_its_entry_commits_to_is_told(home, copy):
+    """What an evil validator could have sealed: good keys, another witness."""
+    cell = load_cell(home)
+    vault = VaultInspector(copy / "vault", FileRootKeyStore(copy / "vault-root"))
+    keys = {state.slot: state.key for state in vault.slots(lambda _: None)}
+    routing_key = vault.cell_keys.current.key
+    vault.close()
+    parts = open_home(home, cell)
+    with parts.store.snapshot() as snapshot:
+        slot, index_key, index = next(
+            (slot, index_key, index)
+            for slot, key in keys.items()
+            for index_key in (subject_index_key(key),)
+            if (index := snapshot.subject_row(subject_row_key(index_key=index_key, row=1)))
+        )
+        entry, stored = snapshot.entry(index), snapshot.sealed(index)
+    parts.close()
+    opened = open_stored(stored, entry=entry, entry_index=index, slot_key=keys[slot])
+    lease_id = bytes(16)
+    sealed = seal_record(
+        entry=entry,
+        witness=bytes(32),
+        payload=opened.payload,
+        lease=lease_key(slot_key=keys[slot], lease_id=lease_id),
+        routing=Routing(slot, lease_id, bytes(16)),
+        routing_key=routing_key,
+    )
+    other = to_stored(sealed, lease_id=lease_id, index_key=index_key, entry_index=index)
+    change(
+        copy,
+        "sealed",
+        lambda rows: next(row for row in rows if row[0] == index.to_bytes(8, "big")),
+        new_value=lambda _: other,
+    )
+    [finding] = examine(home, copy)
+    assert (finding.code, finding.where) == (Code.RECORD_ALTERED, f"log/sealed {index}")
+    assert "commits to" in finding.detail
