@@ -412,3 +412,10 @@ def test_a_record_that_opens_and_is_not_what_its_entry_commits_to_is_told(home, 
     [finding] = examine(home, copy)
     assert (finding.code, finding.where) == (Code.RECORD_ALTERED, f"log/sealed {index}")
     assert "commits to" in finding.detail
+
+
+def test_a_copy_without_a_root_key_is_told_and_gets_none(home, copy):
+    shutil.rmtree(copy / "vault-root")
+    assert codes(examine(home, copy)) == {Code.VAULT_DAMAGED}
+    assert not (copy / "vault-root").exists()
+    assert examine(home, copy, private=False) == []

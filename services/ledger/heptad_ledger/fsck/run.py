@@ -232,6 +232,10 @@ class _Run:
             self._findings.add(Code.CHECKPOINT_CONTRADICTED, where, detail)
 
     def _check_private(self, tables: Tables, snapshot: Snapshot, state: AppliedState) -> None:
+        if not (self._job.data / ROOT_FOLDER).is_dir():
+            detail = "no root key lies beside it: a backup without its key is checked with --public"
+            self._findings.add(Code.VAULT_DAMAGED, "vault-root", detail)
+            return
         try:
             roots = FileRootKeyStore(self._job.data / ROOT_FOLDER)
             vault = VaultInspector(self._job.data / VAULT_FOLDER, roots)
