@@ -5,14 +5,11 @@ The signature proves possession of the private key; the id comes afterwards, fro
 the registration becomes (`heptad.model.subjects`).
 """
 
-from typing import Final
-
 from heptad.crypto.errors import ClaimInvalidError, KeyInvalidError
 from heptad.crypto.jwk import PublicKey, jwk_of, parse_jwk
 from heptad.crypto.keys import RequestKey
 from heptad.crypto.requests import SignedRequest, sign_request, verify_request
-
-REGISTER_ACT: Final = "subject.register"
+from heptad.model.own_actions import REGISTER
 
 
 def read_registration(request: SignedRequest) -> PublicKey:
@@ -20,8 +17,8 @@ def read_registration(request: SignedRequest) -> PublicKey:
 
     Raises: ClaimInvalidError, KeyInvalidError.
     """
-    if request.act != REGISTER_ACT:
-        raise ClaimInvalidError(f"act is not {REGISTER_ACT}", field="act")
+    if request.act != REGISTER:
+        raise ClaimInvalidError(f"act is not {REGISTER}", field="act")
     if request.data.keys() != {"jwk"}:
         raise ClaimInvalidError("data of a registration holds exactly jwk", field="data")
     key = parse_jwk(request.data["jwk"])
@@ -55,6 +52,6 @@ def sign_registration(
         iat=iat,
         exp=exp,
         svc=svc,
-        act=REGISTER_ACT,
+        act=REGISTER,
         data={"jwk": jwk_of(public)},
     )

@@ -150,6 +150,7 @@ class _Genesis:
             self._write_client(cell, Role.SERVICE, service.id, signing_keys[service.id])
         self._write_client(cell, Role.OPERATOR, "operator", None)
         self._write_client(cell, Role.AUDITOR, "auditor", None)
+        self._write_client(cell, Role.OFFICER, "officer", None)
         write_config(cell, self._home / CELL_FILE, head=CELL_HEAD)
         return cell
 

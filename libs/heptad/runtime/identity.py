@@ -24,6 +24,7 @@ class Role(StrEnum):
     SERVICE = "service"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+    OFFICER = "officer"
 
 
 MEMBER_ROLES: Final = frozenset({Role.REPLICA, Role.VALIDATOR, Role.LEDGER, Role.GATEWAY})

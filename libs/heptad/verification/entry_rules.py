@@ -13,7 +13,11 @@ from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.problems import Problem
 from heptad.wire.convert.entry_facts import decode_duplicate
 
-_COMMITTING = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.EVENT})
+_COMMITTING = frozenset(
+    {Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.EVENT, Kind.KEY_ADDED, Kind.KEY_REVOKED}
+    | {Kind.ACCESS, Kind.EXPORT}
+)
+_ANSWERING_NOBODY = frozenset({Kind.EVENT, Kind.ACCESS})
 
 
 def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
@@ -57,7 +61,7 @@ def _evidence_fault(entry: Entry, data: bytes) -> str:
 def _commitment_fault(entry: Entry) -> str:
     if len(entry.commitment) != DIGEST_BYTES:
         return f"a {entry.kind.name} that commits to nothing"
-    if entry.outcome is Outcome.NONE and entry.kind is not Kind.EVENT:
+    if entry.outcome is Outcome.NONE and entry.kind not in _ANSWERING_NOBODY:
         return f"a {entry.kind.name} without an outcome"
     return ""
 

@@ -34,7 +34,9 @@ from heptad.wire.convert.entry import decode_entry
 CLOCK_BOUND_S: Final = 60
 """A cosignature may be this far ahead of the verifier's clock."""
 
-_KINDS_OF_REQUESTS: Final = (Kind.REQUEST, Kind.SUBJECT_REGISTERED)
+_KINDS_OF_REQUESTS: Final = frozenset(
+    {Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.KEY_ADDED, Kind.KEY_REVOKED, Kind.EXPORT}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from heptad.crypto.errors import CryptoRefusalError
 from heptad.crypto.requests import SignedRequest, claims_digest
 from heptad.crypto.verifier import SignatureCheck
 from heptad.model.answers import SubmitItem
-from heptad.model.entry import Kind, Outcome
+from heptad.model.entry import Outcome
 from heptad.model.lending import RequestFound
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
@@ -274,7 +274,7 @@ class Admission:
             denied_code=verdict.denied_code,
         )
         public = PublicHalf(
-            Kind.REQUEST, verdict.service, verdict.action, ticket.outcome, ticket.time_ms
+            verdict.kind, verdict.service, verdict.action, ticket.outcome, ticket.time_ms
         )
         record = parts.recorder.record(
             public, payload=request.raw, request_id=request_id_of(name), slot=lease

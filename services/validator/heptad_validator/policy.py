@@ -8,6 +8,8 @@ the cell's own policy knows them. The subject's words stay in the sealed half.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from heptad.model.entry import Kind
+from heptad.model.own_actions import OWN_KINDS, OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad_validator.checks.action import check_action
 from heptad_validator.checks.service import check_service
@@ -18,15 +20,27 @@ Policy = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the entry says in public, and the code of the refusal (empty if there is none)."""
+    """What the entry says in public, and the code of the refusal (empty if there is none).
+
+    A denied request is of kind REQUEST, whatever it asked for: it changed nothing.
+    """
 
     service: str
     action: str
     denied_code: str
+    kind: Kind = Kind.REQUEST
 
 
 def judge(svc: str, act: str, *, policy: Policy) -> Verdict:
-    """Whether this service may ask for this action, and what the entry may say of it."""
+    """Whether this service may ask for this action, and what the entry may say of it.
+
+    The cell's own service has its actions everywhere: no policy can take them from a subject.
+    """
+    if svc == OWN_SERVICE:
+        kind = OWN_KINDS.get(act)
+        if kind is None:
+            return Verdict(svc, "", "action_not_allowed")
+        return Verdict(svc, act, "", kind)
     service = ""
     try:
         check_service(svc, services=policy)

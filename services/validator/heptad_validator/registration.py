@@ -20,6 +20,7 @@ from heptad.crypto.requests import SignedRequest, claims_digest
 from heptad.model.answers import Registered, RequestState
 from heptad.model.entry import Kind, Outcome
 from heptad.model.lending import LEASE_WAIT_MS_MAX
+from heptad.model.own_actions import OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
 from heptad.model.subjects import subject_id
@@ -36,9 +37,6 @@ from heptad_validator.parts import Parts
 from heptad_validator.recording import PublicHalf
 from heptad_validator.sinks import wait_for_commit
 from heptad_validator.tickets import Ticket
-
-OWN_SERVICE: Final = "heptad"
-"""The `svc` of a registration that comes through no relying service."""
 
 REGISTRATIONS_MAX: Final = 100_000
 LEASE_MARGIN_S: Final = 0.5

@@ -359,7 +359,10 @@ def test_bytes_that_are_no_entry_are_an_alarm_and_the_log_is_followed(tools):
     "changes",
     [
         {"commitment": b""},
+        {"kind": Kind.ACCESS, "outcome": Outcome.NONE, "commitment": b""},
+        {"kind": Kind.KEY_REVOKED, "commitment": b""},
         {"outcome": Outcome.NONE},
+        {"kind": Kind.EXPORT, "outcome": Outcome.NONE},
         {"validator": 0},
         {"kind": Kind.DUPLICATE, "statement": encode_duplicate(index=3, first_index=3)},
         {"kind": Kind.DUPLICATE, "statement": encode_duplicate(index=40, first_index=3)},

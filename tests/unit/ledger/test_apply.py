@@ -2,7 +2,7 @@
 
 import pytest
 
-from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
+from heptad.crypto.derivation import request_ref
 from heptad.crypto.requests import parse_request
 from heptad.crypto.sealing import open_stored
 from heptad.model.entry import Entry, Kind, Outcome
@@ -10,19 +10,14 @@ from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.wire.convert.entry import decode_entry, encode_entry
 from heptad.wire.convert.entry_facts import encode_duplicate
 from heptad_ledger.apply import HeadContradictedError
+from heptad_ledger.privacy.rows import entries_of
 from heptad_ledger.store import Duplicate, TimeSpan
 
 
 def rows_of(ledger, person):
     """All indexes that the person's key finds."""
-    index_key = subject_index_key(person.slot_key)
-    found = []
     with ledger.store.snapshot() as snapshot:
-        while (
-            index := snapshot.subject_row(subject_row_key(index_key=index_key, row=len(found)))
-        ) is not None:
-            found.append(index)
-    return found
+        return list(entries_of(snapshot, slot_key=person.slot_key))
 
 
 def open_at(ledger, person, index):

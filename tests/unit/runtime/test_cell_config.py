@@ -84,6 +84,15 @@ def test_a_services_policy_is_spelt_as_requests_spell_it(cell: Cell) -> None:
     ]
 
 
+def test_no_service_takes_the_cells_own_name_or_actions(cell: Cell) -> None:
+    named = replace(cell.services[0], id="heptad")
+    acting = replace(cell.services[1], actions=("authenticate", "key.add"))
+    assert mistakes(replace(cell, services=(named, acting))) == [
+        "services[0].id: heptad is the cell's own service",
+        "services[1].actions: key.add is an action of the cell's own service",
+    ]
+
+
 def test_a_services_key_is_of_a_kind_that_validators_verify(cell: Cell) -> None:
     service = cell.services[0]
     key = replace(service.keys[0], crv="P-256")
@@ -149,7 +158,7 @@ PROFILE = Profile(
 
 def test_a_profile_of_a_member_role_is_refused() -> None:
     assert mistakes(replace(PROFILE, role="replica")) == [
-        "role: 'replica' is not one of service, operator, auditor"
+        "role: 'replica' is not one of service, operator, auditor, officer"
     ]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias, TypeVar
 
+from heptad.model.own_actions import OWN_SERVICE, RESERVED_ACTIONS
 from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
 from heptad.runtime.config.addresses import address_mistake
 from heptad.runtime.config.decode import Between, Length
@@ -262,12 +263,16 @@ class Cell:
             if _is_subject_id(service.id):
                 # What a subject and what a service signs have handles of one kind.
                 yield f"{key}.id", f"{service.id} has the shape of a subject's id"
+            if service.id == OWN_SERVICE:
+                yield f"{key}.id", f"{service.id} is the cell's own service"
             if service.id in seen:
                 yield f"{key}.id", f"{service.id} is there twice"
             seen.add(service.id)
             for action in service.actions:
                 if not _ACTION.fullmatch(action):
                     yield f"{key}.actions", f"{action!r} is not an action's name"
+                if action in RESERVED_ACTIONS:
+                    yield f"{key}.actions", f"{action} is an action of the cell's own service"
             for number, jwk in enumerate(service.keys):
                 if (jwk.kty, jwk.crv, bool(jwk.y)) not in _JWK_SHAPES:
                     yield f"{key}.keys[{number}]", "is neither OKP Ed25519 nor EC P-256"

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from heptad.runtime.config.addresses import address_mistake
 from heptad.runtime.config.decode import Length
 
-CLIENT_ROLES: Final = ("service", "operator", "auditor")
+CLIENT_ROLES: Final = ("service", "operator", "auditor", "officer")
 
 
 @dataclass(frozen=True, slots=True)

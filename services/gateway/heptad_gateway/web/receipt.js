@@ -24,7 +24,7 @@ const REQUIRED = ["format", "entry", "proof"];
 const ALLOWED = [...REQUIRED, "payload", "witness", "bundle", "links"];
 const MEMBERSHIP = ["index", "entry", "inclusion", "path"];
 const SUBJECT_HALF = /^[a-z0-9]{1,16}-[a-z2-7]{26}\n/;
-const KINDS_OF_REQUESTS = ["REQUEST", "SUBJECT_REGISTERED"];
+const KINDS_OF_REQUESTS = ["REQUEST", "SUBJECT_REGISTERED", "KEY_ADDED", "KEY_REVOKED", "EXPORT"];
 
 // {entry, proof, payload, witness, bundle} of Heptad's JSON file; the last three may be null.
 // Throws FormatError.

@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 
 from heptad.crypto.derivation import lease_key, request_ref
 from heptad.crypto.keys import Ed25519Key
-from heptad.crypto.registration import REGISTER_ACT, sign_registration
+from heptad.crypto.registration import sign_registration
 from heptad.crypto.requests import parse_request, sign_request
 from heptad.crypto.sealing import Routing, RoutingKey, commitment, seal_record
 from heptad.model.entry import Entry, Kind, Outcome
+from heptad.model.own_actions import REGISTER
 from heptad.model.subjects import subject_id
 from heptad.vault.tree import KeyTree, SlotKey
 from heptad.wire.convert.entry import encode_entry
@@ -157,7 +158,7 @@ class RecordMaker:
             Entry(
                 kind=Kind.SUBJECT_REGISTERED,
                 service="heptad",
-                action=REGISTER_ACT,
+                action=REGISTER,
                 outcome=Outcome.ALLOWED,
                 time_ms=time_ms,
                 validator=1,

@@ -1,13 +1,9 @@
 """Action: the service's policy lets it ask for this."""
 
 from collections.abc import Container
-from typing import Final
 
-from heptad.crypto.registration import REGISTER_ACT
+from heptad.model.own_actions import RESERVED_ACTIONS
 from heptad.model.problems import Problem
-
-RESERVED_ACTIONS: Final = frozenset({REGISTER_ACT, "key.add", "key.revoke"})
-"""Actions that change the registry. As a plain request they would be recorded and do nothing."""
 
 
 def check_action(act: str, *, allowed: Container[str]) -> None:

@@ -21,9 +21,9 @@ from heptad.model.bundles import (
     event_leaves,
 )
 from heptad.model.entry import Outcome
+from heptad.model.own_actions import RESERVED_ACTIONS
 from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectIdInvalidError, cell_code_of, parse_subject_id
-from heptad_validator.checks.action import RESERVED_ACTIONS
 
 TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999."""

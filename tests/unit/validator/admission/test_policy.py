@@ -19,6 +19,11 @@ SECRET = "jane-doe-1970"
         ({"act": "key.add"}, "action_not_allowed", ("tax-portal", "")),
         ({"act": "key.revoke"}, "action_not_allowed", ("tax-portal", "")),
         ({"act": "subject.register"}, "action_not_allowed", ("tax-portal", "")),
+        ({"act": "subject.erase"}, "action_not_allowed", ("tax-portal", "")),
+        ({"act": "subject.export"}, "action_not_allowed", ("tax-portal", "")),
+        ({"svc": "heptad", "act": "authenticate"}, "action_not_allowed", ("heptad", "")),
+        ({"svc": "heptad", "act": "subject.register"}, "action_not_allowed", ("heptad", "")),
+        ({"svc": "heptad", "act": SECRET}, "action_not_allowed", ("heptad", "")),
     ],
 )
 def test_what_policy_denies_is_recorded_and_its_words_stay_sealed(
@@ -34,6 +39,24 @@ def test_what_policy_denies_is_recorded_and_its_words_stay_sealed(
         assert (entry.outcome, entry.kind) == (Outcome.DENIED, Kind.REQUEST)
         assert (entry.service, entry.action) == names
         assert SECRET.encode() not in world.ledger.entries[answer.index]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [("subject.export", Kind.EXPORT), ("subject.erase", Kind.REQUEST)],
+)
+def test_what_is_asked_of_the_cell_itself_is_allowed_by_every_policy_and_has_a_kind_of_its_own(
+    play, ed_key, act, kind
+):
+    async def scenario(world):
+        jws = world.sign(ed_key, world.subject(ed_key), svc="heptad", act=act)
+        [number] = await world.submit(jws)
+        await world.commit()
+        assert world.answers.of(number).outcome is Outcome.ALLOWED
+        [entry] = world.entries
+        assert (entry.kind, entry.service, entry.action) == (kind, "heptad", act)
 
     play(scenario)
 

@@ -1,0 +1,1 @@
+"""The ledger's duties to the people whose data it holds: access, export, erasure."""
