@@ -19,6 +19,7 @@ ROW_KEY_BYTES: Final = 16
 
 _LEASE: Final = b"heptad/v1/lease"
 _INDEX: Final = b"heptad/v1/index"
+_SALT: Final = b"heptad/v1/salt"
 ROW_PURPOSE: Final = b"heptad/v1/row"
 MASK_PURPOSE: Final = b"heptad/v1/mask"
 
@@ -52,6 +53,14 @@ def request_ref(*, cell_index_key: bytes, request_id: str) -> bytes:
     """The 16 bytes that stand for a request in `by_request`: HMAC-SHA256 over its id's text."""
     mac = hmac.digest(cell_index_key, request_id.encode("ascii"), "sha256")
     return mac[:REQUEST_REF_BYTES]
+
+
+def erasure_salt(*, cell_index_key: bytes, request_hash: bytes) -> bytes:
+    """The 32 bytes that make an erasure's digests unguessable: `heptad.model.erasure`.
+
+    The same for the same request, so that a ledger rebuilt from the log knows it again.
+    """
+    return _derive(cell_index_key, _SALT, request_hash, KEY_BYTES)
 
 
 def _derive(key: bytes, purpose: bytes, message: bytes, length: int) -> bytes:
