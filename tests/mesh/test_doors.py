@@ -182,6 +182,7 @@ WRONG_CALLS = [
     ("auditor", "validator-1", f"{VALIDATOR}/RegisterSubject"),
     ("tax-portal", "validator-1", f"{VALIDATOR}/RecordStatement"),
     ("operator", "validator-1", f"{VALIDATOR}/RecordStatement"),
+    ("officer", "validator-1", f"{VALIDATOR}/RecordPrivate"),
     ("auditor", "validator-1", f"{VALIDATOR}/GetStatus"),
 ]
 

@@ -40,6 +40,8 @@ from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import Parts, open_parts
+from heptad_ledger.privacy import accesses
+from heptad_ledger.privacy.accesses import AccessRecorder
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
@@ -106,7 +108,9 @@ class LedgerService:
         self._rotation = RoutingKeyRotation(
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
         )
+        self._validators = self._validator_channels()
         self._duplicates = self._make_duplicate_reporter()
+        self._accesses = self._make_access_recorder()
         self._static = self._make_static_keeper()
         LedgerDoor(
             reads=self._reads,
@@ -296,15 +300,34 @@ class LedgerService:
             lifetime_s_max=cell.limits.request_lifetime_s_max,
         )
 
+    def _validator_channels(self) -> dict[int, grpc.aio.Channel]:
+        """By the validator's number."""
+        return {
+            member_number(validator.id): self._open_channel(validator.id)
+            for validator in self._context.cell.validators
+        }
+
     def _make_duplicate_reporter(self) -> DuplicateReporter:
-        validators = self._context.cell.validators
-        channels = [self._open_channel(validator.id) for validator in validators]
         return DuplicateReporter(
             store=self._store,
-            record=recorder(channels),
-            validator_count=len(validators),
+            record=recorder(list(self._validators.values())),
+            validator_count=len(self._validators),
             now_s=time.monotonic,
             log=self._context.log,
+        )
+
+    def _make_access_recorder(self) -> AccessRecorder:
+        context = self._context
+        return AccessRecorder(
+            store=self._store,
+            index_key=self._parts.vault.index_key,
+            record=accesses.recorder(self._validators),
+            validators=tuple(self._validators),
+            key=load_service_key(context.keys / KeyRole.ATTESTATION.file_name),
+            ledger_id=context.cell.ledger.id,
+            origin=context.cell.origin,
+            now_s=_now_s,
+            log=context.log,
         )
 
     def _make_static_keeper(self) -> StaticKeeper | None:

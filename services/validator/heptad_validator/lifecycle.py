@@ -46,6 +46,7 @@ class ValidatorService:
             registrar=self._validator.registrar,
             bundles=self._validator.bundles,
             statements=self._validator.statements,
+            private_records=self._validator.private_records,
             window=self._validator.parts.window,
             require_fenced=self._validator.parts.dispatcher.require_fenced,
             read_status=self.status,

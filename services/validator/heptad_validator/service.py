@@ -28,6 +28,7 @@ from heptad_validator.admission import Admission
 from heptad_validator.bundles import BundleCall, Bundles
 from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
+from heptad_validator.private_records import PrivateRecords
 from heptad_validator.registration import Registrar
 from heptad_validator.sinks import ManyAnswers, OneAnswer
 from heptad_validator.statements import Statements
@@ -40,6 +41,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     f"/{wire.SERVICE}/SubmitBundle": _SENDERS,
     f"/{wire.SERVICE}/RegisterSubject": _SENDERS,
     f"/{wire.SERVICE}/RecordStatement": frozenset({Role.LEDGER}),
+    f"/{wire.SERVICE}/RecordPrivate": frozenset({Role.LEDGER}),
     f"/{wire.SERVICE}/GetPendingRequest": _SENDERS | {Role.OPERATOR},
     f"/{wire.SERVICE}/GetStatus": frozenset({Role.GATEWAY, Role.OPERATOR}),
 }
@@ -65,6 +67,7 @@ class ValidatorDoor:
         registrar: Registrar,
         bundles: Bundles,
         statements: Statements,
+        private_records: PrivateRecords,
         window: ReplayWindow,
         require_fenced: Callable[[], None],
         read_status: Callable[[], ValidatorStatus],
@@ -75,6 +78,7 @@ class ValidatorDoor:
         self._registrar = registrar
         self._bundles = bundles
         self._statements = statements
+        self._private_records = private_records
         self._window = window
         self._require_fenced = require_fenced
         self._read_status = read_status
@@ -89,6 +93,7 @@ class ValidatorDoor:
             "SubmitBundle": unary(self._submit_bundle),
             "RegisterSubject": unary(self._register_subject),
             "RecordStatement": unary(self._record_statement),
+            "RecordPrivate": unary(self._record_private),
             "GetPendingRequest": unary(self._get_pending_request),
             "GetStatus": unary(self._get_status),
         }
@@ -167,6 +172,14 @@ class ValidatorDoor:
             kind, statement, caller=peer_identity(context), patience_s=_patience_s(context)
         )
         return wire.encode_stated(index)
+
+    async def _record_private(self, data: bytes, context: Context) -> bytes:
+        index = await self._private_records.record(
+            wire.decode_private(data),
+            caller=peer_identity(context),
+            patience_s=_patience_s(context),
+        )
+        return wire.encode_private_recorded(index)
 
     async def _get_pending_request(self, data: bytes, _context: Context) -> bytes:
         request_id = wire.decode_pending_call(data)

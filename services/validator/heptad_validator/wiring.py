@@ -12,6 +12,7 @@ from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.crypto.verifier import BatchVerifier
 from heptad.model.ids import ValidatorNumber
 from heptad.model.lending import LentElsewhere, Revoked
+from heptad.runtime.attestation import attestation_keys
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.group import member_number
@@ -39,6 +40,11 @@ from heptad_validator.memory.limits import ServiceLimits, SubjectLimits
 from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.parts import Parts, Rules
+from heptad_validator.private_records import (
+    RECORDS_PER_MINUTE_MAX,
+    PrivateLimits,
+    PrivateRecords,
+)
 from heptad_validator.recording import Recorder
 from heptad_validator.registration import Registrar
 from heptad_validator.statements import Statements
@@ -74,14 +80,12 @@ class Validator:
     registrar: Registrar
     bundles: Bundles
     statements: Statements
+    private_records: PrivateRecords
     heartbeat: Heartbeat
 
 
 def put_together(context: Context[ValidatorConfig], *, incarnation: int, own: Clock) -> Validator:
-    """The validator that `context` describes, in this life.
-
-    Raises: KeyFileError, ConfigInvalidError.
-    """
+    """The validator of `context`, in this life. Raises: KeyFileError, ConfigInvalidError."""
     cell, config = context.cell, context.config
     rules, home = rules_of(cell, config), _home(context)
     clock = CheckedClock(own, off_ms_max=cell.limits.clock_skew_s_max * CLOCK_SHARE_MS)
@@ -128,6 +132,7 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, own: Cl
         registrar=registrar,
         bundles=bundles,
         statements=Statements(clock=clock, window=window, recorder=recorder, dispatcher=dispatcher),
+        private_records=_private_records(cell, parts, admission),
         heartbeat=Heartbeat(
             parts,
             admission=admission,
@@ -174,6 +179,15 @@ def _bundles(context: Context[ValidatorConfig], parts: Parts, admission: Admissi
     )
     limits = ServiceLimits(per_minute_max=cell.limits.service_events_per_minute_max)
     return Bundles(parts, admission=admission, rules=rules, limits=limits)
+
+
+def _private_records(cell: Cell, parts: Parts, admission: Admission) -> PrivateRecords:
+    return PrivateRecords(
+        parts,
+        admission=admission,
+        keys=attestation_keys(cell),
+        limits=PrivateLimits(per_minute_max=RECORDS_PER_MINUTE_MAX),
+    )
 
 
 def _home(context: Context[ValidatorConfig]) -> Home:

@@ -5,7 +5,8 @@ and the votes' origin are left out.
 """
 
 import itertools
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,12 +18,14 @@ from heptad.consensus.control import entries_of
 from heptad.consensus.genesis import genesis_block, genesis_qc
 from heptad.consensus.objects import BatchRef, CommitProof, LogHead
 from heptad.crypto import signatures
+from heptad.crypto.accesses import sign_access
 from heptad.crypto.derivation import lease_key, request_ref
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.keys import Ed25519Key
 from heptad.crypto.registration import sign_registration
 from heptad.crypto.requests import parse_request, sign_request
 from heptad.crypto.sealing import Routing, commitment, seal_record
+from heptad.model.access import AccessRecord
 from heptad.model.batch import batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.subjects import subject_id
@@ -214,6 +217,28 @@ class Office:
         )
         return record, payload
 
+    def access(self, person, *, key, action="subject.export", **changes):
+        """An access record of a person's data as the ledger's attestation `key` signs it, and its
+        JWS."""
+        said = AccessRecord(
+            ledger="ledger-1", origin=self.origin, jti=self.jti(), time_s=NOW_MS // 1000,
+            subject_id=person.subject_id, action=action, role="officer", caller="dpo",
+            ground="", reason="asked for in writing",
+        )  # fmt: skip
+        said = replace(said, **changes)
+        payload = sign_access(key, said)
+        record = self.record(
+            payload,
+            slot=person.slot,
+            slot_key=person.slot_key,
+            kind=Kind.ACCESS,
+            action=action,
+            outcome=Outcome.NONE,
+            witness=uuid.UUID(said.jti).bytes * 2,
+            ref=request_ref(cell_index_key=self.vault.index_key(), request_id=said.request_id),
+        )
+        return record, payload
+
     def record(
         self,
         payload,
@@ -223,6 +248,8 @@ class Office:
         witness=b"\x33" * 32,
         kind=Kind.REQUEST,
         service="heptad",
+        action="authenticate",
+        outcome=Outcome.ALLOWED,
         lease_id=b"\x44" * 16,
         ref=None,
         routing_key=None,
@@ -232,8 +259,8 @@ class Office:
             Entry(
                 kind=kind,
                 service=service,
-                action="authenticate",
-                outcome=Outcome.ALLOWED,
+                action=action,
+                outcome=outcome,
                 time_ms=NOW_MS,
                 validator=1,
                 commitment=commitment(witness=witness, payload=payload),

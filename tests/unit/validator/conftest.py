@@ -203,7 +203,7 @@ class FakeLedger:
 
     def _file(self, index: int, entry: bytes, sealed: bytes) -> None:
         slot, opened = self.open(index, sealed)
-        if decode_entry(entry).kind is Kind.EVENT:
+        if decode_entry(entry).kind in {Kind.EVENT, Kind.ACCESS}:
             self.events[index] = (slot, opened)
             return
         request = parse_request(opened.payload)

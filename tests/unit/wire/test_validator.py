@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heptad.model.access import PrivateRecord
 from heptad.model.answers import (
     BundleRecorded,
     PendingRequest,
@@ -45,6 +46,8 @@ DECODERS = [
     wire.decode_registered,
     wire.decode_statement,
     wire.decode_stated,
+    wire.decode_private,
+    wire.decode_private_recorded,
     wire.decode_pending_call,
     wire.decode_pending,
     wire.decode_status,
@@ -153,6 +156,9 @@ def test_the_small_messages_are_read_as_they_were_written():
     statement = (Kind.DUPLICATE, b"said")
     assert wire.decode_statement(wire.encode_statement(*statement)) == statement
     assert wire.decode_stated(wire.encode_stated(2**63)) == 2**63
+    private = PrivateRecord(Kind.ACCESS, "subject.export", "kn-a", b"jws")
+    assert wire.decode_private(wire.encode_private(private)) == private
+    assert wire.decode_private_recorded(wire.encode_private_recorded(7)) == 7
     assert wire.decode_pending_call(wire.encode_pending_call(b"i" * 32)) == b"i" * 32
     pending = PendingRequest(RequestState.PENDING, 4, 9)
     assert wire.decode_pending(wire.encode_pending(pending)) == pending
@@ -162,6 +168,12 @@ def test_the_small_messages_are_read_as_they_were_written():
     heard = wire.decode_status(wire.encode_status(replace(status, trouble=stuck))).trouble
     assert (heard.code, heard.detail, heard.retry_after_s) == (stuck.code, stuck.detail, 1)
     assert wire.encode_status_call() == b""
+
+
+def test_a_private_record_of_an_unknown_kind_is_named():
+    message = pb.RecordPrivateRequest(kind=99).SerializeToString()
+    with pytest.raises(Problem, match="parameter_invalid"):
+        wire.decode_private(message)
 
 
 def test_a_statement_of_an_unknown_kind_is_named():

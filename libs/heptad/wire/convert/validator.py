@@ -8,6 +8,7 @@ received it (`frame_malformed`), instead of a failure inside gRPC.
 from collections.abc import Iterable
 from typing import Final
 
+from heptad.model.access import PrivateRecord
 from heptad.model.answers import (
     BundleRecorded,
     PendingRequest,
@@ -208,12 +209,7 @@ def decode_statement(data: bytes) -> tuple[Kind, bytes]:
     Raises: Problem `frame_malformed`, `parameter_invalid` for a kind that is not known.
     """
     message = parse(pb.RecordStatementRequest, data)
-    try:
-        return Kind(message.kind), message.statement
-    except ValueError:
-        raise Problem(
-            "parameter_invalid", f"kind {message.kind} is not known", field="kind"
-        ) from None
+    return _kind(message.kind), message.statement
 
 
 def encode_stated(index: int) -> bytes:
@@ -224,6 +220,36 @@ def encode_stated(index: int) -> bytes:
 def decode_stated(data: bytes) -> int:
     """The index in a RecordStatementResponse. Raises: Problem `frame_malformed`."""
     return parse(pb.RecordStatementResponse, data).index
+
+
+def encode_private(record: PrivateRecord) -> bytes:
+    """A RecordPrivateRequest."""
+    number: int = int(record.kind)
+    return pb.RecordPrivateRequest(
+        kind=number,  # type: ignore[arg-type]  # protobuf wants its own enum
+        action=record.action,
+        subject_id=record.subject_id,
+        payload=record.payload,
+    ).SerializeToString()
+
+
+def decode_private(data: bytes) -> PrivateRecord:
+    """A RecordPrivateRequest.
+
+    Raises: Problem `frame_malformed`, `parameter_invalid` for a kind that is not known.
+    """
+    message = parse(pb.RecordPrivateRequest, data)
+    return PrivateRecord(_kind(message.kind), message.action, message.subject_id, message.payload)
+
+
+def encode_private_recorded(index: int) -> bytes:
+    """A RecordPrivateResponse; `index` is that of the entry in the log."""
+    return pb.RecordPrivateResponse(index=index).SerializeToString()
+
+
+def decode_private_recorded(data: bytes) -> int:
+    """The index in a RecordPrivateResponse. Raises: Problem `frame_malformed`."""
+    return parse(pb.RecordPrivateResponse, data).index
 
 
 def encode_pending_call(request_id: bytes) -> bytes:
@@ -289,6 +315,13 @@ def decode_status(data: bytes) -> ValidatorStatus:
 
 def _wait(number: int) -> Wait:
     return Wait.ADMITTED if number == _ADMITTED else Wait.COMMITTED
+
+
+def _kind(number: int) -> Kind:
+    try:
+        return Kind(number)
+    except ValueError:
+        raise Problem("parameter_invalid", f"kind {number} is not known", field="kind") from None
 
 
 def _state(number: int) -> RequestState:

@@ -38,8 +38,17 @@ from heptad_ledger.store.wave import pack_index, unpack_index
 
 NOBODY: Final = 0
 _UNREAD: Final = frozenset({Code.RECORD_ALTERED, Code.RECORD_MISSING, Code.RECORD_UNKNOWN})
-_NAMED: Final = frozenset({Kind.REQUEST, Kind.SUBJECT_REGISTERED})
-"""Kinds whose payload is a signed request, which is found under its reference."""
+_NAMED: Final = frozenset(
+    {
+        Kind.REQUEST,
+        Kind.SUBJECT_REGISTERED,
+        Kind.KEY_ADDED,
+        Kind.KEY_REVOKED,
+        Kind.EXPORT,
+        Kind.ACCESS,
+    }
+)
+"""Kinds whose payload is signed and has a name, and is found under its reference."""
 
 
 @dataclass(frozen=True, slots=True)

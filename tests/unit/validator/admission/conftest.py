@@ -36,6 +36,7 @@ from heptad_validator.memory.limits import ServiceLimits, SubjectLimits
 from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.parts import Parts, Rules
+from heptad_validator.private_records import PrivateLimits, PrivateRecords
 from heptad_validator.recording import Recorder
 from heptad_validator.registration import Registrar
 from heptad_validator.statements import Statements
@@ -211,6 +212,14 @@ class World:
             clock=self.clock, window=self.window, recorder=self.parts.recorder,
             dispatcher=self.dispatcher,
         )  # fmt: skip
+        self.attestation_key = Ed25519Key(b"A" * 32)
+        attesting = self.attestation_key.public
+        self.private_records = PrivateRecords(
+            self.parts,
+            admission=self.admission,
+            keys={attesting.kid: attesting},
+            limits=PrivateLimits(per_minute_max=bounds.get("private_per_minute", 1_000)),
+        )
         self.committed: list[Batch] = []
         self.answers = Answers()
         self._items = itertools.count(1)

@@ -37,6 +37,7 @@ def _submit_in_a_hurry():
             registrar=world.registrar,
             bundles=world.bundles,
             statements=world.statements,
+            private_records=world.private_records,
             window=world.window,
             require_fenced=lambda: None,
             read_status=lambda: None,

@@ -7,7 +7,10 @@ import uuid
 import grpc
 import pytest
 
+from heptad.crypto.accesses import sign_access
+from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.crypto.registration import sign_registration
+from heptad.model.access import AccessRecord, PrivateRecord
 from heptad.model.answers import RequestState, SubmitItem, Wait
 from heptad.model.entry import Kind
 from heptad.model.problems import Problem
@@ -26,6 +29,7 @@ NAMES = {
     Role.SERVICE: "tax-portal",
     Role.OPERATOR: "operator",
     Role.AUDITOR: "auditor",
+    Role.OFFICER: "officer",
 }
 UNARY = [method for method in ROLES if not method.endswith("/SubmitStream")]
 GARBAGE = b"\xff" * 40
@@ -72,8 +76,9 @@ def test_garbage_is_refused_by_its_code_and_the_next_caller_is_served(
         for name in ("Submit", "RegisterSubject", "GetPendingRequest"):
             async with refusal("frame_malformed"):
                 await gateway.unary_unary(f"/{wire.SERVICE}/{name}")(GARBAGE, timeout=10)
-        async with refusal("frame_malformed"):
-            await ledger.unary_unary(f"/{wire.SERVICE}/RecordStatement")(GARBAGE, timeout=10)
+        for name in ("RecordStatement", "RecordPrivate"):
+            async with refusal("frame_malformed"):
+                await ledger.unary_unary(f"/{wire.SERVICE}/{name}")(GARBAGE, timeout=10)
         async with refusal("frame_malformed"):
             stream = gateway.stream_stream(f"/{wire.SERVICE}/SubmitStream")()
             await stream.write(GARBAGE)
@@ -207,6 +212,26 @@ def test_a_ledger_records_a_duplicate_once(wire_up):
         indexes = {wire.decode_stated(await call(message, timeout=10)) for _ in range(2)}
         assert len(indexes) == 1
         assert [entry.kind for entry in wired.entries] == [Kind.DUPLICATE]
+
+    wire_up(scenario)
+
+
+def test_a_ledger_records_an_access_once(wire_up, ed_key):
+    async def scenario(wired):
+        await wired.start()
+        await wired.run_validator()
+        subject = wired.subject(ed_key)
+        key = load_service_key(wired.home / "ledger-1" / "keys" / KeyRole.ATTESTATION.file_name)
+        said = AccessRecord(
+            ledger="ledger-1", origin=wired.cell.origin, jti=str(uuid.uuid4()),
+            time_s=int(time.time()), subject_id=subject, action="subject.export", role="officer",
+            caller="dpo", ground="", reason="asked for in writing",
+        )  # fmt: skip
+        record = PrivateRecord(Kind.ACCESS, said.action, subject, sign_access(key, said))
+        call = wired.channel(Role.LEDGER, "ledger-1").unary_unary(f"/{wire.SERVICE}/RecordPrivate")
+        answers = [await call(wire.encode_private(record), timeout=10) for _ in range(2)]
+        assert len({wire.decode_private_recorded(answer) for answer in answers}) == 1
+        assert [entry.kind for entry in wired.entries] == [Kind.ACCESS]
 
     wire_up(scenario)
 

@@ -170,6 +170,24 @@ class RecordStatementResponse(_message.Message):
     index: int
     def __init__(self, index: _Optional[int] = ...) -> None: ...
 
+class RecordPrivateRequest(_message.Message):
+    __slots__ = ("kind", "action", "subject_id", "payload")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    kind: _entry_pb2.Kind
+    action: str
+    subject_id: str
+    payload: bytes
+    def __init__(self, kind: _Optional[_Union[_entry_pb2.Kind, str]] = ..., action: _Optional[str] = ..., subject_id: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class RecordPrivateResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
 class GetPendingRequestRequest(_message.Message):
     __slots__ = ("request_id",)
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]

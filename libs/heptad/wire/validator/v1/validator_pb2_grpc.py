@@ -60,6 +60,11 @@ class ValidatorServiceStub:
                 request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementRequest.SerializeToString,
                 response_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementResponse.FromString,
                 _registered_method=True)
+        self.RecordPrivate = channel.unary_unary(
+                '/heptad.validator.v1.ValidatorService/RecordPrivate',
+                request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateRequest.SerializeToString,
+                response_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateResponse.FromString,
+                _registered_method=True)
         self.GetPendingRequest = channel.unary_unary(
                 '/heptad.validator.v1.ValidatorService/GetPendingRequest',
                 request_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.GetPendingRequestRequest.SerializeToString,
@@ -113,6 +118,13 @@ class ValidatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordPrivate(self, request, context):
+        """Records something about a subject, sealed under its key, and answers once it is committed (docs/spec/privacy.md). Roles: ledger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPendingRequest(self, request, context):
         """Tells whether a request is under way here. Roles: gateway, service, operator.
         """
@@ -154,6 +166,11 @@ def add_ValidatorServiceServicer_to_server(servicer, server):
                     servicer.RecordStatement,
                     request_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementRequest.FromString,
                     response_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementResponse.SerializeToString,
+            ),
+            'RecordPrivate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordPrivate,
+                    request_deserializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateRequest.FromString,
+                    response_serializer=heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateResponse.SerializeToString,
             ),
             'GetPendingRequest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPendingRequest,
@@ -302,6 +319,33 @@ class ValidatorService:
             '/heptad.validator.v1.ValidatorService/RecordStatement',
             heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementRequest.SerializeToString,
             heptad_dot_validator_dot_v1_dot_validator__pb2.RecordStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordPrivate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.validator.v1.ValidatorService/RecordPrivate',
+            heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateRequest.SerializeToString,
+            heptad_dot_validator_dot_v1_dot_validator__pb2.RecordPrivateResponse.FromString,
             options,
             channel_credentials,
             insecure,

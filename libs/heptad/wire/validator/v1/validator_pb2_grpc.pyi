@@ -47,6 +47,8 @@ class ValidatorServiceStub:
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
     RecordStatement: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RecordStatementRequest, _validator_pb2.RecordStatementResponse]
     """Records a public statement of a part of the cell. Roles: ledger."""
+    RecordPrivate: _grpc.UnaryUnaryMultiCallable[_validator_pb2.RecordPrivateRequest, _validator_pb2.RecordPrivateResponse]
+    """Records something about a subject, sealed under its key, and answers once it is committed (docs/spec/privacy.md). Roles: ledger."""
     GetPendingRequest: _grpc.UnaryUnaryMultiCallable[_validator_pb2.GetPendingRequestRequest, _validator_pb2.GetPendingRequestResponse]
     """Tells whether a request is under way here. Roles: gateway, service, operator."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_validator_pb2.GetStatusRequest, _validator_pb2.GetStatusResponse]
@@ -71,6 +73,8 @@ class ValidatorServiceAsyncStub(ValidatorServiceStub):
     """Registers a subject with its first key. Roles: gateway (where registration is open), service."""
     RecordStatement: _aio.UnaryUnaryMultiCallable[_validator_pb2.RecordStatementRequest, _validator_pb2.RecordStatementResponse]  # type: ignore[assignment]
     """Records a public statement of a part of the cell. Roles: ledger."""
+    RecordPrivate: _aio.UnaryUnaryMultiCallable[_validator_pb2.RecordPrivateRequest, _validator_pb2.RecordPrivateResponse]  # type: ignore[assignment]
+    """Records something about a subject, sealed under its key, and answers once it is committed (docs/spec/privacy.md). Roles: ledger."""
     GetPendingRequest: _aio.UnaryUnaryMultiCallable[_validator_pb2.GetPendingRequestRequest, _validator_pb2.GetPendingRequestResponse]  # type: ignore[assignment]
     """Tells whether a request is under way here. Roles: gateway, service, operator."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_validator_pb2.GetStatusRequest, _validator_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -122,6 +126,14 @@ class ValidatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_validator_pb2.RecordStatementResponse, _abc.Awaitable[_validator_pb2.RecordStatementResponse]]:
         """Records a public statement of a part of the cell. Roles: ledger."""
+
+    @_abc_1.abstractmethod
+    def RecordPrivate(
+        self,
+        request: _validator_pb2.RecordPrivateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_validator_pb2.RecordPrivateResponse, _abc.Awaitable[_validator_pb2.RecordPrivateResponse]]:
+        """Records something about a subject, sealed under its key, and answers once it is committed (docs/spec/privacy.md). Roles: ledger."""
 
     @_abc_1.abstractmethod
     def GetPendingRequest(
