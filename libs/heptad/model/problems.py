@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from heptad.model.erasure_problems import ERASURE_ROWS
 from heptad.model.problem_kind import GrpcStatus, ProblemKind
 
 __all__ = ["PROBLEMS", "GrpcStatus", "Problem", "ProblemKind"]
@@ -423,6 +424,8 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "The stream was not read for too long",
         "Watch again from the last index, and read faster or with a narrower filter.",
     ),
+    # Erasure.
+    *ERASURE_ROWS,
     # Between services.
     ProblemKind(
         "role_refused",
