@@ -117,6 +117,21 @@ def test_only_the_ledger_sets_and_lifts(holds, commit):
     assert len(holds()) == 1
 
 
+def test_a_record_whose_signature_does_not_verify_counts_for_nothing(
+    holds, commit, put, office, alice
+):
+    commit("hold.set")
+    _, lifted = office.access(alice, key=KEY, action="hold.lifted", ground=LEGAL)
+    forged = lifted[:-8] + b"AAAAAAAA"
+    put(
+        office.record(
+            forged, slot=alice.slot, slot_key=alice.slot_key, kind=Kind.ACCESS,
+            action="hold.lifted", outcome=Outcome.NONE, ref=b"r" * 16,
+        )
+    )  # fmt: skip
+    assert [hold.ground for hold in holds()] == [LEGAL]
+
+
 def test_a_record_that_names_another_subject_or_cell_counts_for_nothing(holds, commit):
     commit("hold.set", subject_id="ab-" + "b" * 26)
     commit("hold.set", origin="other.test")

@@ -5,6 +5,9 @@ action `erasure.ordered`, `erasure.refused`, `hold.set` or `hold.lifted`. It tak
 entry is applied, so that a ledger rebuilt from the log decides the same again. An erasure that an
 officer orders has the handle of its record, unless the subject has asked before and nobody has
 decided: then that request is decided, and keeps its handle.
+
+Who is on hold, `heptad_ledger.privacy.holds.holds_of` says, from the subject's records alone. A
+table of holds by slot would tie the slot, which the order names, to the time of an officer's entry.
 """
 
 from collections.abc import Sequence
@@ -18,10 +21,12 @@ from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, Refusal
 class ErasureRow:
     """An erasure as the ledger keeps it.
 
-    `request_hash` has 32 bytes. `subject_id` is empty once nobody may read it any more. Times are
-    Unix ms, indexes those of the log; None until the entry is applied.
+    `number` counts erasures from 1, in the order in which they came. `request_hash` has 32 bytes.
+    `subject_id` is empty once nobody may read it any more. Times are Unix ms, indexes those of the
+    log; None until the entry is applied.
     """
 
+    number: int
     request_hash: bytes
     state: ErasureState
     ordered_by: OrderedBy
@@ -43,11 +48,8 @@ class Erasures(Protocol):
     def find_of_subject(self, subject_id: str) -> ErasureRow | None:
         """The last erasure that was asked for of that subject, also long after it is done."""
 
-    def open_rows(self, *, after: bytes, count_max: int) -> Sequence[ErasureRow]:
-        """Erasures that are `received` or `ordered`, those that came first first.
-
-        `after` is the request hash of the last row of the page before, or empty.
-        """
+    def open_rows(self, *, after: int, count_max: int) -> Sequence[ErasureRow]:
+        """Erasures that are `received` or `ordered`, with numbers above `after`, ascending."""
 
     def oldest_received_at_ms(self) -> int | None:
         """When the oldest one came that is not decided; None if all are."""
