@@ -2,24 +2,23 @@
 
 import json
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from heptad.cli import backup_keys, ledger_process
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail
+from heptad.cli.ledger_process import backup_command
 from heptad.cli.up import HOME_OPTION
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 app = typer.Typer(
     no_args_is_help=True, help="Check, back up, restore and rebuild the ledger's files."
 )
+
+
+app.add_typer(backup_keys.app, name="backup-keys")
 
 
 @app.callback()
@@ -59,7 +58,7 @@ def fsck(
         command += [name, str(value.absolute())] if value is not None else []
     for name, is_set in (("--public", public), ("--repair", repair)):
         command += [name] if is_set else []
-    lines, status = _run(command, as_json=as_json)
+    lines, status = ledger_process.run(command, as_json=as_json, on_finding=_print_finding)
     _end(lines, status, as_json=as_json)
 
 
@@ -85,10 +84,10 @@ def backup(
     the copy opens only under the key that lies there, until the next erasure destroys that. Keep
     the key's file apart from the backup, and destroy it on its day.
     """
-    command = [*_BACKUP, str(home.absolute()), "take", str(to.absolute())]
+    command = backup_command(home, "take", str(to.absolute()))
     if with_root_key is not None:
         command += ["--with-root-key", str(with_root_key.absolute()), "--key-days", str(key_days)]
-    done = _done(command, as_json=as_json)
+    done = ledger_process.done(command, as_json=as_json, on_finding=_print_finding)
     if as_json:
         print(json.dumps(done))
         return
@@ -118,10 +117,10 @@ def restore(
     A ledger is never written over. A checkpoint larger than the backup is kept beside the log: the
     ledger publishes nothing until it has followed the replicas up to it and leads to its root.
     """
-    command = [*_BACKUP, str(home.absolute()), "restore", str(source.absolute())]
+    command = backup_command(home, "restore", str(source.absolute()))
     for name, value in (("--checkpoint", checkpoint), ("--root-key", root_key)):
         command += [name, str(value.absolute())] if value is not None else []
-    done = _done(command, as_json=as_json)
+    done = ledger_process.done(command, as_json=as_json, on_finding=_print_finding)
     if as_json:
         print(json.dumps(done))
         return
@@ -155,13 +154,13 @@ def rebuild(
     it when it starts. A clone has every hash checked up to a cosigned root, and no private half:
     see docs/operations/backup.md. A ledger is never written over.
     """
-    command = [*_BACKUP, str(home.absolute()), "rebuild"]
+    command = backup_command(home, "rebuild")
     command += ["--from", source if "://" in source else str(Path(source).absolute())] * bool(
         source
     )
     for name, value in (("--policy", policy), ("--checkpoint", checkpoint)):
         command += [name, str(value.absolute())] if value is not None else []
-    done = _done(command, as_json=as_json)
+    done = ledger_process.done(command, as_json=as_json, on_finding=_print_finding)
     if as_json:
         print(json.dumps(done))
         return
@@ -174,64 +173,6 @@ def rebuild(
         )
     if not done["has_vault"]:
         print("there is no vault: a new one is made, and records sealed before open for nobody")
-
-
-_BACKUP = (sys.executable, "-m", "heptad_ledger.backup")
-
-
-def _run(command: list[str], *, as_json: bool) -> tuple[list[dict[str, Any]], int]:
-    """What a process of the ledger says, without its progress, and how it ended."""
-    lines: list[dict[str, Any]] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603  ours
-        assert child.stdout is not None
-        for line in _shown(child.stdout, is_quiet=as_json):
-            lines.append(line)
-            if not as_json and "finding" in line:
-                _print_finding(line["finding"])
-    return lines, child.returncode
-
-
-def _done(command: list[str], *, as_json: bool) -> dict[str, Any]:
-    """Run a command of `heptad_ledger.backup`; what it has done, or the end with its error."""
-    lines, status = _run(command, as_json=as_json)
-    last = lines[-1] if lines else {}
-    if "error" in last:
-        fail(str(last["error"]), status=status, as_json=as_json)
-    if status or "done" not in last:
-        fail(f"it died (status {status})", status=EXIT_FAILED, as_json=as_json)
-    done: dict[str, Any] = last["done"]
-    return done
-
-
-def _shown(output: IO[str], *, is_quiet: bool) -> Iterator[dict[str, Any]]:
-    """The lines that are no progress; that goes into a bar."""
-    with _bar(is_quiet=is_quiet) as bar:
-        task: TaskID | None = None
-        for text in output:
-            line: dict[str, Any] = json.loads(text)
-            progress = line.get("progress")
-            if progress is None:
-                yield line
-            elif bar is not None:
-                if task is None:
-                    task = bar.add_task("")
-                done, total = progress["done"], max(progress["total"], 1)
-                bar.update(
-                    task, description=progress["stage"], completed=done, total=total, refresh=True
-                )
-
-
-@contextmanager
-def _bar(*, is_quiet: bool) -> "Iterator[Progress | None]":
-    if is_quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar
 
 
 def _print_finding(finding: dict[str, Any]) -> None:

@@ -209,6 +209,9 @@ LEDGER_UNFILED_TOTAL: Final = _counter(
 LEDGER_STORE_FULL: Final = _gauge(
     "ledger_store_full", "1 while nothing new can be written for want of room, else 0."
 )
+LEDGER_BACKUP_KEYS_OVERDUE: Final = _gauge(
+    "ledger_backup_keys_overdue", "Backup keys whose day has come and that are not destroyed."
+)
 LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(

@@ -43,6 +43,11 @@ class BackupError(LedgerError):
     """A backup cannot be made, read or put in place; nothing was changed."""
 
 
+class KeyBookError(BackupError):
+    """The book of backup keys cannot be read or does not allow this: nothing may be attested that
+    rests on it."""
+
+
 class KeptCheckpointError(LedgerError):
     """The log and the checkpoint that was kept elsewhere do not go together, or it is no valid one:
     nothing may be published."""

@@ -26,6 +26,7 @@ from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad_ledger import service
 from heptad_ledger.apply import Applied
+from heptad_ledger.backup.overdue import OverdueKeys
 from heptad_ledger.begun import mark_begun, require_may_begin
 from heptad_ledger.duplicates import DuplicateReporter, recorder
 from heptad_ledger.following.follower import Follower
@@ -109,6 +110,7 @@ class LedgerService:
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
         )
         self._validators = self._validator_channels()
+        self._overdue_keys = OverdueKeys(context.data, context.log)
         self._duplicates = self._make_duplicate_reporter()
         self._accesses = self._make_access_recorder()
         self._static = self._make_static_keeper()
@@ -202,6 +204,7 @@ class LedgerService:
                 self._context.log.info("routing_key_rotated")
                 self._vault_door.push_cell_keys()
             await self._destroy_done_routing_keys()
+            await asyncio.to_thread(self._overdue_keys.look, now_ms=_now_ms())
             await asyncio.sleep(ROTATION_CHECK_S)
 
     async def _destroy_done_routing_keys(self) -> None:
@@ -379,7 +382,7 @@ class LedgerService:
         size, kept_size = self._store.state.size, self._publisher.kept_size
         if size < kept_size:
             return f"publishes nothing yet: {size} entries, the kept checkpoint has {kept_size}"
-        return ""
+        return self._overdue_keys.note
 
     def _is_store_full(self) -> bool:
         return self._follower.is_store_full or self._publisher.is_store_full
@@ -392,6 +395,7 @@ class LedgerService:
         read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
         read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
         read(catalogue.LEDGER_STORE_FULL, lambda: _number(float(self._is_store_full())))
+        read(catalogue.LEDGER_BACKUP_KEYS_OVERDUE, lambda: _number(self._overdue_keys.count))
         read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
         read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
 

@@ -26,10 +26,12 @@ from heptad.vault.errors import VaultError
 from heptad.verification.errors import VerificationError
 from heptad.verification.sources import open_source
 from heptad_ledger.backup.cloning import CloneJob
+from heptad_ledger.backup.key_book import KeyRow, overdue, read_book
+from heptad_ledger.backup.key_files import declare_destroyed, efface
 from heptad_ledger.backup.rebuilding import begin_from_replicas, clone, remote_replicas
 from heptad_ledger.backup.restoring import RestoreJob, restore
 from heptad_ledger.backup.taking import DATA_FILE, POLICY_FILE, BackupJob, KeyWish, take
-from heptad_ledger.errors import LedgerError
+from heptad_ledger.errors import BackupError, LedgerError
 from heptad_ledger.parts import VAULT_FOLDER
 
 EXIT_DONE: Final = 0
@@ -106,6 +108,42 @@ def _restore(asked: argparse.Namespace, lines: _Lines) -> int:
     return EXIT_DONE
 
 
+def _keys(asked: argparse.Namespace, lines: _Lines) -> int:
+    """What the book of backup keys says."""
+    now_ms = _now_ms()
+    rows = read_book(_ledger_of(asked.home)[2])
+    lines.tell(done={"keys": [_key_facts(row, now_ms) for row in rows]})
+    return EXIT_DONE
+
+
+def _efface(asked: argparse.Namespace, lines: _Lines) -> int:
+    """Destroy the keys that were named, or all whose day has come; one failure stops no other."""
+    data, now_ms = _ledger_of(asked.home)[2], _now_ms()
+    wanted = list(asked.ids)
+    if asked.expired:
+        wanted += [row.id for row in overdue(data, now_ms=now_ms)]
+    effaced, refused = [], []
+    for key_id in wanted:
+        try:
+            effaced.append(_key_facts(efface(data, key_id, now_ms=now_ms), now_ms))
+        except (BackupError, OSError) as error:
+            refused.append({"id": key_id, "why": str(error)})
+    lines.tell(done={"effaced": effaced, "refused": refused})
+    return EXIT_DONE
+
+
+def _declare(asked: argparse.Namespace, lines: _Lines) -> int:
+    data, now_ms = _ledger_of(asked.home)[2], _now_ms()
+    at_ms = now_ms if asked.at_ms is None else min(asked.at_ms, now_ms)
+    row = declare_destroyed(data, asked.id, by=asked.by, at_ms=at_ms)
+    lines.tell(done=_key_facts(row, now_ms))
+    return EXIT_DONE
+
+
+def _key_facts(row: KeyRow, now_ms: int) -> dict[str, object]:
+    return {**dataclasses.asdict(row), "overdue": row.is_overdue(now_ms)}
+
+
 def _rebuild(asked: argparse.Namespace, lines: _Lines) -> int:
     cell, config, data = _ledger_of(asked.home)
     tls = load_member_tls(home=asked.home, name=cell.ledger.id)
@@ -174,7 +212,21 @@ def _arguments() -> argparse.Namespace:
     rebuilding.add_argument("--policy", type=Path)
     rebuilding.add_argument("--checkpoint", type=Path)
     rebuilding.set_defaults(act=_rebuild)
+    _add_key_acts(acts)
     return parser.parse_args()
+
+
+def _add_key_acts(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    acts.add_parser("keys").set_defaults(act=_keys)
+    effacing = acts.add_parser("efface")
+    effacing.add_argument("ids", nargs="*")
+    effacing.add_argument("--expired", action="store_true")
+    effacing.set_defaults(act=_efface)
+    declaring = acts.add_parser("declare")
+    declaring.add_argument("id")
+    declaring.add_argument("--by", required=True)
+    declaring.add_argument("--at-ms", type=int)
+    declaring.set_defaults(act=_declare)
 
 
 def _now_ms() -> int:

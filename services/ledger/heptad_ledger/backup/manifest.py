@@ -5,6 +5,7 @@
     vault/data.mdb   the vault's, in ciphertext
     checkpoint       the last checkpoint of that log, if any was published
     cell.toml, policy, config.toml
+    backup-keys.json the book of backup keys, with the one of this backup
 
 The hashes find a copy that a disk or a transfer has changed. They prove nothing against somebody
 who can write the folder; that is what a checkpoint kept elsewhere is for.
@@ -44,7 +45,8 @@ class Manifest:
 
     `size` and `root` (hex) are the log's; `checkpoint_size` is 0 where none was published. `epoch`
     and `slot_next` are the vault's. `key_expires_ms` says until when the backup key is meant to be
-    kept, 0 if none was made. Times are milliseconds since 1970.
+    kept, 0 if none was made, and `key_id` which one in the book of keys it is. Times are
+    milliseconds since 1970.
     """
 
     origin: str
@@ -57,6 +59,7 @@ class Manifest:
     slot_next: int
     key_expires_ms: int
     files: tuple[FileFacts, ...]
+    key_id: str = ""
 
     def encode(self) -> bytes:
         """The manifest's file."""

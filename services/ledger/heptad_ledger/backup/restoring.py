@@ -31,6 +31,7 @@ from heptad.runtime.vkeys import cell_policy
 from heptad.transparency.merkle import CompactRange
 from heptad.vault.root_files import FileRootKeyStore
 from heptad.vault.tree import ALLOCATION_MAX, KeyTree
+from heptad_ledger.backup.key_book import KeyRow, bring_back
 from heptad_ledger.backup.manifest import (
     BackupKey,
     Manifest,
@@ -107,7 +108,7 @@ def restore(job: RestoreJob, *, progress: Progress) -> Restored:
         is_right = all(finding.code in REMARKS for finding in findings)
         if is_right:
             _mark(job, staged, manifest)
-            _put_in_place(job, staged, has_key=key is not None)
+            _put_in_place(job, staged, manifest, has_key=key is not None)
     told = (finding for finding in findings if finding.code is not Code.ROLLED_BACK)
     return Restored(manifest, kept_size, tuple(told), is_right)
 
@@ -215,9 +216,25 @@ def _mark(job: RestoreJob, staged: Path, manifest: Manifest) -> None:
         store.close()
 
 
-def _put_in_place(job: RestoreJob, staged: Path, *, has_key: bool) -> None:
+def _own_row(job: RestoreJob, manifest: Manifest) -> KeyRow | None:
+    """The row of this backup's own key, if it has one, for a book that does not know it."""
+    if not manifest.key_expires_ms:
+        return None
+    return KeyRow(
+        id=manifest.key_id or f"backup-{manifest.created_ms}",
+        epoch=manifest.epoch,
+        created_ms=manifest.created_ms,
+        expires_ms=manifest.key_expires_ms,
+        path=str(job.key.absolute()) if job.key is not None else "",
+    )
+
+
+def _put_in_place(job: RestoreJob, staged: Path, manifest: Manifest, *, has_key: bool) -> None:
     """The log comes last. If we crash before, the folder holds a vault without a log, which the
     next restore refuses by name and which is to be moved away; the backup is as it was."""
+    bring_back(
+        job.data, job.source, _own_row(job, manifest), epoch=manifest.epoch, now_ms=job.now_ms
+    )
     if job.kept is not None:
         lay_kept(job.data, job.kept)
     if has_key and (job.data / ROOT_FOLDER).is_dir():

@@ -12,13 +12,14 @@ it, so every slot that the log's copy names is in a copy of the vault that was b
 other way round, a registration that comes between the two would be in the log without its key.
 
 A backup is there whole or not at all: it is made beside its place, under a name with a dot, synced,
-and renamed.
+and renamed. Its key is in the book of keys before the vault is copied (`key_book` says why), and
+its file is the last thing that is made before the backup gets its name.
 """
 
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,21 @@ import lmdb
 
 from heptad.runtime.config import Cell
 from heptad.runtime.config.files import CELL_FILE, NODE_FILE
-from heptad.runtime.disk import sync_folder, write_atomically
+from heptad.runtime.disk import sync_folder
 from heptad.runtime.vkeys import cell_policy
 from heptad.vault.errors import RootKeyLostError
 from heptad.vault.node_store import VaultState
 from heptad.vault.rewrapping import read_state, rewrap
 from heptad.vault.root_files import FileRootKeyStore
+from heptad_ledger.backup.key_book import (
+    BOOK_FILE,
+    EPOCH_UNKNOWN,
+    KeyRow,
+    enter,
+    revise,
+    withdraw,
+)
+from heptad_ledger.backup.key_files import destroy_file, write_key
 from heptad_ledger.backup.manifest import (
     CHECKPOINT_FILE,
     MANIFEST_FILE,
@@ -70,6 +80,9 @@ class KeyWish:
     days: int
 
 
+_ID_BYTES: Final = 8
+
+
 @dataclass(frozen=True, slots=True)
 class BackupJob:
     """What to copy: the cell's home, the ledger's `data` folder, and where to."""
@@ -89,23 +102,48 @@ def take(job: BackupJob, *, progress: Progress) -> Manifest:
     there.
     """
     _require_free(job)
+    row = _entered(job)
     staged = job.target.with_name(f".{job.target.name}.partial")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(mode=0o700, parents=True)
-    key: BackupKey | None = None
+    is_key_written = False
     try:
-        manifest, key = _fill(job, staged, progress)
+        manifest, key = _fill(job, staged, row, progress)
         _sync_tree(staged)
-        if key is not None and job.key is not None:
-            write_atomically(job.key.path, key.encode(), mode=0o600)
-        staged.rename(job.target)
+        if key is not None and row is not None:
+            write_key(Path(row.path), key)
+            is_key_written = True
+        staged = staged.rename(job.target)
         sync_folder(job.target.parent)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
-        if key is not None and job.key is not None:
-            job.key.path.unlink(missing_ok=True)
+        if row is not None:
+            _undo_key(job, row, is_written=is_key_written)
         raise
     return manifest
+
+
+def _undo_key(job: BackupJob, row: KeyRow, *, is_written: bool) -> None:
+    """Destroy the key of a backup that is not going to be; its row goes if there is none."""
+    if is_written:
+        destroy_file(Path(row.path))
+    if not os.path.lexists(row.path):
+        withdraw(job.data, row.id)
+
+
+def _entered(job: BackupJob) -> KeyRow | None:
+    """The row of the key that is going to be, durable. Crash from here on: it says too much."""
+    if job.key is None:
+        return None
+    row = KeyRow(
+        id=os.urandom(_ID_BYTES).hex(),
+        epoch=EPOCH_UNKNOWN,
+        created_ms=job.now_ms,
+        expires_ms=job.now_ms + job.key.days * _DAY_MS,
+        path=str(job.key.path.absolute()),
+    )
+    enter(job.data, row)
+    return row
 
 
 def _require_free(job: BackupJob) -> None:
@@ -122,19 +160,25 @@ def _require_free(job: BackupJob) -> None:
         raise BackupError("the backup key must not lie in the backup that it opens")
 
 
-def _fill(job: BackupJob, staged: Path, progress: Progress) -> tuple[Manifest, BackupKey | None]:
+def _fill(
+    job: BackupJob, staged: Path, row: KeyRow | None, progress: Progress
+) -> tuple[Manifest, BackupKey | None]:
     progress("log", 0, 1)
     copy_environment(job.data / LOG_FOLDER, staged / LOG_FOLDER)
     progress("log", 1, 1)
-    vault, key = _copy_vault(job, staged)
+    vault, key = _copy_vault(job, staged, row)
     progress("vault", 1, 1)
+    if row is not None:
+        revise(job.data, row.id, lambda entered: replace(entered, epoch=vault.epoch))
+    if (job.data / BOOK_FILE).exists():
+        shutil.copyfile(job.data / BOOK_FILE, staged / BOOK_FILE)
     for source, name in (
         (job.home / CELL_FILE, CELL_FILE),
         (job.home / job.cell.ledger.id / NODE_FILE, NODE_FILE),
     ):
         shutil.copyfile(source, staged / name)
     (staged / POLICY_FILE).write_bytes(cell_policy(job.cell).format())
-    manifest = _described(job, staged, vault, key)
+    manifest = _described(job, staged, vault, row)
     (staged / MANIFEST_FILE).write_bytes(manifest.encode())
     progress("files", 1, 1)
     return manifest, key
@@ -169,15 +213,17 @@ def copy_environment(source: Path, target: Path) -> None:
     (target / DATA_FILE).chmod(0o600)
 
 
-def _copy_vault(job: BackupJob, staged: Path) -> tuple[VaultState, BackupKey | None]:
+def _copy_vault(
+    job: BackupJob, staged: Path, row: KeyRow | None
+) -> tuple[VaultState, BackupKey | None]:
     """The vault; again if an erasure has destroyed the root key of the copy while it was made."""
     for attempt in range(1, VAULT_TRIES + 1):
         copy_environment(job.data / VAULT_FOLDER, staged / VAULT_FOLDER)
         state = read_state(staged / VAULT_FOLDER, map_bytes=COPY_MAP_BYTES)
-        if job.key is None:
+        if row is None:
             return state, None
         try:
-            return state, _rewrapped(job, job.key, staged)
+            return state, _rewrapped(job, row, staged)
         except RootKeyLostError:
             if attempt == VAULT_TRIES:
                 raise
@@ -185,16 +231,15 @@ def _copy_vault(job: BackupJob, staged: Path) -> tuple[VaultState, BackupKey | N
     raise AssertionError("the last attempt returns or raises")
 
 
-def _rewrapped(job: BackupJob, wish: KeyWish, staged: Path) -> BackupKey:
+def _rewrapped(job: BackupJob, row: KeyRow, staged: Path) -> BackupKey:
     roots = FileRootKeyStore(job.data / ROOT_FOLDER)
     copied = staged / VAULT_FOLDER
     root = rewrap(copied, roots, map_bytes=COPY_MAP_BYTES, entropy=os.urandom)
     (copied / "lock.mdb").unlink(missing_ok=True)
-    expires_ms = job.now_ms + wish.days * _DAY_MS
-    return BackupKey(job.cell.origin, root, job.now_ms, expires_ms)
+    return BackupKey(job.cell.origin, root, row.created_ms, row.expires_ms)
 
 
-def _described(job: BackupJob, staged: Path, vault: VaultState, key: BackupKey | None) -> Manifest:
+def _described(job: BackupJob, staged: Path, vault: VaultState, row: KeyRow | None) -> Manifest:
     environment = Environment(staged / LOG_FOLDER, map_bytes_max=MAP_BYTES, is_read_only=True)
     try:
         with environment.reading() as transaction:
@@ -215,8 +260,9 @@ def _described(job: BackupJob, staged: Path, vault: VaultState, key: BackupKey |
         checkpoint_size=latest.size if latest else 0,
         epoch=vault.epoch,
         slot_next=vault.slot_next,
-        key_expires_ms=key.expires_ms if key else 0,
+        key_expires_ms=row.expires_ms if row else 0,
         files=tuple(facts_of(staged, path.relative_to(staged).as_posix()) for path in paths),
+        key_id=row.id if row else "",
     )
 
 
