@@ -121,6 +121,15 @@ drill: $(VENV)/.dev ## Lose a running cell's ledger; bring it back from a backup
 model: $(VENV)/.run ## The protocol's rules exhausted, and each of them taken out: a table
 	$(BIN)/heptad model
 
+.PHONY: wheels
+wheels: $(VENV)/.run ## Fetch what the image is made of, so that it can be built without a registry
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  --only-binary :all: -r requirements/run.lock -d ops/container/wheels
+
+.PHONY: compose-test
+compose-test: $(VENV)/.dev wheels ## Build compose.yaml with a real Docker engine, run it, break it, clean up
+	@PYTHONPATH=tests $(BIN)/python -m containers
+
 .PHONY: bench
 bench: $(VENV)/.run ## Measure throughput, latency and cost, and compare with the last run
 	$(BIN)/heptad bench

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 def command(
     *,
     home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    calm: Annotated[
+        bool,
+        typer.Option(
+            "--calm",
+            help="Kill nobody: for a cell that `heptad up` does not run, as in containers.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Drive a cell as a citizen, a service, an auditor and an operator would, step by step.
 
     Uses the cell that runs in the home, or starts one of its own in a temporary folder. Kills two
-    replicas on the way, and brings them back. Ends with 1 if one step failed.
+    replicas on the way, and brings them back, unless --calm. Ends with 1 if one step failed.
     """
     with told(as_json=as_json):
         import uvloop
@@ -38,10 +45,11 @@ def command(
                 _print_step(step)
 
         try:
-            with mesh_to_show(home.absolute()) as (mesh, is_own):
+            with mesh_to_show(home.absolute(), is_calm=calm) as (mesh, is_own):
                 if not as_json:
                     _print_head(mesh.gateway_url, is_own=is_own)
-                holds = uvloop.run(take_tour(mesh, is_own=is_own, shown=shown))
+                tour = take_tour(mesh, is_own=is_own, is_calm=calm, shown=shown)
+                holds = uvloop.run(tour)
         except TrialFault as fault:
             fail(str(fault), status=EXIT_FAILED, as_json=as_json)
     if as_json:

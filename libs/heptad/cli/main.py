@@ -30,6 +30,7 @@ class Row:
 
 COMMANDS: Final = (
     Row("up", "Start a whole cell on this machine; makes it if there is none."),
+    Row("init", "Make a cell's keys and configuration without starting it."),
     Row("down", "Stop the cell that runs in a home."),
     Row("status", "Show how the running cell is."),
     Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),

@@ -242,7 +242,7 @@ class _Genesis:
 
 def node_config(member_id: str, ports: PortPlan) -> DataclassLike:
     """The configuration of a member on one machine, all paces and bounds at their defaults."""
-    node = Node(id=member_id, listen=ports.grpc(member_id), metrics=ports.metrics(member_id))
+    node = Node(id=member_id, listen=ports.grpc_listen(member_id), metrics=ports.metrics(member_id))
     match node.role:
         case Role.REPLICA:
             return ReplicaConfig(node)
@@ -251,7 +251,7 @@ def node_config(member_id: str, ports: PortPlan) -> DataclassLike:
         case Role.LEDGER:
             return LedgerConfig(node)
         case Role.GATEWAY:
-            return GatewayConfig(node, http=ports.http(), admin=ports.admin())
+            return GatewayConfig(node, http=ports.http_listen(), admin=ports.admin())
     raise AssertionError(f"{member_id!r} is no member")
 
 

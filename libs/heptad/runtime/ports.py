@@ -31,30 +31,61 @@ _TAKEN_TOLD_MAX: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """The ports of one cell, counted from `base`; members in `hosts` have hosts of their own."""
+    """The ports of one cell, counted from `base`; members in `hosts` have hosts of their own.
+
+    `listen_host` is what members bind where that is not their published host: in a container, whose
+    name means another address on each of its networks.
+    """
 
     base: int
     host: str = "127.0.0.1"
     hosts: Mapping[str, str] = field(default_factory=dict)
-
-    def _address(self, offset: int, member_id: str = "") -> str:
-        return f"{self.hosts.get(member_id, self.host)}:{self.base + offset}"
+    listen_host: str = ""
 
     def http(self) -> str:
         """Where apps speak HTTP to gateway-1."""
         return self._address(0)
 
+    def http_listen(self) -> str:
+        """What gateway-1 binds for that."""
+        return self._listen(0)
+
     def admin(self) -> str:
-        """Where operators speak HTTP to gateway-1."""
-        return self._address(1)
+        """What gateway-1 binds for operators' HTTP."""
+        return self._listen(1)
 
     def grpc(self, member_id: str) -> str:
-        """The gRPC listener of a member."""
+        """Where others find a member's gRPC listener."""
         return self._address(_offset(member_id), member_id)
 
+    def grpc_listen(self, member_id: str) -> str:
+        """What a member binds for that."""
+        return self._listen(_offset(member_id), member_id)
+
     def metrics(self, member_id: str) -> str:
-        """The Prometheus endpoint of a member."""
-        return self._address(_offset(member_id) + METRICS_OFFSET, member_id)
+        """What a member binds for Prometheus."""
+        return self._listen(_offset(member_id) + METRICS_OFFSET, member_id)
+
+    def _address(self, offset: int, member_id: str = "") -> str:
+        return f"{self.hosts.get(member_id, self.host)}:{self.base + offset}"
+
+    def _listen(self, offset: int, member_id: str = "") -> str:
+        if self.listen_host:
+            return f"{self.listen_host}:{self.base + offset}"
+        return self._address(offset, member_id)
+
+
+def container_plan(base: int = DEFAULT_PORT_BASE) -> PortPlan:
+    """Each member is a host of its own name, which resolves to it on every network it is in."""
+    members = ["gateway-1", "ledger-1"]
+    members += [f"validator-{number}" for number in range(1, VALIDATORS_MAX + 1)]
+    members += [f"replica-{number}" for number in range(1, REPLICAS_MAX + 1)]
+    return PortPlan(
+        base,
+        host="gateway-1",
+        hosts={name: name for name in members},
+        listen_host="0.0.0.0",  # noqa: S104  a container's networks are its walls
+    )
 
 
 def _offset(member_id: str) -> int:

@@ -76,13 +76,15 @@ def _move_member(home: Path, member_id: str, ports: PortPlan) -> None:
         case Role.GATEWAY:
             config = load_node_config(GatewayConfig, home=home, name=member_id)
             node = replace(
-                config.node, listen=ports.grpc(member_id), metrics=ports.metrics(member_id)
+                config.node, listen=ports.grpc_listen(member_id), metrics=ports.metrics(member_id)
             )
-            moved = replace(config, node=node, http=ports.http(), admin=ports.admin())
+            moved = replace(config, node=node, http=ports.http_listen(), admin=ports.admin())
             write_config(moved, home / member_id / NODE_FILE, head=member_id)
 
 
 def _move_node(kind: type[NodeConfigT], home: Path, member_id: str, ports: PortPlan) -> None:
     config = load_node_config(kind, home=home, name=member_id)
-    node = replace(config.node, listen=ports.grpc(member_id), metrics=ports.metrics(member_id))
+    node = replace(
+        config.node, listen=ports.grpc_listen(member_id), metrics=ports.metrics(member_id)
+    )
     write_config(replace(config, node=node), home / member_id / NODE_FILE, head=member_id)

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from heptad.runtime.errors import PortTakenError
-from heptad.runtime.ports import BLOCK_PORTS, PortPlan, is_free, require_free, reserve_block
+from heptad.runtime.ports import (
+    BLOCK_PORTS,
+    PortPlan,
+    container_plan,
+    is_free,
+    require_free,
+    reserve_block,
+)
 
 MEMBERS = [
     "gateway-1",
@@ -32,6 +39,16 @@ def test_no_two_listeners_of_the_largest_cell_share_a_port_of_the_block() -> Non
     ports = [int(address.rpartition(":")[2]) for address in addresses]
     assert min(ports) >= 7_700
     assert max(ports) < 7_700 + BLOCK_PORTS
+
+
+def test_in_containers_members_are_found_by_their_names_and_bind_every_network() -> None:
+    plan = container_plan()
+    assert plan.grpc("replica-3") == "replica-3:7733"
+    assert plan.http() == "gateway-1:7700"
+    bound = [plan.http_listen(), plan.admin()]
+    bound += [*map(plan.grpc_listen, MEMBERS), *map(plan.metrics, MEMBERS)]
+    assert {address.rpartition(":")[0] for address in bound} == {"0.0.0.0"}
+    assert len(set(bound)) == len(bound)
 
 
 def test_a_taken_port_is_named_with_its_purpose_and_holder(taken_port: int) -> None:

@@ -23,12 +23,14 @@ class Disproved(Exception):  # noqa: N818  what a step says when the cell did no
 class Step(Generic[SceneT]):
     """`who` acts, `claim` is the sentence, `act` returns what shows that it is true.
 
-    A step that fails for want of a promise raises Disproved or a refusal.
+    A step that fails for want of a promise raises Disproved or a refusal. `kills` marks those for
+    which members are killed or brought back, and which therefore need the cell's supervisor.
     """
 
     who: str
     claim: str
     act: Callable[[SceneT], Awaitable[str]]
+    kills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
