@@ -30,8 +30,7 @@ from heptad.client.peek import issuer_of
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
 from heptad.client.watching import follow
-from heptad.crypto.bundles import Bundle, Event, parse_statement
-from heptad.crypto.jwk import PublicKey
+from heptad.crypto.bundles import Bundle, Event, ServiceKey, parse_statement
 from heptad.crypto.keys import RequestKey, load_key
 from heptad.model import base64url
 from heptad.model.answers import BundleRecorded, Recorded, Registered, Wait
@@ -334,11 +333,11 @@ class Client:
         signed.require()
         return in_log
 
-    def _service_keys(self, service: str) -> Mapping[str, Mapping[str, PublicKey]] | None:
+    def _service_keys(self, service: str) -> Mapping[str, Mapping[str, ServiceKey]] | None:
         if self.signing_key is None or service != self.profile.name:
             return None
         public = self.signing_key.public
-        return {service: {public.kid: public}}
+        return {service: {public.kid: ServiceKey(public)}}
 
     def _key(self, key: RequestKey | None) -> RequestKey:
         chosen = key or self.signing_key

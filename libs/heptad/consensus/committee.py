@@ -13,6 +13,8 @@ from heptad.model.ids import Epoch, MemberIndex, ValidatorNumber
 
 MEMBERS_MAX: Final = 64
 VALIDATORS_MAX: Final = 256
+LATER_KEYS_MAX: Final = 1_000
+"""Batch keys of one validator after its first: a rotation a month for eighty years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,40 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterKey:
+    """A batch key, Ed25519, 32 bytes, that takes over from this incarnation of its validator on."""
+
+    from_incarnation: int
+    batch_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Validator:
-    """A validator's number and its public batch key, Ed25519, 32 bytes."""
+    """A validator's number, its first batch key (Ed25519, 32 bytes), and those that took over.
+
+    A key takes over at an incarnation and not at a time: a batch says its incarnation itself and
+    nobody's clock can be wrong about it, replicas never go back behind the last one committed, and
+    so a key that is replaced signs nothing more once its successor's first batch is in the log.
+    Keys that have been replaced stay, for what they signed is to be checked for ever.
+    """
 
     number: ValidatorNumber
     batch_key: bytes
+    later_keys: tuple[LaterKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse keys that are not in the order in which they took over."""
+        starts = [later.from_incarnation for later in self.later_keys]
+        assert all(start > 0 for start in starts), starts
+        assert starts == sorted(set(starts)), starts
+        assert len(starts) <= LATER_KEYS_MAX, len(starts)
+
+    def batch_key_for(self, incarnation: int) -> bytes:
+        """The one key whose signature counts under batches of this incarnation."""
+        for later in reversed(self.later_keys):
+            if later.from_incarnation <= incarnation:
+                return later.batch_key
+        return self.batch_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +116,10 @@ class Cell:
         assert len(numbers) == len(set(numbers)) <= VALIDATORS_MAX, numbers
 
     def membership_hash(self) -> bytes:
-        """SHA-256 over origin, epoch, members and validators with their keys; 32 bytes."""
+        """SHA-256 over origin, epoch, members and validators with their first keys; 32 bytes.
+
+        Keys that took over later are left out: the genesis block is what it was.
+        """
         writer = Writer().bytes16(self.origin.encode("utf-8")).u64(self.epoch)
         writer.u8(self.committee.n)
         for member in self.committee.members:

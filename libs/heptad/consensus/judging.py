@@ -174,10 +174,11 @@ class Judge:
         """The public key that the accused signs such things with. Raises: RefusedError."""
         offence, number = evidence.charge
         members = self._cell.committee.members
-        if offence is Offence.BATCHES:
+        if isinstance(evidence.sides, TwoBatches):
+            incarnation = evidence.sides.first.header.incarnation
             for validator in self._cell.validators:
                 if validator.number == ValidatorNumber(number):
-                    return validator.batch_key
+                    return validator.batch_key_for(incarnation)
         elif number < len(members):
             member = members[number]
             return member.vote_key if offence is Offence.BLOCKS else member.cosign_key

@@ -63,7 +63,7 @@ class BatchReader:
         decode: Callable[[bytes], Batch] = decode_batch,
     ) -> None:
         self._origin = cell.origin
-        self._keys = {validator.number: validator.batch_key for validator in cell.validators}
+        self._validators = {validator.number: validator for validator in cell.validators}
         self._verifier = verifier
         self._decode = decode
 
@@ -81,7 +81,7 @@ class BatchReader:
             batch = self._decode(encoded)
         except MalformedError as broken:
             raise RefusedError(f"batch: {broken}") from broken
-        if batch.header.validator not in self._keys:
+        if batch.header.validator not in self._validators:
             raise RefusedError(f"batch of validator {batch.header.validator}, who is not known")
         return batch
 
@@ -94,9 +94,10 @@ class BatchReader:
         header = batch.header
         if batch.sealed is None:
             raise RefusedError("a batch without its sealed half")
+        signer = self._validators[header.validator]
         try:
             self._verifier.verify(
-                public_key=self._keys[header.validator],
+                public_key=signer.batch_key_for(header.incarnation),
                 message=batch_signing_bytes(origin=self._origin, digest=batch.digest),
                 signature=batch.signature,
             )

@@ -14,7 +14,7 @@ from typing import Final
 
 from heptad.crypto import strict_json
 from heptad.crypto.claims import AUD, JTI, Shape, lifetime, read_claims, text, whole_number
-from heptad.crypto.errors import ClaimInvalidError
+from heptad.crypto.errors import ClaimInvalidError, ServiceKeyRetiredError
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.jws import parse_compact, sign_compact, verify_signature
 from heptad.crypto.keys import RequestKey
@@ -70,6 +70,36 @@ class SignedBundle:
     def request_id(self) -> RequestId:
         """The bundle's public handle: like a request's, from `iss` and `jti`."""
         return request_id(iss=self.iss, jti=self.jti)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A public key with which a service signs bundles, and until when: None for no end.
+
+    A statement counts by the time that it was *signed* at, so that a bundle under way when its key
+    is retired is still taken. Who steals a retired key can date a statement back, but its entry's
+    time is the validator's: `entered_s` is the latest at which an honest one admits what was signed
+    before `retired_s`. Both are seconds since 1970, and excluded.
+    """
+
+    public: PublicKey
+    retired_s: int | None = None
+    entered_s: int | None = None
+
+    def require_in_use(self, signed_s: int) -> None:
+        """Do nothing if it was in use at that time. Raises: ServiceKeyRetiredError."""
+        if self.retired_s is not None and signed_s >= self.retired_s:
+            detail = f"signed at {signed_s}, the key was retired at {self.retired_s}"
+            raise ServiceKeyRetiredError(detail, field="kid")
+
+    def require_entered_in_time(self, entered_ms: int) -> None:
+        """Do nothing if an entry of that time may hold its signature.
+
+        Raises: ServiceKeyRetiredError.
+        """
+        if self.entered_s is not None and entered_ms >= self.entered_s * 1000:
+            detail = f"recorded at {entered_ms} ms, the key was retired at {self.retired_s} s"
+            raise ServiceKeyRetiredError(detail, field="kid")
 
 
 @dataclass(frozen=True, slots=True)

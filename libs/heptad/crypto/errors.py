@@ -24,6 +24,12 @@ class RequestTooLargeError(CryptoRefusalError):
     CODE = "request_too_large"
 
 
+class ServiceKeyRetiredError(CryptoRefusalError):
+    """A service's key signed something after it was retired."""
+
+    CODE = "service_key_retired"
+
+
 class JwsMalformedError(CryptoRefusalError):
     """The bytes are not three canonical base64url parts around a JSON header."""
 

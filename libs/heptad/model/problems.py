@@ -177,6 +177,14 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "Sign with a key that is active.",
     ),
     ProblemKind(
+        "service_key_retired",
+        401,
+        _G.UNAUTHENTICATED,
+        False,
+        "The service's key was retired before this was signed",
+        "Sign with the service's current key: `heptad keys` shows which that is.",
+    ),
+    ProblemKind(
         "signature_invalid",
         401,
         _G.UNAUTHENTICATED,

@@ -27,9 +27,9 @@ from heptad.runtime.config.cell import (
     LedgerMember,
     RelyingService,
     ReplicaMember,
-    ServiceKey,
     ValidatorMember,
 )
+from heptad.runtime.config.dated_keys import ServiceKey
 from heptad.runtime.config.decode import DataclassLike
 from heptad.runtime.config.files import CELL_FILE, NODE_FILE, PROFILE_FILE, write_config
 from heptad.runtime.config.gateway import GatewayConfig

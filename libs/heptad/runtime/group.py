@@ -5,9 +5,9 @@ two that differ in any key have different genesis blocks.
 """
 
 from heptad.consensus.committee import Cell as AgreedCell
-from heptad.consensus.committee import Committee, Member, Validator
+from heptad.consensus.committee import Committee, LaterKey, Member, Validator
 from heptad.model.ids import Epoch, MemberIndex, ValidatorNumber
-from heptad.runtime.config.cell import Cell
+from heptad.runtime.config.cell import Cell, ValidatorMember
 
 
 def agreed_cell(cell: Cell) -> AgreedCell:
@@ -16,15 +16,22 @@ def agreed_cell(cell: Cell) -> AgreedCell:
     members = tuple(
         Member(vote_key=replica.vote_key, cosign_key=replica.cosign_key) for replica in replicas
     )
-    validators = tuple(
-        Validator(ValidatorNumber(member_number(validator.id)), validator.batch_key)
-        for validator in cell.validators
-    )
+    validators = tuple(_agreed_validator(validator) for validator in cell.validators)
     return AgreedCell(
         origin=cell.origin,
         epoch=Epoch(cell.epoch),
         committee=Committee(members),
         validators=validators,
+    )
+
+
+def _agreed_validator(validator: ValidatorMember) -> Validator:
+    return Validator(
+        number=ValidatorNumber(member_number(validator.id)),
+        batch_key=validator.batch_key,
+        later_keys=tuple(
+            LaterKey(later.from_incarnation, later.key) for later in validator.later_batch_keys
+        ),
     )
 
 

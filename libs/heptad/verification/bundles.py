@@ -9,8 +9,13 @@ are there, and their place in the log is proved as one range.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from heptad.crypto.bundles import SignedBundle, bundle_root, parse_statement, verify_statement
-from heptad.crypto.jwk import PublicKey
+from heptad.crypto.bundles import (
+    ServiceKey,
+    SignedBundle,
+    bundle_root,
+    parse_statement,
+    verify_statement,
+)
 from heptad.model.bundles import leaves_of_entries
 from heptad.model.canonical import DIGEST_BYTES, MalformedError
 from heptad.model.entry import Entry, Kind, Outcome
@@ -33,7 +38,7 @@ from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import ReceiptReport, examine_receipt_file
 from heptad.wire.convert.entry import decode_entry, encode_entry
 
-Keys = Mapping[str, Mapping[str, PublicKey]]
+Keys = Mapping[str, Mapping[str, ServiceKey]]
 """Keys of services by service and key id: `heptad.runtime.service_keys`."""
 
 
@@ -124,17 +129,20 @@ def _statement_report(entry: Entry | None, finding: Finding, keys: Keys | None) 
     stated = Finding("statement", holds=entry.service == statement.iss, detail=detail)
     findings = [finding, stated]
     if keys is not None:
-        findings.append(_examine_signature(statement, keys))
+        findings.append(_examine_signature(statement, keys, entered_ms=entry.time_ms))
     return BundleReport(tuple(findings), statement)
 
 
-def _examine_signature(statement: SignedBundle, keys: Keys) -> Finding:
+def _examine_signature(statement: SignedBundle, keys: Keys, *, entered_ms: int) -> Finding:
+    """By a key that the service had at the time; a retired one stays good for what it signed."""
     key = keys.get(statement.iss, {}).get(statement.kid)
     if key is None:
         detail = f"cell.toml has no key {statement.kid} of service {statement.iss!r}"
         return Finding("service signature", holds=False, detail=detail)
     try:
-        verify_statement(statement, key)
+        verify_statement(statement, key.public)
+        key.require_in_use(statement.iat)
+        key.require_entered_in_time(entered_ms)
     except Problem as problem:
         return Finding("service signature", holds=False, detail=problem.detail)
     detail = f"{statement.algorithm.value} by key {statement.kid} of {statement.iss!r}"

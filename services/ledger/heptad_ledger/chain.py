@@ -77,7 +77,7 @@ class Chain:
 
     def __init__(self, cell: Cell, *, verifier: SignatureVerifier, tip: Tip) -> None:
         self._origin = cell.origin
-        self._batch_keys = {member.number: member.batch_key for member in cell.validators}
+        self._validators = {validator.number: validator for validator in cell.validators}
         self._verifier = verifier
         self._certificates = Certificates(cell, verifier)
         self._proven = tip
@@ -180,12 +180,16 @@ class Chain:
             raise FollowRefusedError(f"batch {ref.id} came without its private halves")
         if len(encoded) != ref.size_bytes:
             raise FollowRefusedError(f"batch {ref.id} has {len(encoded)} bytes")
-        key = self._batch_keys.get(ref.validator)
-        if key is None:
+        validator = self._validators.get(ref.validator)
+        if validator is None:
             raise FollowRefusedError(f"validator {ref.validator} is not of this cell")
         message = batch_signing_bytes(origin=self._origin, digest=batch.digest)
         try:
-            self._verifier.verify(public_key=key, message=message, signature=batch.signature)
+            self._verifier.verify(
+                public_key=validator.batch_key_for(ref.incarnation),
+                message=message,
+                signature=batch.signature,
+            )
         except Problem as problem:
             raise FollowRefusedError(f"batch {ref.id}: {problem.detail}") from problem
         return batch

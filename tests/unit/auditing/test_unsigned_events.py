@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from heptad.crypto.bundles import Event, public_events, sign_bundle
+from heptad.crypto.bundles import Event, ServiceKey, public_events, sign_bundle
 from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.verification import Alarm, BundleFile
@@ -14,7 +14,7 @@ from heptad.wire.convert.entry import encode_entry
 SERVICE = "tax-portal"
 KEY = Ed25519Key(bytes([77]) * 32)
 OTHER = Ed25519Key(bytes([78]) * 32)
-KEYS = {SERVICE: {KEY.public.kid: KEY.public}}
+KEYS = {SERVICE: {KEY.public.kid: ServiceKey(KEY.public)}}
 SUBJECT = "cell-" + "a" * 26
 
 

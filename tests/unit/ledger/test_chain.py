@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heptad.consensus.codec import decode_block, decode_proof, encode_proof, new_block
+from heptad.consensus.committee import LaterKey
 from heptad.consensus.objects import CommitProof
 from heptad.crypto import signatures
 from heptad.model.batch import decode_batch, encode_batch, join_sealed
@@ -133,6 +134,21 @@ def test_a_batch_signed_with_another_validators_key_is_refused(ledger, group):
     forged = group.batch([public(b"a")], validator=1, key=group.batch_keys[2])
     with pytest.raises(FollowRefusedError, match="does not verify"):
         ledger.take(group.commit(forged))
+
+
+@pytest.mark.parametrize(("starts", "is_taken"), [(2, False), (1, True)])
+def test_a_batch_is_taken_by_the_key_of_its_incarnation_only(ledger, group, starts, is_taken):
+    """Of incarnation 1, by the key that is validator 1's from incarnation `starts` on."""
+    first, second = group.cell.validators
+    rotated = replace(first, later_keys=(LaterKey(starts, second.batch_key),))
+    cell = replace(group.cell, validators=(rotated, second))
+    chain = Chain(cell, verifier=signatures, tip=ledger.tip())
+    frame = group.commit(group.batch([public(b"a")], validator=1, key=group.batch_keys[2]))
+    if is_taken:
+        assert len(chain.take(frame)) == 1
+    else:
+        with pytest.raises(FollowRefusedError, match="does not verify"):
+            chain.take(frame)
 
 
 def test_another_batch_that_its_validator_signed_under_the_same_number_is_refused(ledger, group):

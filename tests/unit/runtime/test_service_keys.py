@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from heptad.crypto.bundles import ServiceKey as SigningKey
 from heptad.crypto.jwk import jwk_of
 from heptad.crypto.keys import P256Key
 from heptad.runtime.config import Cell
-from heptad.runtime.config.cell import ServiceKey
+from heptad.runtime.config.dated_keys import ServiceKey
 from heptad.runtime.errors import ConfigInvalidError
 from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.ports import PortPlan
@@ -39,7 +40,18 @@ def test_a_key_may_be_of_p256(cell: Cell) -> None:
     public = P256Key.generate().public
     jwk = ServiceKey(kid=public.kid, **jwk_of(public))
 
-    assert service_keys(with_key(cell, jwk))[cell.services[0].id] == {public.kid: public}
+    assert service_keys(with_key(cell, jwk))[cell.services[0].id] == {
+        public.kid: SigningKey(public)
+    }
+
+
+def test_a_retired_key_stays_and_says_until_when_it_counts(cell: Cell) -> None:
+    retired = replace(cell.services[0].keys[0], retired="2026-03-01T00:00:00Z")
+    [key] = service_keys(with_key(cell, retired))[cell.services[0].id].values()
+
+    at_s = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
+    late_s = cell.limits.request_lifetime_s_max + cell.limits.clock_skew_s_max
+    assert (key.retired_s, key.entered_s) == (at_s, at_s + late_s)
 
 
 @pytest.mark.parametrize("change", [{"kid": "A" * 43}, {"x": "A" * 43}])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heptad.crypto.bundles import Event, membership_path, public_events, sign_bundle
+from heptad.crypto.bundles import Event, ServiceKey, membership_path, public_events, sign_bundle
 from heptad.crypto.keys import Ed25519Key
 from heptad.model.bundles import event_leaves, private_half
 from heptad.model.entry import Entry, Kind, Outcome
@@ -29,7 +29,7 @@ from heptad.verification import (
 from heptad.wire.convert.entry import decode_entry, encode_entry, encode_events
 
 KEY = Ed25519Key(b"V" * 32)
-KEYS = {"tax-portal": {KEY.public.kid: KEY.public}, "bank": {}}
+KEYS = {"tax-portal": {KEY.public.kid: ServiceKey(KEY.public)}, "bank": {}}
 SUBJECT = "kn-" + "a" * 26
 
 
@@ -157,8 +157,25 @@ def test_another_services_key_and_an_unknown_one_are_no_signature(logged, policy
     other = Ed25519Key(b"W" * 32).public
     for keys in ({}, {"tax-portal": {}}, {"bank": KEYS["tax-portal"]}):
         assert judged(file, policy, now_s, keys) == ["service signature"]
-    forged = {"tax-portal": {KEY.public.kid: other}}
+    forged = {"tax-portal": {KEY.public.kid: ServiceKey(other)}}
     assert judged(file, policy, now_s, forged) == ["service signature"]
+
+
+@pytest.mark.parametrize(
+    ("until", "failed"),
+    [
+        ((1_760_000_001, 1_760_000_331), []),
+        ((1_760_000_000, 1_760_000_330), ["service signature"]),
+        ((1_760_000_001, 1), []),
+        ((1_760_000_001, 0), ["service signature"]),
+    ],
+)
+def test_a_retired_key_counts_for_what_it_signed_and_entered_before(
+    logged, policy, now_s, until, failed
+):
+    """The bundle was signed at 1,760,000,000 s; its entry says that it came at 1 ms."""
+    retired = {"tax-portal": {KEY.public.kid: ServiceKey(KEY.public, *until)}}
+    assert judged(logged().file(), policy, now_s, retired) == failed
 
 
 @pytest.mark.parametrize(

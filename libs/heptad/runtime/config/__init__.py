@@ -14,9 +14,9 @@ from heptad.runtime.config.cell import (
     LedgerMember,
     RelyingService,
     ReplicaMember,
-    ServiceKey,
     ValidatorMember,
 )
+from heptad.runtime.config.dated_keys import ServiceKey
 from heptad.runtime.config.files import (
     cell_digest,
     load_cell,

@@ -10,17 +10,24 @@ scheme-less URL with a path could not be the last two.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias, TypeVar
 
+from heptad.consensus.committee import LATER_KEYS_MAX
 from heptad.model.own_actions import OWN_SERVICE, RESERVED_ACTIONS
 from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
 from heptad.runtime.config.addresses import address_mistake
+from heptad.runtime.config.dated_keys import (
+    LaterBatchKey,
+    LaterKey,
+    PublicKey,
+    ServiceKey,
+    overlap_mistakes,
+    service_key_mistakes,
+)
+from heptad.runtime.config.dates import date_mistake
 from heptad.runtime.config.decode import Between, Length
-
-PublicKey = Annotated[bytes, Length(32, 32)]
-"""A raw Ed25519 public key, 32 bytes."""
 
 _ORIGIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _CODE: Final = re.compile(r"[a-z0-9]{2,12}")
@@ -53,8 +60,10 @@ class ValidatorMember:
     id: str
     # host:port of its gRPC listener.
     address: str
-    # Signs its batches.
+    # Signs its batches, up to the first incarnation of `later_batch_keys`. The genesis binds it.
     batch_key: PublicKey
+    # The keys that have taken over since, oldest first.
+    later_batch_keys: Annotated[tuple[LaterBatchKey, ...], Length(0, LATER_KEYS_MAX)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +74,13 @@ class LedgerMember:
     id: str
     # host:port of its gRPC listener.
     address: str
-    # Signs checkpoints (signed-note type 0x01).
+    # Signs checkpoints (signed-note type 0x01): the first one, see `later_log_keys`.
     log_key: PublicKey
-    # Signs erasure certificates and other attestations.
+    # Signs erasure certificates and other attestations: the first one.
     attestation_key: PublicKey
+    # The keys that have taken over since, oldest first. While two overlap, both sign checkpoints.
+    later_log_keys: Annotated[tuple[LaterKey, ...], Length(0, LATER_KEYS_MAX)] = ()
+    later_attestation_keys: Annotated[tuple[LaterKey, ...], Length(0, LATER_KEYS_MAX)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +96,6 @@ class GatewayMember:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceKey:
-    """A public JWK of a relying service: Ed25519 (`OKP`) or P-256 (`EC`)."""
-
-    # RFC 7638 thumbprint, base64url.
-    kid: Annotated[str, Length(43, 43)]
-    # `OKP` or `EC`.
-    kty: str
-    # `Ed25519` or `P-256`.
-    crv: str
-    # base64url coordinate; for `OKP` the key itself.
-    x: Annotated[str, Length(43, 43)]
-    # base64url coordinate of an `EC` key, empty for `OKP`.
-    y: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RelyingService:
     """A service that citizens' requests may name in `svc`, and its policy."""
 
@@ -109,8 +105,8 @@ class RelyingService:
     actions: Annotated[tuple[str, ...], Length(1, 64)]
     # Why it processes personal data; shown to subjects in their export.
     purpose: Annotated[str, Length(1, 500)]
-    # Keys with which it signs bundles and its own requests.
-    keys: Annotated[tuple[ServiceKey, ...], Length(0, 8)] = ()
+    # Keys with which it signs bundles, retired ones included: at most eight are in use at a time.
+    keys: Annotated[tuple[ServiceKey, ...], Length(0, LATER_KEYS_MAX)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,6 @@ class CellLimits:
 
 _Member: TypeAlias = ReplicaMember | ValidatorMember | LedgerMember | GatewayMember
 MemberT = TypeVar("MemberT", ReplicaMember, ValidatorMember, GatewayMember, RelyingService)
-_JWK_SHAPES: Final = {("OKP", "Ed25519", False), ("EC", "P-256", True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +207,7 @@ class Cell:
             yield "code", f"{self.code!r} is not 2 to 12 lower-case letters and digits"
         yield from self._member_mistakes()
         yield from self._key_mistakes()
+        yield from self._rotation_mistakes()
         yield from self._service_mistakes()
         if self.limits.data_bytes_max >= self.limits.request_bytes_max:
             yield "limits.data_bytes_max", "must be below limits.request_bytes_max"
@@ -249,10 +245,37 @@ class Cell:
         keys += [
             (f"ledgers[{i}].attestation_key", m.attestation_key) for i, m in enumerate(self.ledgers)
         ]
+        keys += [(name, later.key) for name, later in self._later_keys()]
         for name, key in keys:
             if key in seen:
                 yield name, f"is the same key as {seen[key]}"
             seen[key] = name
+
+    def _later_keys(self) -> Iterator[tuple[str, LaterBatchKey | LaterKey]]:
+        """Every key that has taken over from another, under its name in the file."""
+        groups: list[tuple[str, Sequence[LaterBatchKey | LaterKey]]] = [
+            (f"validators[{i}].later_batch_keys", v.later_batch_keys)
+            for i, v in enumerate(self.validators)
+        ]
+        for i, ledger in enumerate(self.ledgers):
+            groups.append((f"ledgers[{i}].later_log_keys", ledger.later_log_keys))
+            groups.append((f"ledgers[{i}].later_attestation_keys", ledger.later_attestation_keys))
+        for group, later_keys in groups:
+            for place, later in enumerate(later_keys):
+                yield f"{group}[{place}]", later
+
+    def _rotation_mistakes(self) -> Iterator[tuple[str, str]]:
+        """Dates are dates, and keys take over one after the other: at most two overlap."""
+        for name, later in self._later_keys():
+            if reason := date_mistake(later.since):
+                yield f"{name}.since", reason
+        for i, validator in enumerate(self.validators):
+            starts = [later.from_incarnation for later in validator.later_batch_keys]
+            if starts != sorted(set(starts)):
+                yield f"validators[{i}].later_batch_keys", f"incarnations do not rise: {starts}"
+        for i, ledger in enumerate(self.ledgers):
+            for duty in ("later_log_keys", "later_attestation_keys"):
+                yield from overlap_mistakes(f"ledgers[{i}].{duty}", getattr(ledger, duty))
 
     def _service_mistakes(self) -> Iterator[tuple[str, str]]:
         seen: set[str] = set()
@@ -273,9 +296,8 @@ class Cell:
                     yield f"{key}.actions", f"{action!r} is not an action's name"
                 if action in RESERVED_ACTIONS:
                     yield f"{key}.actions", f"{action} is an action of the cell's own service"
-            for number, jwk in enumerate(service.keys):
-                if (jwk.kty, jwk.crv, bool(jwk.y)) not in _JWK_SHAPES:
-                    yield f"{key}.keys[{number}]", "is neither OKP Ed25519 nor EC P-256"
+            for name, reason in service_key_mistakes(service.keys):
+                yield f"{key}.{name}", reason
 
 
 def _is_subject_id(text: str) -> bool:

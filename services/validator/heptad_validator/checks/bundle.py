@@ -7,7 +7,7 @@ never by its subject or by anything else that it says.
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from heptad.crypto.bundles import SignedBundle, bundle_root
+from heptad.crypto.bundles import ServiceKey, SignedBundle, bundle_root
 from heptad.crypto.errors import AlgorithmRefusedError
 from heptad.crypto.jwk import PublicKey
 from heptad.model.bundles import (
@@ -64,11 +64,11 @@ def check_count(statement: SignedBundle, events: Sequence[PrivateEvent]) -> None
 
 
 def check_service_key(
-    statement: SignedBundle, *, keys: Mapping[str, Mapping[str, PublicKey]]
+    statement: SignedBundle, *, keys: Mapping[str, Mapping[str, ServiceKey]]
 ) -> PublicKey:
     """The key that must have signed the statement; `keys` are by service and key id.
 
-    Raises: Problem `service_unknown`, `key_unknown`, `algorithm_refused`.
+    Raises: Problem `service_unknown`, `key_unknown`, `algorithm_refused`, `service_key_retired`.
     """
     known = keys.get(statement.iss)
     if known is None:
@@ -76,10 +76,12 @@ def check_service_key(
     key = known.get(statement.kid)
     if key is None:
         raise Problem("key_unknown", "the service has no key of this kid", field="kid")
-    if statement.algorithm is not key.algorithm:
-        detail = f"alg is {statement.algorithm.value}, the service's key has {key.algorithm.value}"
+    algorithm = key.public.algorithm
+    if statement.algorithm is not algorithm:
+        detail = f"alg is {statement.algorithm.value}, the service's key has {algorithm.value}"
         raise AlgorithmRefusedError(detail, field="alg")
-    return key
+    key.require_in_use(statement.iat)
+    return key.public
 
 
 def check_events(events: Sequence[PrivateEvent], *, cell_code: str, time_ms_max: int) -> None:

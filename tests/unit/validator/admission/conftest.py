@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from heptad.crypto.bundles import ServiceKey
 from heptad.crypto.keys import Ed25519Key
 from heptad.crypto.requests import sign_request
 from heptad.crypto.signatures import verify
@@ -197,11 +198,12 @@ class World:
         self.registrar = Registrar(self.parts, admission=self.admission)
         self.service_key = Ed25519Key(b"V" * 32)
         public = self.service_key.public
+        self.service_keys = {public.kid: ServiceKey(public)}
         self.bundles = Bundles(
             self.parts,
             admission=self.admission,
             rules=BundleRules(
-                keys={"tax-portal": {public.kid: public}, "bank": {}},
+                keys={"tax-portal": self.service_keys, "bank": {}},
                 batch_records_max=records_max,
                 batch_bytes_max=1 << 20,
                 commit_wait_s=bounds.get("commit_wait_s", 5.0),

@@ -15,6 +15,7 @@ from unit.validator.admission.bundle_calls import (
 
 from heptad.crypto.bundles import (
     Bundle,
+    ServiceKey,
     bundle_root,
     parse_statement,
     public_events,
@@ -157,6 +158,22 @@ def test_a_statement_has_the_rules_of_a_request(play, ed_key, claims, code):
     async def scenario(world):
         bundle = sign(world, event(world.subject(ed_key)), **claims)
         assert (await refusal(world, bundle)).code == code
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("ago_s", "is_taken"), [(0, True), (1, False)])
+def test_what_a_retired_key_signs_is_refused_by_name(play, ed_key, ago_s, is_taken):
+    """It is signed a second before it comes."""
+
+    async def scenario(world):
+        public = world.service_key.public
+        world.service_keys[public.kid] = ServiceKey(public, retired_s=NOW_MS // 1000 - ago_s)
+        bundle = sign(world, event(world.subject(ed_key)))
+        if is_taken:
+            assert (await recorded(world, bundle)).recorded.state is RequestState.COMMITTED
+        else:
+            assert (await refusal(world, bundle)).code == "service_key_retired"
 
     play(scenario)
 
