@@ -147,13 +147,21 @@ class LogReads:
         """
         with self._store.snapshot() as snapshot:
             index = self._index_of(request_id, snapshot)
-            if index is None:
-                raise Problem("request_unknown", "the log has no such request", retry_after_s=1)
+        if index is None:
+            raise Problem("request_unknown", "the log has no such request", retry_after_s=1)
+        return self.receipt_at(index)[0]
+
+    def receipt_at(self, index: int) -> tuple[RequestReceipt, int]:
+        """The receipt of an applied entry, under the first checkpoint that covers it, and how many
+        entries that one covers. Raises: Problem `receipt_pending`.
+        """
+        with self._store.snapshot() as snapshot:
             checkpoint = snapshot.checkpoint_from(index + 1)
             entry = snapshot.entry(index)
         if checkpoint is None:
             raise Problem("receipt_pending", f"entry {index} is not published", retry_after_s=1)
-        return RequestReceipt(entry, self._proof_file(index, checkpoint), index)
+        receipt = RequestReceipt(entry, self._proof_file(index, checkpoint), index)
+        return receipt, checkpoint.size
 
     def event_receipt(self, request_id: bytes, event: int) -> RequestReceipt:
         """The receipt of event number `event` (from 0) of a bundle, and its place in the bundle.
