@@ -59,10 +59,10 @@ class TilePath:
         """
         found = _PATH.fullmatch(path)
         if found is None or found["index"].startswith("x000"):
-            raise FormatError(f"not a canonical tile path: {path[:100]!r}")
+            raise FormatError("not a canonical tile path")
         level, width = found["level"], int(found["width"] or TILE_WIDTH)
         if found["width"] and width >= TILE_WIDTH:
-            raise FormatError(f"a partial tile is at most 255 wide, not {width}: {path!r}")
+            raise FormatError(f"a partial tile is at most 255 wide, not {width}")
         return cls(
             level=None if level == "entries" else int(level),
             index=int(found["index"].replace("x", "").replace("/", "")),

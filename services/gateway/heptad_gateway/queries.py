@@ -46,10 +46,11 @@ def numbers_of(request: web.BaseRequest, defaults: dict[str, int | None]) -> dic
 
 
 def require_known(request: web.BaseRequest, names: Collection[str]) -> None:
-    """Raises: Problem `parameter_invalid` for a name that is none of these."""
-    for name in request.query:
-        if name not in names:
-            raise invalid(name[:40], f"this call knows {', '.join(names) or 'no parameter'}")
+    """Raises: Problem `parameter_invalid` for a name that is none of these, and not repeated."""
+    strange = sum(name not in names for name in request.query)
+    if strange:
+        known = ", ".join(names) or "no parameter"
+        raise invalid("query", f"this call knows {known}; {strange} in the query are none of these")
 
 
 def text_of(request: web.BaseRequest, name: str) -> str | None:

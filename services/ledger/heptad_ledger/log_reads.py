@@ -217,7 +217,7 @@ class LogReads:
         published = self._require_latest().size
         with self._store.snapshot() as snapshot:
             if not _is_published(tile, published, snapshot):
-                raise Problem("not_found", f"no checkpoint of this log has {path}", field="path")
+                raise Problem("not_found", "no checkpoint of this log has this tile", field="path")
             if tile.level is None:
                 return snapshot.bundle(tile.index * TILE_WIDTH, tile.width)
             hashes = snapshot.read_tile(level=tile.level, index=tile.index, width=tile.width)
