@@ -12,6 +12,7 @@ from heptad.model.queries import EntryFilter, Order
 from heptad.transparency.merkle import SIZE_MAX
 
 _DECIMAL: Final = re.compile("0|[1-9][0-9]{0,18}")
+_LIKE_A_NAME: Final = re.compile("[a-z_]{1,20}")
 
 
 FILTER: Final = (
@@ -46,11 +47,14 @@ def numbers_of(request: web.BaseRequest, defaults: dict[str, int | None]) -> dic
 
 
 def require_known(request: web.BaseRequest, names: Collection[str]) -> None:
-    """Raises: Problem `parameter_invalid` for a name that is none of these, and not repeated."""
-    strange = sum(name not in names for name in request.query)
-    if strange:
-        known = ", ".join(names) or "no parameter"
-        raise invalid("query", f"this call knows {known}; {strange} in the query are none of these")
+    """Raises: Problem `parameter_invalid` for a name that is none of these.
+
+    A slip of the pen is named; text that could be anything is not repeated.
+    """
+    for name in request.query:
+        if name not in names:
+            field = name if _LIKE_A_NAME.fullmatch(name) else "query"
+            raise invalid(field, f"this call knows {', '.join(names) or 'no parameter'}")
 
 
 def text_of(request: web.BaseRequest, name: str) -> str | None:

@@ -184,6 +184,7 @@ def test_sizes_of_checkpoints_come_in_pages(gateway):
         ("/v1/entries?action=%00", "action"),
         ("/v1/entries?page_size=1001", "page_size"),
         ("/v1/entries?pagesize=10", "pagesize"),
+        ("/v1/entries?anna@example.org=10", "query"),
         ("/v1/entries:count?order=ascending", "order"),
         ("/v1/entries/x", "index"),
         ("/v1/entries/99999999999999999999", "index"),
