@@ -20,6 +20,7 @@ from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad_ledger.store.checked import CHECK_BYTES
 from heptad_ledger.store.environment import TABLES
 from heptad_ledger.store.recent import unpack_rows
+from heptad_ledger.store.row_pages import cut
 
 CANARY = "canary-7f3a91"
 LEASE_ID = b"\x44" * 16
@@ -56,7 +57,7 @@ class Attacker:
     def linked(self):
         """For each slot that opens, the indexes that its key finds."""
         rows = self.tables()
-        by_subject = dict(rows["by_subject"])
+        by_subject = {row[:16]: row[16:] for _, page in rows["by_subject"] for row in cut(page)}
         for _, packed in rows["recent"]:
             by_subject.update(unpack_rows(packed)[0])
         found = {}

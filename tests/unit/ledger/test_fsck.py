@@ -21,6 +21,7 @@ from heptad_ledger.fsck.findings import Code
 from heptad_ledger.fsck.run import Job, check
 from heptad_ledger.static.exporter import Exporter
 from heptad_ledger.static.folder import DiskFolder
+from heptad_ledger.store import recent
 from heptad_ledger.store.environment import TABLES, Environment, owned
 from heptad_ledger.synthetic.fill import fill, new_home, open_home
 from heptad_ledger.synthetic.records import FillPlan
@@ -43,7 +44,9 @@ def home(tmp_path_factory):
         checkpoint_entries=100,
         is_signed=True,
     )
+    rows_min, recent.ROWS_MIN = recent.ROWS_MIN, 200  # So that some wait and some do not.
     fill(folder, plan, tell=lambda _: None)
+    recent.ROWS_MIN = rows_min
     parts = open_home(folder, cell)
     exporter = Exporter(
         store=parts.store,
@@ -187,6 +190,10 @@ def own_slot_row(rows):
     return next(row for row in rows if row[0].startswith(b"kept:"))
 
 
+def merged_row(rows):
+    return next(row for row in rows if row[0] == b"merged")
+
+
 def total_row(rows):
     return next(row for row in rows if row[0].startswith(b"total:kind"))
 
@@ -212,6 +219,12 @@ CHANGES = {
     "a counter": ("meta", total_row, None, last_bit, Code.TOTALS_WRONG),
     "a subject's row": ("subject", middle, None, last_bit, Code.REGISTRY_WRONG),
     "a missing subject": ("subject", middle, None, None, Code.REGISTRY_WRONG),
+    "a page of rows by subject": ("by_subject", middle, None, last_bit, Code.SUBJECT_INDEX_WRONG),
+    "a page of rows by request": ("by_request", middle, None, last_bit, Code.REQUEST_INDEX_WRONG),
+    "a page's key": ("by_request", middle, last_bit, None, Code.TABLE_DAMAGED),
+    "a row cut short": ("by_request", middle, None, lambda v: v[:-1], Code.TABLE_DAMAGED),
+    "a missing page": ("by_subject", middle, None, None, Code.SUBJECT_INDEX_WRONG),
+    "which rows wait": ("meta", merged_row, None, last_bit, Code.TABLE_DAMAGED),
     "rows that wait": ("recent", middle, None, last_bit, None),
     "where waiting rows begin": ("recent", middle, first_bit, None, Code.TABLE_DAMAGED),
 }

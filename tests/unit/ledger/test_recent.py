@@ -12,6 +12,7 @@ from heptad.transparency.tiled_tree import append_leaves
 from heptad.transparency.tiles import encode_entries
 from heptad_ledger.errors import StoreDamagedError, StoreFullError
 from heptad_ledger.store import AppliedState, LogStore, Wave, recent
+from heptad_ledger.store.row_pages import ROW_BYTES, cut
 from heptad_ledger.store.wave import pack_index
 
 GENESIS = AppliedState(0, b"\0" * 32, 0, CompactRange.empty())
@@ -52,6 +53,21 @@ def wave_of(store, requests):
         by_subject=[(row_key_of(index), pack_index(index)) for index, _ in rows],
         by_request=[(ref_of(number), pack_index(index)) for index, number in rows],
     )
+
+
+@contextmanager
+def full_at_the_commit(store):
+    writing = store._environment.writing
+
+    @contextmanager
+    def failing():
+        with writing() as transaction:
+            yield transaction
+            raise StoreFullError("no space left on the device")
+
+    store._environment.writing = failing
+    yield
+    store._environment.writing = writing
 
 
 def waiting(store):
@@ -105,9 +121,10 @@ def test_recent_rows_do_not_pile_up(tmp_path):
     store = open_store(tmp_path)
     for number in range(200):
         store.write(wave_of(store, range(number * 10, number * 10 + 10)))
-    in_tables = 2 * 2_000 - store._private._recent.count
     assert waiting(store) > 0
-    assert store._private._recent.count <= in_tables // recent.WAITING_PART + 20
+    assert (
+        store._private._recent.count <= 2 * 2_000 * ROW_BYTES // 4_000 * 2 * recent.WAITING_PER_PAGE
+    )
     store.close()
 
 
@@ -136,19 +153,9 @@ def test_rows_of_a_wave_whose_commit_failed_are_not_found_and_can_come_again(tmp
     # given a disk that is full at the very commit
     store = open_store(tmp_path)
     store.write(wave_of(store, [1]))
-    writing = store._environment.writing
-
-    @contextmanager
-    def failing():
-        with writing() as transaction:
-            yield transaction
-            raise StoreFullError("no space left on the device")
-
-    store._environment.writing = failing
-    with pytest.raises(StoreFullError):
+    with full_at_the_commit(store), pytest.raises(StoreFullError):
         store.write(wave_of(store, range(2, 40)))
     # then nothing of the wave is found, and it can be written again
-    store._environment.writing = writing
     assert store._private._recent.count == 2
     with store.snapshot() as snapshot:
         assert snapshot.request(ref_of(2)) is None
@@ -158,22 +165,92 @@ def test_rows_of_a_wave_whose_commit_failed_are_not_found_and_can_come_again(tmp
     store.close()
 
 
-def test_so_many_rows_wait_as_share_pages_with_those_in_the_tables():
+def held(count):
     rows = recent.RecentRows()
-    rows.add(
-        by_subject=[(bytes((n % 256, n // 256)).ljust(16), b"") for n in range(1_000)],
-        by_request=(),
-    )
+    keys = [bytes((n % 256, n // 256)).ljust(16) for n in range(count)]
+    rows.add(by_subject=[(key, pack_index(0)) for key in keys], by_request=())
+    return rows
+
+
+def test_so_many_rows_wait_as_share_pages_with_those_in_the_tables():
+    rows = held(1_024)
     assert rows.due(0) != []
-    assert rows.due(1_001 * recent.WAITING_PART) == []
-    assert rows.due(500 * recent.WAITING_PART) == list(range(8))
+    assert rows.due(1_024 // recent.WAITING_PER_PAGE + 1) == []
+    assert rows.due(520 // recent.WAITING_PER_PAGE) == list(range(126))
+
+
+def test_the_slices_that_have_waited_longest_are_put_first(monkeypatch):
+    rows = held(1_024)
+    rows.merged(list(range(256)), until_index=5)
+    rows.merged(list(range(100)), until_index=9)
+    rows.add(by_subject=[(bytes((n,)) * 16, pack_index(9)) for n in range(256)], by_request=())
+    assert rows.due(20)[0] == 100
+    assert recent.RecentRows(rows.merged_until).due(0) == []
+    again = recent.RecentRows(rows.merged_until)
+    again.add(by_subject=[(bytes((n,)) * 16, pack_index(9)) for n in range(256)], by_request=())
+    assert again.due(20)[0] == 100
 
 
 def test_never_more_rows_wait_than_memory_is_for(monkeypatch):
     monkeypatch.setattr(recent, "ROWS_MAX", 100)
-    rows = recent.RecentRows()
-    rows.add(by_subject=[(bytes((n,)).ljust(16), b"") for n in range(200)], by_request=())
-    assert rows.due(1 << 40) != []
+    assert held(200).due(1 << 40) != []
+
+
+def test_an_erased_row_is_found_by_nobody_wherever_it_was_and_does_not_come_back(tmp_path):
+    # given rows in the tables, rows that wait, and waves that hold both
+    store = open_store(tmp_path)
+    for number in range(12):
+        store.write(wave_of(store, range(number * 10, number * 10 + 10)))
+    assert 0 < store._private._recent.count < 240
+    before = raw_rows(store)
+    # when every third is deleted, and some that are not there
+    gone = range(0, 130, 3)
+    count = store.delete_rows(
+        by_subject=map(row_key_of, gone), by_request=[ref_of(n) for n in (*gone, *gone)]
+    )
+    # then they were counted once, are found by nobody, and are in no page and no wave
+    assert count == 2 * len(range(0, 120, 3))
+    left = raw_rows(store)
+    assert {key for key in before if key not in left} == {
+        *map(row_key_of, range(0, 120, 3)),
+        *map(ref_of, range(0, 120, 3)),
+    }
+    for _ in range(2):
+        with store.snapshot() as snapshot:
+            for number in range(130):
+                expected = number if number % 3 and number < 120 else None
+                assert snapshot.request(ref_of(number)) == expected
+                assert snapshot.subject_row(row_key_of(number)) == expected
+        # and not after a restart, nor when what waits has gone into the tables
+        store.close()
+        store = open_store(tmp_path)
+        store.settle()
+    # and a request that was deleted is new when it comes again
+    assert store.write(wave_of(store, [3])) == ()
+    store.close()
+
+
+def test_a_deletion_that_was_not_committed_has_deleted_nothing(tmp_path):
+    store = open_store(tmp_path)
+    store.write(wave_of(store, range(10)))
+    with full_at_the_commit(store), pytest.raises(StoreFullError):
+        store.delete_rows(by_subject=[row_key_of(1)], by_request=[ref_of(1)])
+    with store.snapshot() as snapshot:
+        assert (snapshot.request(ref_of(1)), snapshot.subject_row(row_key_of(1))) == (1, 1)
+    store.close()
+
+
+def raw_rows(store):
+    """The keys of all rows in pages and waves, as they lie there."""
+    keys = set()
+    with store._environment.reading() as transaction:
+        for table in ("by_subject", "by_request"):
+            for _, page in transaction.cursor(store._environment.table(table)):
+                keys.update(row[:16] for row in cut(page))
+        for _, packed in transaction.cursor(store._environment.table("recent")):
+            for rows in recent.unpack_rows(packed):
+                keys.update(key for key, _ in rows)
+    return keys
 
 
 def test_a_wave_that_would_not_be_the_last_of_those_that_wait_is_no_wave(tmp_path):

@@ -33,7 +33,9 @@ from heptad_ledger.fsck.findings import Code, Findings, Progress
 from heptad_ledger.fsck.registry_check import RegistryCheck
 from heptad_ledger.fsck.tables import Tables
 from heptad_ledger.store.checked import without_check
-from heptad_ledger.store.recent import unpack_rows
+from heptad_ledger.store.private_tables import read_merged
+from heptad_ledger.store.recent import SLICES, Row, unpack_rows
+from heptad_ledger.store.row_pages import KEY_BYTES, ROW_BYTES, cut
 from heptad_ledger.store.wave import pack_index, unpack_index
 
 NOBODY: Final = 0
@@ -88,19 +90,33 @@ class PrivateCheck:
 
     def run(self) -> None:
         """Check all of it; what is wrong goes to the findings."""
+        self._check_pages("by_subject")
+        self._check_pages("by_request")
         rows = sum(self._walk(slot, key) for slot, key in self._slots())
-        there = self._tables.count("by_subject", self._waiting_subjects)
+        there = self._tables.count_rows("by_subject") + len(self._waiting_subjects)
         if there > rows:
             self._wrong_subject(f"{there - rows} rows are no subject's")
         self._check_records()
         self._check_duplicates()
-        extra = self._tables.count("by_request", self._waiting_requests) - self._requests_met
+        there = self._tables.count_rows("by_request") + len(self._waiting_requests)
+        extra = there - self._requests_met
         # A record that could not be read has its row too.
         if extra > 0 and not _UNREAD & self._findings.counts.keys():
             where, what = "log/by_request", f"{extra} rows are no request's"
             self._findings.add(Code.REQUEST_INDEX_WRONG, where, what)
         if self._registry is not None:
             self._registry.check_count()
+
+    def _check_pages(self, table: str) -> None:
+        """A page has the key of its lowest row, and no row that belongs to the next page."""
+        until = b""
+        for number, (lowest, page) in enumerate(self._tables.rows(table)):
+            rows = cut(page)
+            is_whole = bool(rows) and not len(page) % ROW_BYTES
+            if not is_whole or lowest != min(rows)[:KEY_BYTES] or lowest <= until:
+                where = f"log/{table} page {number}"
+                self._findings.add(Code.TABLE_DAMAGED, where, "its rows are not those it is for")
+            until = max(rows, default=until)
 
     # The vault, and whose each entry is.
 
@@ -124,7 +140,9 @@ class PrivateCheck:
         index_key = subject_index_key(slot_key)
         for row in count():
             row_key = subject_row_key(index_key=index_key, row=row)
-            found = self._tables.get("by_subject", row_key) or self._waiting_subjects.get(row_key)
+            found = self._tables.get_row("by_subject", row_key) or self._waiting_subjects.get(
+                row_key
+            )
             if found is None:
                 return row
             index = unpack_index(found)
@@ -234,7 +252,9 @@ class PrivateCheck:
         reference = request_ref(
             cell_index_key=self._vault.cell_keys.index_key, request_id=request_id
         )
-        found = self._tables.get("by_request", reference) or self._waiting_requests.get(reference)
+        found = self._tables.get_row("by_request", reference) or self._waiting_requests.get(
+            reference
+        )
         first = None if found is None else unpack_index(found)
         if first == index:
             self._requests_met += 1
@@ -256,6 +276,7 @@ class PrivateCheck:
 
     def _waiting(self) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """The rows that are not in their tables yet (`heptad_ledger.store.recent`)."""
+        merged = self._merged_until()
         subjects: dict[bytes, bytes] = {}
         requests: dict[bytes, bytes] = {}
         for key, packed in self._tables.rows("recent"):
@@ -266,9 +287,28 @@ class PrivateCheck:
                 self._findings.add(Code.TABLE_DAMAGED, where, "the rows cannot be taken apart")
                 continue
             self._check_wave(key, [unpack_index(index) for _, index in (*by_subject, *by_request)])
-            subjects.update(by_subject)
-            requests.update(by_request)
+            subjects.update(self._those_waiting(key, "by_subject", by_subject, merged))
+            requests.update(self._those_waiting(key, "by_request", by_request, merged))
         return subjects, requests
+
+    def _those_waiting(
+        self, wave: bytes, table: str, rows: Sequence[Row], merged: Sequence[int]
+    ) -> Iterator[Row]:
+        """A row of a wave waits, or it is in its table with the same index."""
+        for key, index in rows:
+            is_waiting = unpack_index(index) >= merged[key[0]]
+            if self._tables.get_row(table, key) != (None if is_waiting else index):
+                where = f"log/recent {unpack_index(wave)}"
+                self._findings.add(Code.TABLE_DAMAGED, where, f"a row is not as in {table}")
+            if is_waiting:
+                yield key, index
+
+    def _merged_until(self) -> Sequence[int]:
+        try:
+            return read_merged(self._tables.transaction, self._tables.environment)
+        except StoreDamagedError as error:
+            self._findings.add(Code.TABLE_DAMAGED, "log/meta merged", str(error))
+            return (0,) * SLICES
 
     def _check_wave(self, key: bytes, indexes: Sequence[int]) -> None:
         """A wave's rows stand under its first index; the next wave is put behind the last."""

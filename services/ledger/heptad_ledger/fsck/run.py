@@ -38,6 +38,7 @@ from heptad_ledger.store import AppliedState, Snapshot
 from heptad_ledger.store.checked import without_check
 from heptad_ledger.store.environment import Environment, owned
 from heptad_ledger.store.log_store import SCHEMA
+from heptad_ledger.store.private_tables import read_merged
 from heptad_ledger.store.recent import RecentRows, RecentView, unpack_rows
 
 MAP_BYTES: Final = 1 << 42
@@ -290,11 +291,14 @@ class _Run:
 
 def _waiting_rows(tables: Tables) -> RecentView:
     """The rows that wait, for a snapshot of a store that nobody writes to."""
-    recent = RecentRows()
+    try:
+        recent = RecentRows(read_merged(tables.transaction, tables.environment))
+    except StoreDamagedError:
+        recent = RecentRows()  # The check of the private half tells it.
     for _, packed in tables.rows("recent"):
         try:
             by_subject, by_request = unpack_rows(packed)
         except StoreDamagedError:
-            continue  # The check of the private half tells it.
-        recent.add(by_subject=by_subject, by_request=by_request)
+            continue  # That too.
+        recent.add_again(by_subject=by_subject, by_request=by_request)
     return recent.view()

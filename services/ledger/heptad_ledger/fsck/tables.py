@@ -1,19 +1,11 @@
 """The store's tables in one read transaction: what every part of a check reads through."""
 
-from collections.abc import Container, Iterator, Sized
-from typing import Protocol
+from collections.abc import Iterator
 
 import lmdb
 
 from heptad_ledger.store.environment import Environment
-
-
-class _Waiting(Sized, Container[bytes], Protocol):
-    """Rows by key."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The keys."""
-        ...
+from heptad_ledger.store.row_pages import ROW_BYTES, get_row
 
 
 class Tables:
@@ -34,7 +26,15 @@ class Tables:
             for key, value in cursor:
                 yield bytes(key), bytes(value)
 
-    def count(self, table: str, waiting: _Waiting = ()) -> int:
-        """How many rows there are, together with those that wait and are not there yet."""
-        there = int(self.transaction.stat(self.environment.table(table))["entries"])
-        return there + sum(self.get(table, key) is None for key in waiting)
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return int(self.transaction.stat(self.environment.table(table))["entries"])
+
+    def get_row(self, table: str, key: bytes) -> bytes | None:
+        """The packed index of a row of `by_subject` or `by_request`."""
+        with self.transaction.cursor(self.environment.table(table)) as cursor:
+            return get_row(cursor, key)
+
+    def count_rows(self, table: str) -> int:
+        """How many rows the pages of `by_subject` or `by_request` hold."""
+        return sum(len(page) // ROW_BYTES for _, page in self.rows(table))

@@ -132,6 +132,13 @@ class Environment:
         return device.f_bavail * device.f_frsize < 1 << 20
 
 
+def seek_at_most(cursor: lmdb.Cursor, key: bytes) -> bool:
+    """Go to the last row whose key is `key` or below it; tell whether there is one."""
+    if not cursor.set_range(key):
+        return cursor.last()
+    return cursor.key() == key or cursor.prev()
+
+
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Keep every ledger process out of that folder meanwhile. Raises: StoreInUseError; OSError."""

@@ -4,13 +4,14 @@
 every row costs a page of its own: 15 µs for the two rows of a record at 600,000 records, and rising
 (measured). So rows first go, in the order in which they come, into the table `recent`, one value
 for each wave, which makes them durable for next to nothing; and they are kept here. When there are
-many, one sixteenth of the key space is put into the tables, sorted, so that a page that is written
+many, some slices of the key space are put into the tables, sorted, so that a page that is written
 takes several rows, and no transaction is long. How many is many follows from how large the tables
-are: what a row costs depends on how many others share its page, which is the part of the tables
-that waits. (A fixed number was measured: 16 µs an entry at a million and 32 at ten millions.)
+are: what a row costs depends on how many others share its page. (A fixed number was measured: 16 µs
+an entry at a million and 32 at ten millions.)
 
-After a crash `recent` is read back; rows that have been put already are put again, which changes
-nothing. A value of `recent` is deleted when all sixteenths have been put since it was written.
+After a crash `recent` is read back. Rows must not be put twice, so each transaction that puts a
+slice also says below which index all rows of that slice are in the tables (`merged` in `meta`). A
+value of `recent` is deleted when all slices have been put since it was written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,23 +20,31 @@ from struct import Struct
 from typing import Final, TypeAlias
 
 from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.store.row_pages import ROW_BYTES, cut, find_row, row_among
+from heptad_ledger.store.wave import pack_index
 
-WAITING_PART: Final = 12
-"""One row waits for so many that are in their tables."""
+WAITING_PER_PAGE: Final = 10
+"""Rows that wait for each of LMDB's pages that the tables take, which hold 170 rows."""
 
 ROWS_MIN: Final = 8_192
-ROWS_MAX: Final = 1_572_864
-"""Rows kept, of both kinds together, at most: about 300 MB, from 19 million rows on."""
+ROWS_MAX: Final = 1 << 22
+"""Rows kept, of both kinds together, at most: about 120 MB, from 60 million rows on."""
 
-SLICES: Final = 16
+SLICES: Final = 256
+"""Parts of the key space, by the first byte of the key."""
+
+BINS: Final = 16
+"""Parts of a slice, by the next four bits: few enough rows to look one up among them."""
 
 Row: TypeAlias = tuple[bytes, bytes]
 """A 16-byte key and a packed index."""
 
-Slices: TypeAlias = tuple[dict[bytes, bytes], ...]
+Bins: TypeAlias = tuple[bytearray, ...]
+"""Rows of 24 bytes, by the first twelve bits of their keys; in each in the order of coming."""
 
 _ROW: Final = Struct("16s8s")
 _COUNT: Final = Struct(">I")
+_MERGED: Final = Struct(f">{SLICES}Q")
 
 
 class RecentView:
@@ -46,96 +55,154 @@ class RecentView:
 
     __slots__ = ("_by_request", "_by_subject")
 
-    def __init__(self, by_subject: Slices, by_request: Slices) -> None:
+    def __init__(self, by_subject: Bins, by_request: Bins) -> None:
         self._by_subject = by_subject
         self._by_request = by_request
 
     def subject_row(self, row_key: bytes) -> bytes | None:
         """The packed index in a row of `by_subject`."""
-        return self._by_subject[row_key[0] >> 4].get(row_key)
+        return row_among(self._by_subject[_bin_of(row_key)], row_key)
 
     def request(self, request_ref: bytes) -> bytes | None:
         """The packed index in a row of `by_request`."""
-        return self._by_request[request_ref[0] >> 4].get(request_ref)
+        return row_among(self._by_request[_bin_of(request_ref)], request_ref)
 
 
 class RecentRows:
-    """The rows that are not in their tables yet. Changed by the writing thread only."""
+    """The rows that are not in their tables yet. Changed by the writing thread only.
 
-    def __init__(self) -> None:
-        self._by_subject: list[dict[bytes, bytes]] = [{} for _ in range(SLICES)]
-        self._by_request: list[dict[bytes, bytes]] = [{} for _ in range(SLICES)]
-        self._merged_until = [0] * SLICES
-        self._next_slice = 0
+    Rows are kept as bytes in bins, not as objects: millions of small objects that stay cost eight
+    times the memory, and scatter what every later wave allocates over all of it (2 µs an entry).
+    """
+
+    def __init__(self, merged_until: Sequence[int] = (0,) * SLICES) -> None:
+        """`merged_until`: for each slice, below which entry index all rows are in the tables."""
+        self.merged_until = tuple(merged_until)
+        self._by_subject: Bins = tuple(bytearray() for _ in range(SLICES * BINS))
+        self._by_request: Bins = tuple(bytearray() for _ in range(SLICES * BINS))
+        self._next_slice = self.merged_until.index(min(self.merged_until))
         self.count = 0
         """Rows held."""
 
     def view(self) -> RecentView:
         """For a snapshot; take it *before* the snapshot's transaction begins.
 
-        A slice that is put into its tables is replaced here, never emptied, so this view keeps what
-        an older transaction does not see in the tables yet.
+        Bins grow in place, and are replaced where rows leave them: so this view keeps what an older
+        transaction does not see in the tables yet.
         """
-        return RecentView(tuple(self._by_subject), tuple(self._by_request))
-
-    def requests_among(self, refs: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The rows of `by_request` with these references."""
-        slices = self._by_request
-        return {ref: slices[ref[0] >> 4][ref] for ref in refs if ref in slices[ref[0] >> 4]}
+        return RecentView(self._by_subject, self._by_request)
 
     def add(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
         """Hold these rows."""
-        for slices, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
+        for bins, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
             for key, index in rows:
-                slices[key[0] >> 4][key] = index
+                bins[key[0] << 4 | key[1] >> 4].extend(key + index)
             self.count += len(rows)
 
-    def remove(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
-        """Undo `add` for a wave that was not written."""
-        for slices, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
-            for key, _ in rows:
-                del slices[key[0] >> 4][key]
-            self.count -= len(rows)
+    def add_again(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
+        """Hold those of a wave that was read back which are not in the tables."""
+        until = [pack_index(index) for index in self.merged_until]
+        self.add(
+            by_subject=[row for row in by_subject if row[1] >= until[row[0][0]]],
+            by_request=[row for row in by_request if row[1] >= until[row[0][0]]],
+        )
 
-    def due(self, rows_in_tables: int) -> list[int]:
+    def remove(self, *, by_subject: Iterable[bytes], by_request: Iterable[bytes]) -> None:
+        """Drop the rows with these keys, as far as they are held."""
+        self._by_subject = self._without(self._by_subject, by_subject)
+        self._by_request = self._without(self._by_request, by_request)
+
+    def due(self, pages_in_tables: int) -> list[int]:
         """The slices to put into the tables now, the one that has waited longest first.
 
-        `rows_in_tables` counts the rows that both tables hold already.
+        `pages_in_tables`: how many pages of LMDB both tables take.
         """
-        rows_max = min(max(rows_in_tables // WAITING_PART, ROWS_MIN), ROWS_MAX)
+        rows_max = min(max(pages_in_tables * WAITING_PER_PAGE, ROWS_MIN), ROWS_MAX)
         slices: list[int] = []
         rest = self.count
         while rest > rows_max and len(slices) < SLICES:
             number = (self._next_slice + len(slices)) % SLICES
             slices.append(number)
-            rest -= len(self._by_subject[number]) + len(self._by_request[number])
+            rest -= self._count_of(number)
         return slices
 
     def all_slices(self) -> list[int]:
         """Every slice."""
         return list(range(SLICES))
 
-    def sorted_rows(self, number: int) -> tuple[list[Row], list[Row]]:
-        """One slice's rows for `by_subject` and `by_request`, by key."""
-        return _by_key(self._by_subject[number]), _by_key(self._by_request[number])
+    def sorted_rows(self, slices: Iterable[int]) -> tuple[list[bytes], list[bytes]]:
+        """The rows of some slices for `by_subject` and `by_request`, 24 bytes each, by key."""
+        ordered = sorted(slices)
+        return _sorted(self._by_subject, ordered), _sorted(self._by_request, ordered)
+
+    def merged_with(self, slices: Sequence[int], *, until_index: int) -> tuple[int, ...]:
+        """`merged_until`, once these slices are in the tables up to that entry index."""
+        merged = list(self.merged_until)
+        for number in slices:
+            merged[number] = until_index
+        return tuple(merged)
 
     def merged(self, slices: Sequence[int], *, until_index: int) -> None:
         """These slices are in their tables durably, with all rows below that entry index."""
-        for number in slices:
-            self.count -= len(self._by_subject[number]) + len(self._by_request[number])
-            self._by_subject[number], self._by_request[number] = {}, {}
-            self._merged_until[number] = until_index
-            self._next_slice = (number + 1) % SLICES
+        if not slices:
+            return
+        self.count -= sum(map(self._count_of, slices))
+        self._by_subject = _emptied(self._by_subject, slices)
+        self._by_request = _emptied(self._by_request, slices)
+        self._next_slice = (slices[-1] + 1) % SLICES
+        self.merged_until = self.merged_with(slices, until_index=until_index)
 
-    def merged_until(self, slices: Sequence[int], *, until_index: int) -> int:
-        """Below which entry index no row would be needed any more once these slices are merged."""
-        kept = (u for number, u in enumerate(self._merged_until) if number not in slices)
-        return min(kept, default=until_index)
+    def _count_of(self, number: int) -> int:
+        """Rows in one slice."""
+        bins = chain(_of_slice(self._by_subject, number), _of_slice(self._by_request, number))
+        return sum(map(len, bins)) // ROW_BYTES
+
+    def _without(self, bins: Bins, keys: Iterable[bytes]) -> Bins:
+        left = list(bins)
+        for key in keys:
+            place = _bin_of(key)
+            at = find_row(left[place], key)
+            if at >= 0:
+                left[place] = left[place][:at] + left[place][at + ROW_BYTES :]
+                self.count -= 1
+        return tuple(left)
 
 
-def _by_key(rows: dict[bytes, bytes]) -> list[Row]:
-    """Sorting keys and looking up is twice as fast as sorting pairs."""
-    return [(key, rows[key]) for key in sorted(rows)]
+def _bin_of(key: bytes) -> int:
+    return key[0] << 4 | key[1] >> 4
+
+
+def _of_slice(bins: Bins, number: int) -> Bins:
+    return bins[number * BINS : (number + 1) * BINS]
+
+
+def _sorted(bins: Bins, numbers: Iterable[int]) -> list[bytes]:
+    """The rows of some slices, which ascend; bin after bin, for a small one sorts in the cache."""
+    return [
+        row
+        for number in numbers
+        for each in filter(None, _of_slice(bins, number))
+        for row in sorted(cut(bytes(each)))
+    ]
+
+
+def _emptied(bins: Bins, slices: Iterable[int]) -> Bins:
+    left = list(bins)
+    for number in slices:
+        left[number * BINS : (number + 1) * BINS] = [bytearray() for _ in range(BINS)]
+    return tuple(left)
+
+
+def pack_merged(merged_until: Sequence[int]) -> bytes:
+    """As a value of `meta`: u64be for each slice."""
+    return _MERGED.pack(*merged_until)
+
+
+def unpack_merged(packed: bytes) -> tuple[int, ...]:
+    """What `pack_merged` packed. Raises: StoreDamagedError."""
+    if len(packed) != _MERGED.size:
+        raise StoreDamagedError(f"{len(packed)} bytes do not say what {SLICES} slices hold")
+    return _MERGED.unpack(packed)
 
 
 def pack_rows(*, by_subject: Sequence[Row], by_request: Sequence[Row]) -> bytes:
@@ -152,3 +219,10 @@ def unpack_rows(packed: bytes) -> tuple[list[Row], list[Row]]:
         raise StoreDamagedError(f"{len(packed)} bytes are no rows, of which {count} by subject")
     rows = list(_ROW.iter_unpack(memoryview(packed)[_COUNT.size :]))
     return rows[:count], rows[count:]
+
+
+def without_rows(packed: bytes, rows: Iterable[bytes]) -> bytes:
+    """A wave's packed rows without some of them, 24 bytes each. Raises: StoreDamagedError."""
+    gone = set(rows)
+    left = [[row for row in map(b"".join, kept) if row not in gone] for kept in unpack_rows(packed)]
+    return _COUNT.pack(len(left[0])) + b"".join(chain.from_iterable(left))

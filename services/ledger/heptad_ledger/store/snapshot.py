@@ -20,8 +20,9 @@ from heptad.transparency.merkle import HASH_BYTES, leaf_hash
 from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.checked import without_check
-from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.environment import Environment, seek_at_most
 from heptad_ledger.store.recent import RecentView
+from heptad_ledger.store.row_pages import get_row
 from heptad_ledger.store.state import AppliedState
 from heptad_ledger.store.wave import ServicePosting, TimeSpan, pack_index, unpack_index
 
@@ -102,7 +103,7 @@ class Snapshot:
     def batches(self, from_index: int) -> Iterator[tuple[int, bytes]]:
         """First index and leaves section of batches, from the one that holds an index on."""
         cursor = self._cursor("entries")
-        found = _seek_at_most(cursor, pack_index(from_index))
+        found = seek_at_most(cursor, pack_index(from_index))
         while found:
             key, leaves = _item(cursor)
             yield unpack_index(key), leaves
@@ -111,7 +112,7 @@ class Snapshot:
     def batches_before(self, end_index: int) -> Iterator[tuple[int, bytes]]:
         """The same, newest first, from the one that holds `end_index` - 1 on."""
         cursor = self._cursor("entries")
-        found = end_index > 0 and _seek_at_most(cursor, pack_index(end_index - 1))
+        found = end_index > 0 and seek_at_most(cursor, pack_index(end_index - 1))
         while found:
             key, leaves = _item(cursor)
             yield unpack_index(key), leaves
@@ -146,7 +147,7 @@ class Snapshot:
         """The batches that name a service, from the one that holds `from_index` on."""
         cursor = self._cursor("by_service")
         prefix = service + b"\0"
-        found = _seek_at_most(cursor, prefix + pack_index(from_index))
+        found = seek_at_most(cursor, prefix + pack_index(from_index))
         if not found or not _item(cursor)[0].startswith(prefix):
             found = cursor.set_range(prefix)
         while found:
@@ -161,7 +162,7 @@ class Snapshot:
         """The same, newest first: batches that begin before `end_index`."""
         cursor = self._cursor("by_service")
         last = service + b"\0" + pack_index(end_index - 1) if end_index else b""
-        found = bool(last) and _seek_at_most(cursor, last)
+        found = bool(last) and seek_at_most(cursor, last)
         while found and (posting := _posting(cursor, service)) is not None:
             yield posting
             found = cursor.prev()
@@ -174,12 +175,12 @@ class Snapshot:
 
     def subject_row(self, row_key: bytes) -> int | None:
         """The index that a row of `by_subject` holds."""
-        found = self._get("by_subject", row_key)
+        found = get_row(self._cursor("by_subject"), row_key)
         return _index(found or self._seen(self._recent.subject_row(row_key)))
 
     def request(self, request_ref: bytes) -> int | None:
         """The lowest index of a request."""
-        found = self._get("by_request", request_ref)
+        found = get_row(self._cursor("by_request"), request_ref)
         return _index(found or self._seen(self._recent.request(request_ref)))
 
     def subject(self, row_key: bytes) -> bytes | None:
@@ -223,7 +224,7 @@ class Snapshot:
         if from_size is None:
             found = cursor.last() if newest_first else cursor.first()
         elif newest_first:
-            found = _seek_at_most(cursor, pack_index(from_size))
+            found = seek_at_most(cursor, pack_index(from_size))
         else:
             found = cursor.set_range(pack_index(from_size))
         sizes: list[int] = []
@@ -253,7 +254,7 @@ class Snapshot:
         """Entries with their u16 lengths in front."""
         framed: list[bytes] = []
         cursor = self._cursor("entries")
-        found = _seek_at_most(cursor, pack_index(start))
+        found = seek_at_most(cursor, pack_index(start))
         while found and len(framed) < count:
             key, leaves = _item(cursor)
             skipped = start - unpack_index(key) if not framed else 0
@@ -262,13 +263,6 @@ class Snapshot:
         if len(framed) != count:
             raise StoreDamagedError(f"{len(framed)} of {count} entries from {start} on are there")
         return framed
-
-
-def _seek_at_most(cursor: lmdb.Cursor, key: bytes) -> bool:
-    """Go to the last row whose key is `key` or below it; tell whether there is one."""
-    if not cursor.set_range(key):
-        return cursor.last()
-    return _item(cursor)[0] == key or cursor.prev()
 
 
 def _item(cursor: lmdb.Cursor) -> tuple[bytes, bytes]:
