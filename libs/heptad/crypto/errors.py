@@ -78,6 +78,12 @@ class SignatureInvalidError(CryptoRefusalError):
     CODE = "signature_invalid"
 
 
+class KeyProofInvalidError(CryptoRefusalError):
+    """A new key does not prove that it is to be this subject's, by this very request."""
+
+    CODE = "key_proof_invalid"
+
+
 class SealBrokenError(Exception):
     """A ciphertext does not open: another key, other associated data, or changed bytes."""
 

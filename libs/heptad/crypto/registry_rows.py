@@ -4,6 +4,7 @@
     row       nonce 24 | slot u64be, encrypted under the registry key
               | nonce 24 | keys, encrypted under the subject's slot key
     keys      count u8, then for each: entry index u64be | revoked u8 | kid 43 (ASCII)
+              then for each that is revoked: index of the revoking entry u64be
 
 The slot must be found before the subject's key is, so it is hidden under a key of the ledger alone;
 which entries are the subject's is hidden under the subject's own key, and is gone with it, even
@@ -22,7 +23,7 @@ from heptad.crypto import aead
 from heptad.crypto.errors import SealBrokenError
 
 ROW_KEY_BYTES: Final = 16
-KEYS_MAX: Final = 255
+ROW_KEYS_MAX: Final = 255
 
 _ROW_KEY: Final = b"heptad/v1/regkey"
 _SLOT: Final = b"heptad/v1/regslt"
@@ -32,16 +33,27 @@ _SLOT_BOX_AT: Final = aead.NONCE_BYTES
 _KEYS_AT: Final = _SLOT_BOX_AT + _SLOT_BYTES + aead.TAG_BYTES
 _KEYS_BOX_AT: Final = _KEYS_AT + aead.NONCE_BYTES
 _KID_CHARACTERS: Final = 43
-_KEY_ROW_BYTES: Final = 8 + 1 + _KID_CHARACTERS
+_INDEX_BYTES: Final = 8
+_KEY_ROW_BYTES: Final = _INDEX_BYTES + 1 + _KID_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A subject's public key: its thumbprint, the entry that added it, whether it was revoked."""
+    """A subject's public key: its thumbprint, and the entries that added and revoked it."""
 
     kid: str
     index: int
-    revoked: bool
+    revoked_at: int | None = None
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it may sign nothing any more."""
+        return self.revoked_at is not None
+
+    @property
+    def changed_at(self) -> int:
+        """Index of the last entry that concerns it."""
+        return self.index if self.revoked_at is None else self.revoked_at
 
 
 def registry_row_key(*, registry_key: bytes, subject_id: str) -> bytes:
@@ -59,7 +71,7 @@ def seal_row(
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> bytes:
     """A subject's row; both keys have 32 bytes, `entropy(n)` returns n random bytes."""
-    assert len(keys) <= KEYS_MAX, len(keys)
+    assert len(keys) <= ROW_KEYS_MAX, len(keys)
     nonces = entropy(2 * aead.NONCE_BYTES)
     slot_nonce, keys_nonce = nonces[: aead.NONCE_BYTES], nonces[aead.NONCE_BYTES :]
     hidden_slot = aead.encrypt(
@@ -71,7 +83,7 @@ def seal_row(
     hidden_keys = aead.encrypt(
         key=_derive(slot_key, _KEYS, b"", aead.KEY_BYTES),
         nonce=keys_nonce,
-        plaintext=bytes((len(keys),)) + b"".join(map(_pack, keys)),
+        plaintext=_pack_keys(keys),
         associated=subject_id.encode(),
     )
     return b"".join((slot_nonce, hidden_slot, keys_nonce, hidden_keys))
@@ -96,20 +108,39 @@ def open_keys(row: bytes, *, slot_key: bytes, subject_id: str) -> tuple[KeyRow, 
         ciphertext=row[_KEYS_BOX_AT:],
         associated=subject_id.encode(),
     )
-    if len(plain) != 1 + plain[0] * _KEY_ROW_BYTES:
+    return _unpack_keys(plain)
+
+
+def _pack_keys(keys: Sequence[KeyRow]) -> bytes:
+    parts = [bytes((len(keys),))]
+    for row in keys:
+        kid = row.kid.encode("ascii")
+        assert len(kid) == _KID_CHARACTERS, len(kid)
+        parts.append(row.index.to_bytes(_INDEX_BYTES, "big") + bytes((row.revoked,)) + kid)
+    revoked = [row.revoked_at for row in keys if row.revoked_at is not None]
+    return b"".join(parts) + b"".join(index.to_bytes(_INDEX_BYTES, "big") for index in revoked)
+
+
+def _unpack_keys(plain: bytes) -> tuple[KeyRow, ...]:
+    """What `_pack_keys` packed. Raises: SealBrokenError."""
+    end = 1 + plain[0] * _KEY_ROW_BYTES
+    rows = [plain[start : start + _KEY_ROW_BYTES] for start in range(1, end, _KEY_ROW_BYTES)]
+    revoked_count = sum(bool(row[_INDEX_BYTES]) for row in rows if len(row) == _KEY_ROW_BYTES)
+    if len(plain) != end + revoked_count * _INDEX_BYTES:
         raise SealBrokenError(f"{len(plain)} bytes hold no {plain[0]} keys")
-    starts = range(1, len(plain), _KEY_ROW_BYTES)
-    return tuple(_unpack(plain[start : start + _KEY_ROW_BYTES]) for start in starts)
+    revoked_at = (_index(plain, end + n * _INDEX_BYTES) for n in range(revoked_count))
+    return tuple(
+        KeyRow(
+            kid=row[_INDEX_BYTES + 1 :].decode("ascii"),
+            index=_index(row, 0),
+            revoked_at=next(revoked_at) if row[_INDEX_BYTES] else None,
+        )
+        for row in rows
+    )
 
 
-def _pack(row: KeyRow) -> bytes:
-    kid = row.kid.encode("ascii")
-    assert len(kid) == _KID_CHARACTERS, len(kid)
-    return row.index.to_bytes(8, "big") + bytes((row.revoked,)) + kid
-
-
-def _unpack(data: bytes) -> KeyRow:
-    return KeyRow(data[9:].decode("ascii"), int.from_bytes(data[:8], "big"), bool(data[8]))
+def _index(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + _INDEX_BYTES], "big")
 
 
 def _derive(key: bytes, purpose: bytes, message: bytes, length: int) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from heptad.model.device_key_problems import DEVICE_KEY_ROWS
 from heptad.model.erasure_problems import ERASURE_ROWS
 from heptad.model.problem_kind import GrpcStatus, ProblemKind
 
@@ -200,6 +201,7 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         "The public key cannot be used",
         "Send a public JWK: Ed25519 (OKP) or P-256 (EC), on its curve, without private parts.",
     ),
+    *DEVICE_KEY_ROWS,
     ProblemKind(
         "registration_closed",
         403,

@@ -24,6 +24,7 @@ from heptad_ledger.chain import CheckedBlock
 from heptad_ledger.errors import FollowRefusedError, StoreError
 from heptad_ledger.filing import Filer, WaveFiling
 from heptad_ledger.heads import Head
+from heptad_ledger.privacy.key_changes import ChangedKeys
 from heptad_ledger.store import (
     AppliedState,
     Duplicate,
@@ -42,12 +43,16 @@ class HeadContradictedError(FollowRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a wave has led to. `heads` are those after each of its blocks."""
+    """What a wave has led to.
+
+    `heads` are those after each of its blocks, `changed_keys` whose keys are others from now on.
+    """
 
     state: AppliedState
     heads: Sequence[Head]
     duplicates: Sequence[Duplicate]
     stated: int
+    changed_keys: Sequence[ChangedKeys] = ()
 
 
 class Applier:
@@ -72,7 +77,9 @@ class Applier:
             # The filer counted rows that were never written.
             self._filer.forget()
             raise
-        return Applied(self._store.state, draft.heads, duplicates, len(draft.stated))
+        return Applied(
+            self._store.state, draft.heads, duplicates, len(draft.stated), draft.changed_keys
+        )
 
 
 class _WaveDraft:
@@ -92,6 +99,11 @@ class _WaveDraft:
         self._totals = Totals()
         self.stated: list[bytes] = []
         self.heads: list[Head] = []
+
+    @property
+    def changed_keys(self) -> Sequence[ChangedKeys]:
+        """Subjects whose keys this wave changes."""
+        return self._filing.rows.changed_keys
 
     def add(self, block: CheckedBlock) -> None:
         """Add the next block. Raises: HeadContradictedError."""
@@ -140,7 +152,7 @@ class _WaveDraft:
             sealed=rows.sealed,
             by_subject=rows.by_subject,
             by_request=rows.by_request,
-            subjects=rows.subjects,
+            subjects=tuple(rows.subjects.items()),
             stated=self.stated,
             totals=self._totals,
         )

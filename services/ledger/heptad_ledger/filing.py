@@ -17,17 +17,21 @@ from typing import Final
 from heptad.crypto.derivation import lease_key, request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import RoutingFields, open_routings, stored_row
-from heptad.crypto.sealing import NO_REQUEST_REF, open_record
+from heptad.crypto.key_history import KEY_KINDS, KeyChangeRefusedError
+from heptad.crypto.sealing import NO_REQUEST_REF, Opened, open_record
 from heptad.model.entry import Kind
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.tree import KeyTree, SlotKey
 from heptad_ledger.bundles import stated_bundle
-from heptad_ledger.registry import RegistrationRefusedError, Registry
+from heptad_ledger.privacy.key_changes import ChangedKeys, KeyChanges
+from heptad_ledger.registry import Registration, RegistrationRefusedError, Registry
 from heptad_ledger.store import Snapshot
 from heptad_ledger.store.wave import pack_index
 
 SLOTS_REMEMBERED_MAX: Final = 200_000
 """Index keys kept in memory, about 250 bytes each; without one a record costs 60 µs more."""
+
+_KEY_KINDS: Final = frozenset(map(int, KEY_KINDS))
 
 
 @dataclass(slots=True)
@@ -37,7 +41,9 @@ class FiledRows:
     sealed: list[tuple[bytes, bytes]] = field(default_factory=list)
     by_subject: list[tuple[bytes, bytes]] = field(default_factory=list)
     by_request: list[tuple[bytes, bytes]] = field(default_factory=list)
-    subjects: list[tuple[bytes, bytes]] = field(default_factory=list)
+    subjects: dict[bytes, bytes] = field(default_factory=dict)
+    """Rows of the registry, by row key; of several for one subject the last one counts."""
+    changed_keys: list[ChangedKeys] = field(default_factory=list)
     registered: int = 0
     unfiled: int = 0
 
@@ -94,25 +100,29 @@ class Filer:
 
     def register(
         self, *, entry: bytes, sealed: bytes, routing: RoutingFields, index: int
-    ) -> tuple[tuple[bytes, bytes], ...]:
-        """The registry's rows for a registering record. Raises: RegistrationRefusedError."""
-        packed_slot, lease_id, request_ref = routing
+    ) -> Registration:
+        """What a registering record leads to. Raises: RegistrationRefusedError."""
+        opened, slot_key = self.opened(entry=entry, sealed=sealed, routing=routing)
+        if opened is None or slot_key is None:
+            raise RegistrationRefusedError("a registration does not open")
+        return self.registry.register(
+            opened, sealed=sealed, slot_key=slot_key, request_ref=routing[2], index=index
+        )
+
+    def opened(
+        self, *, entry: bytes, sealed: bytes, routing: RoutingFields
+    ) -> tuple[Opened, SlotKey] | tuple[None, None]:
+        """A record as it came, with the key of its slot; None twice where it does not open."""
+        packed_slot, lease_id, _ = routing
         slot = int.from_bytes(packed_slot, "big")
         key = self.slot_key(slot)
         if key is None:
-            raise RegistrationRefusedError("a registration on a slot that is not there")
-        lease = lease_key(slot_key=key, lease_id=lease_id)
+            return None, None
         try:
-            opened = open_record(sealed, entry=entry, lease=lease)
-        except SealBrokenError as error:
-            raise RegistrationRefusedError("a registration does not open") from error
-        return self.registry.register(
-            opened,
-            sealed=sealed,
-            slot_key=SlotKey(slot, key),
-            request_ref=request_ref,
-            index=index,
-        )
+            lease = lease_key(slot_key=key, lease_id=lease_id)
+            return open_record(sealed, entry=entry, lease=lease), SlotKey(slot, key)
+        except SealBrokenError:
+            return None, None
 
 
 class WaveFiling:
@@ -124,6 +134,7 @@ class WaveFiling:
         self._snapshot = snapshot
         self._routing_keys = filer.registry.routing_keys()
         self._registrations: set[bytes] = set()
+        self._key_changes = KeyChanges(filer.registry, snapshot, self.rows.subjects)
 
     def add(
         self,
@@ -155,6 +166,8 @@ class WaveFiling:
             index = first_index + offset
             if is_registration and not self._register(entries[offset], sealed, routing, index):
                 continue
+            if kinds[offset] in _KEY_KINDS:
+                self._change_keys(entries[offset], sealed, routing, index)
             _, lease_id, request_ref = routing
             packed = pack_index(index)
             stored, row_key = stored_row(
@@ -199,14 +212,26 @@ class WaveFiling:
             self.rows.by_request.append((request_ref, pack_index(index)))
             return False
         try:
-            rows = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
+            new = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
         except RegistrationRefusedError:
             self.rows.unfiled += 1
             return False
         self._registrations.add(request_ref)
-        self.rows.subjects += rows
+        self.rows.subjects.update(new.rows)
         self.rows.registered += 1
+        self._key_changes.note(new.key)
         return True
+
+    def _change_keys(self, entry: bytes, sealed: bytes, routing: RoutingFields, index: int) -> None:
+        """Apply a change of a subject's keys; one that does not count is filed and no more."""
+        opened, slot_key = self._filer.opened(entry=entry, sealed=sealed, routing=routing)
+        if opened is None or slot_key is None:
+            return
+        try:
+            made = self._key_changes.apply(opened, entry=entry, slot=slot_key.slot, index=index)
+        except KeyChangeRefusedError:
+            return
+        self.rows.changed_keys.append(made)
 
 
 def _row_next(snapshot: Snapshot, index_key: bytes) -> int:

@@ -1,8 +1,8 @@
 """Who is registered, and how their keys are proved: derived from the log, private on disk.
 
 A row (`heptad.crypto.registry_rows`) leads from a subject's id to its slot and to the entries that
-added its keys. It is written by the transaction that applies the registering entry, from nothing
-but that entry, its record and the vault, so applying the log again makes the same registry.
+added and revoked its keys. It is written by the transactions that apply those entries, from nothing
+but the entries, their records and the vault, so applying the log again makes the same registry.
 
 Nothing that links a subject's entries is readable on disk once its slot's key is destroyed: the
 row's own key is a PRF of the subject's id under the *registry key*, the slot in it is encrypted
@@ -22,6 +22,7 @@ from typing import Protocol
 
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import open_routing_box, routing_box
+from heptad.crypto.jwk import PublicKey
 from heptad.crypto.registration import verify_registration
 from heptad.crypto.registry_rows import (
     KeyRow,
@@ -30,7 +31,7 @@ from heptad.crypto.registry_rows import (
     registry_row_key,
     seal_row,
 )
-from heptad.crypto.requests import SignedRequest, parse_request
+from heptad.crypto.requests import parse_request
 from heptad.crypto.sealing import Opened
 from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectId, subject_id
@@ -58,6 +59,22 @@ class Keys(Protocol):
         ...
 
 
+class SubjectRows(Protocol):
+    """Where rows are found: a `heptad_ledger.store.Snapshot` is one."""
+
+    def subject(self, row_key: bytes) -> bytes | None:
+        """A row of the registry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a registering record leads to: the registry's rows, and the subject's first key."""
+
+    rows: tuple[tuple[bytes, bytes], ...]
+    key: PublicKey
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A registered subject: its slot, that slot's key (32 bytes), and its public keys."""
@@ -77,14 +94,13 @@ class Registry:
     def __init__(self, vault: Keys, *, own_slot: int, origin: str, cell_code: str) -> None:
         self._vault = vault
         self._registry_key = vault.lookup(own_slot)
-        self._origin = origin
+        self.origin = origin
         self._cell_code = cell_code
         self.own_slot = own_slot
 
-    def find(self, snapshot: Snapshot, subject: str) -> Subject | None:
+    def find(self, rows: SubjectRows, subject: str) -> Subject | None:
         """The subject of that id; None if nobody is registered under it (any more)."""
-        row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
-        row = snapshot.subject(row_key)
+        row = rows.subject(self._row_key(subject))
         if row is None:
             return None
         slot = open_slot(row, registry_key=self._registry_key, subject_id=subject)
@@ -130,26 +146,30 @@ class Registry:
 
     def register(
         self, opened: Opened, *, sealed: bytes, slot_key: SlotKey, request_ref: bytes, index: int
-    ) -> tuple[tuple[bytes, bytes], ...]:
+    ) -> Registration:
         """The rows of the subject whom this record at log index `index` registers.
 
         The signature is checked here too, although every validator that is lent the key checks it
         again: nobody gets a row by the word of one validator.
         Raises: RegistrationRefusedError.
         """
-        request = self._read(opened)
-        subject = self._name_of(opened)
-        row = seal_row(
-            registry_key=self._registry_key,
-            slot_key=slot_key.key,
-            subject_id=subject,
-            slot=slot_key.slot,
-            keys=(KeyRow(request.kid, index, revoked=False),),
-        )
-        row_key = registry_row_key(registry_key=self._registry_key, subject_id=subject)
+        key = self._read(opened)
+        keys = (KeyRow(key.kid, index),)
+        subject = Subject(self._name_of(opened), slot_key.slot, slot_key.key, keys)
         box_key = self._registration_key(request_ref)
         box = with_check(b"subject", box_key, routing_box(sealed))
-        return (row_key, row), (box_key, box)
+        return Registration((self.row_of(subject, keys), (box_key, box)), key)
+
+    def row_of(self, subject: Subject, keys: Sequence[KeyRow]) -> tuple[bytes, bytes]:
+        """The row of a subject that has these keys now, and the key under which it stands."""
+        row = seal_row(
+            registry_key=self._registry_key,
+            slot_key=subject.slot_key,
+            subject_id=subject.subject_id,
+            slot=subject.slot,
+            keys=keys,
+        )
+        return self._row_key(subject.subject_id), row
 
     def subject_of(self, opened: Opened) -> SubjectId:
         """The id of the subject whom this opened record registers.
@@ -162,19 +182,22 @@ class Registry:
     def _name_of(self, opened: Opened) -> SubjectId:
         return subject_id(cell_code=self._cell_code, witness=opened.witness, payload=opened.payload)
 
+    def _row_key(self, subject_id: str) -> bytes:
+        return registry_row_key(registry_key=self._registry_key, subject_id=subject_id)
+
     def _registration_key(self, request_ref: bytes) -> bytes:
         """No subject's id holds a colon."""
-        name = f"registration:{request_ref.hex()}"
-        return registry_row_key(registry_key=self._registry_key, subject_id=name)
+        return self._row_key(f"registration:{request_ref.hex()}")
 
-    def _read(self, opened: Opened) -> SignedRequest:
+    def _read(self, opened: Opened) -> PublicKey:
+        """The key that a registration brings. Raises: RegistrationRefusedError."""
         try:
             request = parse_request(opened.payload)
-            verify_registration(request)
+            key = verify_registration(request)
         except Problem as problem:
             raise RegistrationRefusedError(f"a registration: {problem.code}") from problem
         except SealBrokenError as error:
             raise RegistrationRefusedError("a registration does not open") from error
-        if request.aud != self._origin:
+        if request.aud != self.origin:
             raise RegistrationRefusedError("a registration for another cell")
-        return request
+        return key

@@ -12,7 +12,7 @@ from heptad.crypto.registry_rows import (
 )
 
 REGISTRY_KEY, SLOT_KEY = b"\x01" * 32, b"\x02" * 32
-KEYS = (KeyRow("k" * 43, 2**40, revoked=False), KeyRow("l" * 43, 7, revoked=True))
+KEYS = (KeyRow("k" * 43, 2**40), KeyRow("l" * 43, 7, revoked_at=0), KeyRow("m" * 43, 8, 2**50))
 
 
 def row_of(subject_id="ab-x"):

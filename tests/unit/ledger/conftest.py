@@ -20,6 +20,7 @@ from heptad.consensus.objects import BatchRef, CommitProof, LogHead
 from heptad.crypto import signatures
 from heptad.crypto.accesses import sign_access
 from heptad.crypto.derivation import lease_key, request_ref
+from heptad.crypto.device_keys import sign_key_addition, sign_key_revocation
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.keys import Ed25519Key
 from heptad.crypto.registration import sign_registration
@@ -239,6 +240,39 @@ class Office:
         )
         return record, payload
 
+    def add_key(self, person, new_key, *, by=None, jti=None, **changes):
+        """The record of `by`, a key of the person, adding another."""
+        claims = self._claims(person, jti)
+        payload = sign_key_addition(by or person.key, new_key, **claims)
+        return self.change_keys(person, payload, **changes)
+
+    def revoke_key(self, person, key, *, by=None, jti=None, **changes):
+        """The record of `by`, a key of the person, revoking one."""
+        claims = self._claims(person, jti)
+        payload = sign_key_revocation(by or person.key, kid=key.public.kid, **claims)
+        return self.change_keys(person, payload, **changes)
+
+    def change_keys(self, person, payload, **changes):
+        """The record of a change of keys, as an honest validator makes it but for `changes`."""
+        act = parse_request(payload).act
+        values = {
+            "slot": person.slot,
+            "slot_key": person.slot_key,
+            "kind": Kind.KEY_ADDED if act == "key.add" else Kind.KEY_REVOKED,
+            "action": act,
+            "time_ms": 2_000,
+        }
+        return self.record(payload, **{**values, **changes})
+
+    def _claims(self, person, jti):
+        return {
+            "iss": person.subject_id,
+            "aud": self.origin,
+            "jti": jti or self.jti(),
+            "iat": 1,
+            "exp": 2,
+        }
+
     def record(
         self,
         payload,
@@ -253,6 +287,9 @@ class Office:
         lease_id=b"\x44" * 16,
         ref=None,
         routing_key=None,
+        action="authenticate",
+        time_ms=NOW_MS,
+        commit_to=None,
     ):
         """A sealed record of any payload."""
         entry = encode_entry(
@@ -261,9 +298,9 @@ class Office:
                 service=service,
                 action=action,
                 outcome=outcome,
-                time_ms=NOW_MS,
+                time_ms=time_ms,
                 validator=1,
-                commitment=commitment(witness=witness, payload=payload),
+                commitment=commitment(witness=witness, payload=commit_to or payload),
             )
         )
         if ref is None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
+from heptad.crypto.key_history import KEY_KINDS
 from heptad.crypto.peeking import peeked_claims
 from heptad.crypto.sealing import Opened, commitment, open_stored
 from heptad.model.canonical import MalformedError
@@ -105,7 +106,7 @@ class PrivateCheck:
             where, what = "log/by_request", f"{extra} rows are no request's"
             self._findings.add(Code.REQUEST_INDEX_WRONG, where, what)
         if self._registry is not None:
-            self._registry.check_count()
+            self._registry.check_end()
 
     def _check_pages(self, table: str) -> None:
         """A page has the key of its lowest row, and no row that belongs to the next page."""
@@ -209,8 +210,16 @@ class PrivateCheck:
             self._findings.add(Code.RECORD_ALTERED, f"log/sealed {index}", detail)
         elif entry.kind in _NAMED:
             self._check_request(index, opened.payload)
-            if entry.kind == Kind.SUBJECT_REGISTERED and self._registry is not None:
-                self._registry.check(index, raw, opened, slot=slot, slot_key=self._keys[slot])
+            if self._registry is not None:
+                self._check_registry(index, raw, entry.kind, opened)
+
+    def _check_registry(self, index: int, raw: bytes, kind: Kind, opened: Opened) -> None:
+        assert self._registry is not None
+        slot = self._slot_of[index]
+        if kind == Kind.SUBJECT_REGISTERED:
+            self._registry.check(index, raw, opened, slot=slot, slot_key=self._keys[slot])
+        elif kind in KEY_KINDS:
+            self._registry.check_change(index, raw, opened, slot=slot)
 
     def _opened(self, found: _Found, slot: int) -> Opened | None:
         try:
