@@ -27,13 +27,16 @@ class LeaseSubjects:
 
     `is_registering`: they were just registered by who asks, who admits nothing under a lease of a
     subject that is not its own, and gives it back at once. `is_sealing`: for events of bundles;
-    nothing that these subjects sign is admitted under such a lease.
+    nothing that these subjects sign is admitted under such a lease. `proved_size_min`: answer only
+    once a checkpoint over that many entries is published, so that a key which was just added is in
+    the lease.
     """
 
     subject_ids: tuple[str, ...]
     wait_ms: int = 0
     is_registering: bool = False
     is_sealing: bool = False
+    proved_size_min: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,27 @@ class CellKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryEvidence:
+    """An entry, what it commits to, and the proof that the log holds it.
+
+    `index` and `entry` are the entry's, `payload` (a JWS) and `witness` (32 bytes) what it commits
+    to, `proof` a tlog-proof file for it under a cosigned checkpoint.
+    """
+
+    index: int
+    entry: bytes
+    payload: bytes = field(repr=False)
+    witness: bytes = field(repr=False)
+    proof: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectKey:
     """A public key of a subject, with the proof that the log holds it.
 
-    `kid` is its RFC 7638 thumbprint; `index` and `entry` are those of the entry that added it,
-    `payload` (the JWS with the JWK) and `witness` (32 bytes) what that entry commits to, `proof` a
-    tlog-proof file for it under a cosigned checkpoint.
+    `kid` is its RFC 7638 thumbprint; `index` and what follows are an `EntryEvidence` of the entry
+    that added it. `revocation` is one of the entry that revoked it; None where there is none, or
+    where it is not under a checkpoint yet: a revocation counts before it can be proved.
     """
 
     kid: str
@@ -92,6 +110,12 @@ class SubjectKey:
     payload: bytes = field(repr=False)
     witness: bytes = field(repr=False)
     proof: bytes = field(repr=False)
+    revocation: EntryEvidence | None = None
+
+    @property
+    def addition(self) -> EntryEvidence:
+        """What proves the entry that added it."""
+        return EntryEvidence(self.index, self.entry, self.payload, self.witness, self.proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +123,8 @@ class SubjectLease:
     """A subject's key on loan.
 
     `key_ref` is its vault slot, `lease_id` has 16 bytes, `lease_key` 32; it may be used for
-    `ttl_ms` from receipt. Where there is no lease, `refused_code` is a code of the table and all
-    else is empty.
+    `ttl_ms` from receipt. `keys` are those of the log's first `applied_size` entries. Where there
+    is no lease, `refused_code` is a code of the table and all else is empty.
     """
 
     subject_id: str
@@ -110,6 +134,7 @@ class SubjectLease:
     ttl_ms: int = 0
     keys: tuple[SubjectKey, ...] = ()
     refused_code: str = ""
+    applied_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +178,7 @@ class RequestFound:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Pushed: the leases of these subjects end now."""
+    """Pushed: the leases of these subjects end now. None stands for all."""
 
     subject_ids: tuple[str, ...]
 

@@ -37,7 +37,8 @@ from heptad_ledger.lending import vault_door
 from heptad_ledger.lending.desk import LendingDesk
 from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
-from heptad_ledger.lending.loans import LoanBook
+from heptad_ledger.lending.key_news import KeyNews, RevokedBook
+from heptad_ledger.lending.loans import MARGIN_S, LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import Parts, open_parts
@@ -103,9 +104,12 @@ class LedgerService:
         self._vault_door = VaultDoor(
             desk=self._make_desk(),
             cell_keys=self._cell_keys,
+            revoked=RevokedBook(kept_s=self._loans.ttl_s + MARGIN_S),
+            now_s=time.monotonic,
             on_fault=self._end_with,
             log=context.log,
         )
+        self._key_news = KeyNews(self._vault_door.push_revoked)
         self._rotation = RoutingKeyRotation(
             self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
         )
@@ -159,11 +163,13 @@ class LedgerService:
         state = applied.state
         self._publisher.applied(applied.heads)
         self._applied_size.advance(state.size)
+        self._key_news.applied(applied.changed_keys)
         if applied.duplicates or applied.stated:
             self._duplicates.has_news()
 
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
+        self._key_news.published(checkpoint.size)
         self._follower.has_news()
         self._watches.has_news()
         if self._static is not None:

@@ -1,7 +1,7 @@
 """Stage 1: each request is checked from cheap to dear, sealed, and put on its way.
 
     size → shape → algorithm → audience → freshness → the same bytes lately? → key → signature
-    → replay → limits → policy → seal → batch
+    → replay → limits → policy → keys to add or revoke → seal → batch
 
 Requests come in lists, as they arrived together, and are taken through in chunks, so that their
 signatures are verified together and the event loop gets its turn in between. There is no task and
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from heptad.crypto.errors import CryptoRefusalError
+from heptad.crypto.jwk import PublicKey
 from heptad.crypto.requests import SignedRequest, claims_digest
 from heptad.crypto.verifier import SignatureCheck
 from heptad.model.answers import SubmitItem
@@ -33,6 +34,7 @@ from heptad_validator.checks.replay import check_same_request
 from heptad_validator.checks.shape import check_shape
 from heptad_validator.checks.signature import signature_to_verify
 from heptad_validator.checks.size import check_size
+from heptad_validator.key_changes import KeyChanges
 from heptad_validator.lending.leases import Lease
 from heptad_validator.measures import Tally
 from heptad_validator.memory.recent_answers import RecentAnswers
@@ -71,6 +73,7 @@ class Admission:
         self._recent = parts.recent
         self._book = parts.book
         self._desk = parts.desk
+        self._key_changes = KeyChanges(book=parts.book, clock=parts.clock)
         self._verifier = verifier
         self._queues = queues
         self._looking: dict[bytes, list[Candidate]] = {}
@@ -185,7 +188,7 @@ class Admission:
                 lease = self._lease(candidate)
                 if lease is None:
                     continue
-                key = check_key(candidate.request, keys=lease.keys)
+                key = self._key(candidate.request, lease)
             except Problem as problem:
                 self._refuse(candidate, problem)
             else:
@@ -202,6 +205,20 @@ class Admission:
             except Problem as problem:
                 self._refuse(candidate, problem)
         self._desk.poke()
+
+    def _key(self, request: SignedRequest, lease: Lease) -> PublicKey:
+        """The key that must have signed the request.
+
+        One that was revoked lets nothing new in. But what was admitted here is never refused, so a
+        retry of it is verified and gets its answer: that of a device which has revoked itself, too.
+        Raises: Problem, see `check_key`.
+        """
+        registered = lease.keys.get(request.kid)
+        if registered is None or not registered.revoked:
+            return check_key(request, keys=lease.keys)
+        name = request_hash(iss=request.iss, jti=request.jti)
+        is_known = self._window.find(name) is not None
+        return check_key(request, keys=lease.keys, allow_revoked=is_known)
 
     def _lease(self, candidate: Candidate) -> Lease | None:
         """The subject's live lease; without one the candidate waits for it.
@@ -259,12 +276,15 @@ class Admission:
         self._answer(candidate, known, replayed=True)
 
     def _admit(self, candidate: Candidate, name: bytes, lease: Lease) -> None:
-        """Limits, policy, seal, batch."""
+        """Limits, policy, what is asked of the cell itself, seal, batch."""
         request, parts = candidate.request, self._parts
+        # Asked again: since the signature was verified the key may have been revoked.
+        check_key(request, keys=lease.keys)
         parts.dispatcher.require_room()
         self._window.require_room()
         parts.limits.take(request.iss, self._clock.monotonic_s())
         verdict = judge(request.svc, request.act, policy=self._rules.policy)
+        change = self._key_changes.check(request, kind=verdict.kind, lease=lease)
         ticket = Ticket(
             request_id=name,
             claims_digest=claims_digest(request),
@@ -281,6 +301,8 @@ class Admission:
         )
         self._window.add(ticket)
         self._recent.add(candidate.bytes_key, ticket)
+        if change is not None:
+            change.follow(ticket)
         parts.dispatcher.add(record, ticket)
         self.tally.admitted[request.algorithm] += 1
         self._answer(candidate, ticket, replayed=False)
@@ -330,6 +352,8 @@ class Admission:
                 self._conclude_looked_up(candidate, name, found)
             except Problem as problem:
                 self._refuse(candidate, problem)
+        # Its lease may have ended meanwhile; then a new one is wanted.
+        self._desk.poke()
 
     def _conclude_looked_up(
         self, candidate: Candidate, name: bytes, found: RequestFound | None

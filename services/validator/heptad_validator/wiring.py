@@ -267,8 +267,11 @@ def _vault_and_desk(
     cell = context.cell
 
     def revoke(revoked: Revoked) -> None:
+        now_s = clock.monotonic_s()
+        if not revoked.subject_ids:
+            book.revoke_all(now_s)
         for subject_id in revoked.subject_ids:
-            book.revoke(subject_id, clock.monotonic_s())
+            book.revoke(subject_id, now_s)
 
     vault = VaultLink(
         channel=context.open_channel(cell.ledger.id, message_bytes_max=VAULT_MESSAGE_BYTES_MAX),

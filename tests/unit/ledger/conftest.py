@@ -4,6 +4,7 @@ What a test feeds to the ledger is made of the real encodings with real signatur
 and the votes' origin are left out.
 """
 
+import asyncio
 import itertools
 import uuid
 from dataclasses import dataclass, field, replace
@@ -29,9 +30,12 @@ from heptad.crypto.sealing import Routing, commitment, seal_record
 from heptad.model.access import AccessRecord
 from heptad.model.batch import batch_signing_bytes, encode_batch, signed, unsigned_batch
 from heptad.model.entry import Entry, Kind, Outcome
+from heptad.model.lending import LeaseSubjects, LookUpRequest
+from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.subjects import subject_id
 from heptad.transparency.checkpoint import Checkpoint, cosigned_message
 from heptad.transparency.merkle import CompactRange, leaf_hashes
+from heptad.transparency.notes import Note, NoteSignature
 from heptad.vault.root_keys import MemoryRootKeyStore
 from heptad.vault.tree import KeyTree
 from heptad.wire.convert.entry import encode_entry
@@ -39,8 +43,14 @@ from heptad.wire.streams import BlockFrame, CosignatureFrame
 from heptad_ledger.apply import Applier
 from heptad_ledger.chain import Chain, Tip
 from heptad_ledger.filing import Filer
+from heptad_ledger.lending.desk import LendingDesk
+from heptad_ledger.lending.elsewhere import ElsewhereBook
+from heptad_ledger.lending.evidence import Evidence
+from heptad_ledger.lending.loans import LoanBook
+from heptad_ledger.log_reads import LogReads
 from heptad_ledger.registry import Registry
 from heptad_ledger.store import AppliedState, LogStore
+from heptad_ledger.watermark import Watermark
 
 ORIGIN = "log.test"
 CODE = "ab"
@@ -287,7 +297,6 @@ class Office:
         lease_id=b"\x44" * 16,
         ref=None,
         routing_key=None,
-        action="authenticate",
         time_ms=NOW_MS,
         commit_to=None,
     ):
@@ -363,6 +372,62 @@ class Ledger:
         self.vault.close()
 
 
+class Counter:
+    """The lending half of a ledger, with a clock that the test moves."""
+
+    def __init__(self, ledger, group):
+        self.ledger, self.group = ledger, group
+        self.now_s = 100.0
+        self.latest = None
+        self.applied, self.published = Watermark(0), Watermark(0)
+        self.committed_size = 0
+        reads = LogReads(
+            store=ledger.store,
+            latest=lambda: self.latest,
+            index_key=ledger.vault.index_key,
+        )
+        self.loans = LoanBook(ttl_s=60, now_s=self.now_s)
+        self.told = []
+        self.desk = LendingDesk(
+            store=ledger.store,
+            vault=ledger.vault,
+            registry=ledger.registry,
+            evidence=Evidence(reads),
+            loans=self.loans,
+            elsewhere=ElsewhereBook(validators=(1, 2), ttl_s=60, skew_s_max=30, lifetime_s_max=300),
+            applied_size=self.applied,
+            published_size=self.published,
+            catch_up=lambda timeout_s: self.applied.reached(
+                self.committed_size, timeout_s=timeout_s
+            ),
+            now_s=lambda: self.now_s,
+        )
+        self.desk.on_lent_elsewhere = lambda home, lent: self.told.append((home, lent))
+
+    def commit(self, *records, publish=True):
+        self.group.commit(self.group.batch(records))
+        self.ledger.catch_up()
+        self.applied.advance(self.ledger.store.state.size)
+        if publish:
+            self.publish()
+
+    def publish(self):
+        head = self.group.head()
+        body = Checkpoint("log.test", head.size, head.root).body()
+        note = Note(body, (NoteSignature("log.test", b"1234", b"s" * 64),)).encode()
+        self.latest = PublishedCheckpoint(note, head.size)
+        self.published.advance(head.size)
+
+    def lease(
+        self, *subjects, wait_ms=0, holder="validator-1", is_registering=False, is_sealing=False
+    ):
+        question = LeaseSubjects(subjects, wait_ms, is_registering, is_sealing)
+        return asyncio.run(self.desk.lease(question, holder=holder)).leases
+
+    def look_up(self, request_id, subject="", applied_size_min=0):
+        return asyncio.run(self.desk.look_up(LookUpRequest(request_id, subject, applied_size_min)))
+
+
 @pytest.fixture
 def group():
     return Group()
@@ -378,6 +443,11 @@ def ledger(tmp_path, group):
 @pytest.fixture
 def office(ledger):
     return Office(ledger.vault)
+
+
+@pytest.fixture
+def counter(ledger, group):
+    return Counter(ledger, group)
 
 
 @pytest.fixture(scope="session")

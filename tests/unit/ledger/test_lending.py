@@ -17,86 +17,23 @@ from heptad.model.lending import (
     ReserveSlots,
     ReturnLeases,
 )
-from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash
 from heptad.model.routing import ranked
 from heptad.model.subjects import subject_id
 from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.merkle import leaf_hash, verify_inclusion
-from heptad.transparency.notes import Note, NoteSignature
+from heptad.transparency.notes import Note
 from heptad.transparency.receipt import Receipt
 from heptad.wire.convert.entry import decode_entry
 from heptad_ledger.lending import desk as desk_module
 from heptad_ledger.lending import elsewhere as elsewhere_module
 from heptad_ledger.lending import loans as loans_module
-from heptad_ledger.lending.desk import LendingDesk
 from heptad_ledger.lending.elsewhere import ElsewhereBook
-from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import MARGIN_S, LoanBook
-from heptad_ledger.log_reads import LogReads
 from heptad_ledger.watermark import Watermark
 
 HOLDER = "validator-1"
-
-
-class Counter:
-    """The lending half of a ledger, with a clock that the test moves."""
-
-    def __init__(self, ledger, group):
-        self.ledger, self.group = ledger, group
-        self.now_s = 100.0
-        self.latest = None
-        self.applied, self.published = Watermark(0), Watermark(0)
-        self.committed_size = 0
-        reads = LogReads(
-            store=ledger.store,
-            latest=lambda: self.latest,
-            index_key=ledger.vault.index_key,
-        )
-        self.loans = LoanBook(ttl_s=60, now_s=self.now_s)
-        self.told = []
-        self.desk = LendingDesk(
-            store=ledger.store,
-            vault=ledger.vault,
-            registry=ledger.registry,
-            evidence=Evidence(reads),
-            loans=self.loans,
-            elsewhere=ElsewhereBook(validators=(1, 2), ttl_s=60, skew_s_max=30, lifetime_s_max=300),
-            applied_size=self.applied,
-            published_size=self.published,
-            catch_up=lambda timeout_s: self.applied.reached(
-                self.committed_size, timeout_s=timeout_s
-            ),
-            now_s=lambda: self.now_s,
-        )
-        self.desk.on_lent_elsewhere = lambda home, lent: self.told.append((home, lent))
-
-    def commit(self, *records, publish=True):
-        self.group.commit(self.group.batch(records))
-        self.ledger.catch_up()
-        self.applied.advance(self.ledger.store.state.size)
-        if publish:
-            self.publish()
-
-    def publish(self):
-        head = self.group.head()
-        body = Checkpoint("log.test", head.size, head.root).body()
-        note = Note(body, (NoteSignature("log.test", b"1234", b"s" * 64),)).encode()
-        self.latest = PublishedCheckpoint(note, head.size)
-        self.published.advance(head.size)
-
-    def lease(self, *subjects, wait_ms=0, holder=HOLDER, is_registering=False, is_sealing=False):
-        question = LeaseSubjects(subjects, wait_ms, is_registering, is_sealing)
-        return asyncio.run(self.desk.lease(question, holder=holder)).leases
-
-    def look_up(self, request_id, subject="", applied_size_min=0):
-        return asyncio.run(self.desk.look_up(LookUpRequest(request_id, subject, applied_size_min)))
-
-
-@pytest.fixture
-def counter(ledger, group):
-    return Counter(ledger, group)
 
 
 def test_a_lease_brings_all_that_proves_the_subjects_key(counter, office):

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from heptad.crypto.bundles import bundle_digest, parse_statement
 from heptad.crypto.derivation import lease_key
+from heptad.crypto.device_keys import read_addition, read_revocation
 from heptad.crypto.jws import sign_compact
 from heptad.crypto.keys import Ed25519Key, P256Key
 from heptad.crypto.registration import sign_registration
@@ -19,6 +20,7 @@ from heptad.model.batch import Batch
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.lending import (
     CellKeys,
+    EntryEvidence,
     Leases,
     LeaseSubjects,
     LookUpRequest,
@@ -117,6 +119,9 @@ class FakeLedger:
         self.is_silent = False
         self.ttl_ms = 60_000
         self.revoked: set[str] = set()
+        self.changes: dict[str, list[tuple[int, bytes, bytes]]] = {}
+        self.held: list[tuple[str, tuple[int, bytes, bytes]]] = []
+        self.is_lagging = False
         self.spoil: Callable[[object], object] = lambda answer: answer
         self._ids = itertools.count(1)
 
@@ -145,16 +150,68 @@ class FakeLedger:
     def evidence(self, subject: str, *, cosigners: int = 5) -> SubjectKey:
         """The proof that the log holds this subject's first key."""
         index, _, payload, witness = self.subjects[subject]
-        proof = inclusion_proof(leaf_index=index, tree_size=self.edge.size, tiles=self.tiles)
+        kid = parse_request(payload).kid
+        added = self.prove(index, payload, witness, cosigners=cosigners)
+        return self.subject_key(kid, added, revoked=subject in self.revoked)
+
+    def prove(
+        self, index: int, payload: bytes, witness: bytes, *, cosigners: int = 5
+    ) -> EntryEvidence:
+        """The proof that the log holds an entry, with what it commits to."""
+        path = inclusion_proof(leaf_index=index, tree_size=self.edge.size, tiles=self.tiles)
+        proof = Receipt(index, tuple(path), self.checkpoint(cosigners=cosigners)).encode()
+        return EntryEvidence(index, self.entries[index], payload, witness, proof)
+
+    @staticmethod
+    def subject_key(kid: str, added: EntryEvidence, *, revoked=False, revocation=None):
         return SubjectKey(
-            kid=parse_request(payload).kid,
-            revoked=subject in self.revoked,
-            index=index,
-            entry=self.entries[index],
-            payload=payload,
-            witness=witness,
-            proof=Receipt(index, tuple(proof), self.checkpoint(cosigners=cosigners)).encode(),
+            kid=kid,
+            revoked=revoked,
+            index=added.index,
+            entry=added.entry,
+            payload=added.payload,
+            witness=added.witness,
+            proof=added.proof,
+            revocation=revocation,
         )
+
+    def keys(self, subject: str) -> tuple[SubjectKey, ...]:
+        """All keys of a subject, as far as its changes are applied."""
+        found = {(first := self.evidence(subject)).kid: first}
+        for index, payload, witness in self.changes.get(subject, ()):
+            request, evidence = parse_request(payload), self.prove(index, payload, witness)
+            if request.act == "key.add":
+                kid = read_addition(request).key.kid
+                found[kid] = self.subject_key(kid, evidence)
+            else:
+                kid = read_revocation(request)
+                found[kid] = replace(found[kid], revoked=True, revocation=evidence)
+        return tuple(found.values())
+
+    def change_keys(self, subject: str, payload: bytes, **changes) -> EntryEvidence:
+        """A change of a subject's keys in the log, as if a validator had recorded it, and its
+        evidence; it is applied."""
+        act = parse_request(payload).act
+        witness = payload[-32:]
+        values = {
+            "kind": Kind.KEY_ADDED if act == "key.add" else Kind.KEY_REVOKED,
+            "service": "heptad",
+            "action": act,
+            "outcome": Outcome.ALLOWED,
+            "time_ms": NOW_MS - 900_000,
+            "validator": 1,
+            "commitment": commitment(witness=witness, payload=payload),
+        }
+        index = self.append([encode_entry(Entry(**{**values, **changes}))])
+        self.changes.setdefault(subject, []).append((index, payload, witness))
+        return self.prove(index, payload, witness)
+
+    def catch_up(self) -> None:
+        """Apply the changes of keys that were held back."""
+        for subject, change in self.held:
+            self.changes.setdefault(subject, []).append(change)
+        self.held.clear()
+        self.is_lagging = False
 
     # Subjects.
 
@@ -216,6 +273,10 @@ class FakeLedger:
             self.subjects[subject] = (index, slot, opened.payload, opened.witness)
         else:
             subject = next(name for name, row in self.subjects.items() if row[1] == slot)
+        if decode_entry(entry).kind in (Kind.KEY_ADDED, Kind.KEY_REVOKED):
+            self.held.append((subject, (index, opened.payload, opened.witness)))
+            if not self.is_lagging:
+                self.catch_up()
         name = request_hash(iss=request.iss, jti=request.jti)
         self.requests.setdefault(name, (index, claims_digest(request), subject))
 
@@ -241,7 +302,9 @@ class FakeLedger:
 
     def answer(self, question):
         match question:
-            case LeaseSubjects(subject_ids):
+            case LeaseSubjects(subject_ids, proved_size_min=size):
+                if size > self.applied_size:
+                    return Problem("vault_unavailable", "not published yet", retry_after_s=1)
                 return Leases(tuple(self._lease(subject) for subject in subject_ids))
             case ReserveSlots(count):
                 return Slots(tuple(self._slot() for _ in range(count)), self.ttl_ms)
@@ -253,8 +316,19 @@ class FakeLedger:
         if subject not in self.subjects:
             return SubjectLease(subject, refused_code="key_unknown")
         lent = self._lend(self.subjects[subject][1])
-        keys = (self.evidence(subject),)
-        return SubjectLease(subject, lent.key_ref, lent.lease_id, lent.lease_key, self.ttl_ms, keys)
+        return SubjectLease(
+            subject_id=subject,
+            key_ref=lent.key_ref,
+            lease_id=lent.lease_id,
+            lease_key=lent.lease_key,
+            ttl_ms=self.ttl_ms,
+            keys=self.keys(subject),
+            applied_size=self.applied_size,
+        )
+
+    @property
+    def applied_size(self) -> int:
+        return self.held[0][1][0] if self.held else len(self.entries)
 
     def _slot(self) -> SlotLease:
         return self._lend(self.new_slot())

@@ -30,7 +30,12 @@ def _ledger(new_ledger):
 @pytest.fixture(name="prove")
 def _prove(ledger):
     verifier = EvidenceVerifier(origin=ORIGIN, cell_code=CODE, policy=ledger.policy, keys_max=10)
-    return verifier.prove
+    return lambda subject, evidence: first_key(verifier, subject, evidence)
+
+
+def first_key(verifier, subject, evidence):
+    [registered] = verifier.prove(subject, (evidence,)).values()
+    return registered.key
 
 
 def forged(ledger, payload, **changes):
@@ -71,10 +76,10 @@ def test_what_was_proved_is_kept_for_so_many_keys_only(ledger, ed_key):
     verifier = EvidenceVerifier(origin=ORIGIN, cell_code=CODE, policy=ledger.policy, keys_max=1)
     first, second = ledger.register(ed_key), ledger.register(ed_key)
     evidence = ledger.evidence(first)
-    verifier.prove(first, evidence)
-    verifier.prove(second, ledger.evidence(second))
+    first_key(verifier, first, evidence)
+    first_key(verifier, second, ledger.evidence(second))
     with pytest.raises(EvidenceRefusedError):
-        verifier.prove(first, replace(evidence, proof=b""))
+        first_key(verifier, first, replace(evidence, proof=b""))
 
 
 BROKEN = {

@@ -1,9 +1,12 @@
 """The vault's questions and answers survive the wire; limits are held at the door."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.model.lending import (
     CellKeys,
+    EntryEvidence,
     Leases,
     LeaseSubjects,
     LookUpRequest,
@@ -27,7 +30,11 @@ from heptad.wire.convert.vault import (
 
 KEY, LEASE_ID = b"\x01" * 32, b"\x02" * 16
 SUBJECT_KEY = SubjectKey("kid", True, 5, b"entry", b"payload", KEY, b"proof")
-LEASE = SubjectLease("ab-x", 7, LEASE_ID, KEY, 60_000, (SUBJECT_KEY,))
+REVOCATION = EntryEvidence(9, b"revoking", b"other payload", KEY, b"proof")
+REVOKED_KEY = replace(SUBJECT_KEY, revocation=REVOCATION)
+LEASE = SubjectLease(
+    "ab-x", 7, LEASE_ID, KEY, 60_000, (SUBJECT_KEY, REVOKED_KEY), applied_size=2**40
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,7 @@ LEASE = SubjectLease("ab-x", 7, LEASE_ID, KEY, 60_000, (SUBJECT_KEY,))
         LeaseSubjects(("ab-x", "ab-y"), 5_000),
         LeaseSubjects(("ab-x",), is_registering=True),
         LeaseSubjects(("ab-x",), is_sealing=True),
+        LeaseSubjects(("ab-x",), proved_size_min=2**40),
         ReserveSlots(1_024),
         LookUpRequest(KEY, "", 2**40),
         ReturnLeases((LEASE_ID,)),
@@ -55,6 +63,7 @@ def test_a_question_comes_back_as_it_went(question):
         RequestFound(True, 6, KEY, b"entry", "ab-x"),
         RequestFound(False),
         Revoked(("ab-x",)),
+        Revoked(()),
         VaultRefusal("overloaded", "too much at once"),
     ],
 )

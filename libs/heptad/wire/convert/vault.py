@@ -12,6 +12,7 @@ from heptad.model.lending import (
     RESERVED_SLOTS_MAX,
     Answer,
     CellKeys,
+    EntryEvidence,
     Leases,
     LeaseSubjects,
     LentElsewhere,
@@ -42,7 +43,8 @@ def encode_question(question_id: int, question: Question) -> bytes:
     """A LeaseRequest; `question_id` is above 0 and comes back with the answer."""
     message = pb.LeaseRequest(id=question_id)
     match question:
-        case LeaseSubjects(subject_ids, wait_ms, is_registering, is_sealing):
+        case LeaseSubjects(subject_ids, wait_ms, is_registering, is_sealing, proved_size_min):
+            message.lease_subjects.proved_size_min = proved_size_min
             message.lease_subjects.subject_ids.extend(subject_ids)
             message.lease_subjects.wait_ms = wait_ms
             message.lease_subjects.registering = is_registering
@@ -149,7 +151,11 @@ def _lease_subjects(message: pb.LeaseSubjects) -> LeaseSubjects:
     _within("subject_ids", len(message.subject_ids), low=1, high=LEASE_SUBJECTS_MAX)
     _within("wait_ms", message.wait_ms, low=0, high=LEASE_WAIT_MS_MAX)
     return LeaseSubjects(
-        tuple(message.subject_ids), message.wait_ms, message.registering, message.sealing
+        tuple(message.subject_ids),
+        message.wait_ms,
+        message.registering,
+        message.sealing,
+        message.proved_size_min,
     )
 
 
@@ -185,9 +191,10 @@ def _lease_message(lease: SubjectLease) -> pb.SubjectLease:
         lease_key=lease.lease_key,
         ttl_ms=lease.ttl_ms,
         refused_code=lease.refused_code,
+        applied_size=lease.applied_size,
     )
     for key in lease.keys:
-        message.keys.add(
+        added = message.keys.add(
             kid=key.kid,
             revoked=key.revoked,
             index=key.index,
@@ -196,6 +203,12 @@ def _lease_message(lease: SubjectLease) -> pb.SubjectLease:
             witness=key.witness,
             proof=key.proof,
         )
+        if (revoking := key.revocation) is not None:
+            added.revocation.index = revoking.index
+            added.revocation.entry = revoking.entry
+            added.revocation.payload = revoking.payload
+            added.revocation.witness = revoking.witness
+            added.revocation.proof = revoking.proof
     return message
 
 
@@ -210,18 +223,31 @@ def _lease(message: pb.SubjectLease) -> SubjectLease:
         lease_id=_secret("lease_id", message.lease_id, LEASE_ID_BYTES),
         lease_key=_secret("lease_key", message.lease_key, KEY_BYTES),
         ttl_ms=message.ttl_ms,
-        keys=tuple(
-            SubjectKey(
-                kid=key.kid,
-                revoked=key.revoked,
-                index=key.index,
-                entry=key.entry,
-                payload=key.payload,
-                witness=key.witness,
-                proof=key.proof,
-            )
-            for key in message.keys
-        ),
+        keys=tuple(map(_key, message.keys)),
+        applied_size=message.applied_size,
+    )
+
+
+def _key(message: pb.SubjectKey) -> SubjectKey:
+    return SubjectKey(
+        kid=message.kid,
+        revoked=message.revoked,
+        index=message.index,
+        entry=message.entry,
+        payload=message.payload,
+        witness=message.witness,
+        proof=message.proof,
+        revocation=_evidence(message.revocation) if message.HasField("revocation") else None,
+    )
+
+
+def _evidence(message: pb.EntryEvidence) -> EntryEvidence:
+    return EntryEvidence(
+        index=message.index,
+        entry=message.entry,
+        payload=message.payload,
+        witness=message.witness,
+        proof=message.proof,
     )
 
 

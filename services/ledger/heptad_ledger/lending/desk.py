@@ -1,7 +1,8 @@
 """Answers the questions of validators: leases, slots, look-ups.
 
 A lease is given only for a subject whose registration is under a published checkpoint, for without
-one it could not be proved; a question may wait for that. Lending leaves no trace on disk.
+one it could not be proved; a question may wait for that, and for a key that was added since.
+Lending leaves no trace on disk.
 """
 
 import asyncio
@@ -45,6 +46,13 @@ _AT_ONCE: Final = 8
 """Subjects for whom leases are made before the event loop gets a turn."""
 
 
+EVIDENCE_BYTES_MAX: Final = 8 << 20
+"""Of one answer: a subject with few keys needs 3 KB, one that has had all that it may have 380.
+
+Who does not fit any more is told to ask again.
+"""
+
+
 class LendingDesk:
     """One for the ledger; `holder` is the validator's id from its certificate."""
 
@@ -85,8 +93,12 @@ class LendingDesk:
         """A lease, or the reason why not, for each subject in its order."""
         leases = []
         deadline_s = self._now_s() + question.wait_ms / 1000
+        room_bytes = EVIDENCE_BYTES_MAX
+        await self._until_proved(question.proved_size_min, deadline_s)
         for subject_id in question.subject_ids:
-            leases.append(await self._lease_one(subject_id, holder, deadline_s))
+            lease = await self._lease_one(subject_id, holder, deadline_s, room_bytes)
+            room_bytes -= _evidence_bytes(lease)
+            leases.append(lease)
             if len(leases) % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         lent = [lease.subject_id for lease in leases if not lease.refused_code]
@@ -136,7 +148,23 @@ class LendingDesk:
         for lease_id in question.lease_ids:
             self._loans.take_back(lease_id, holder=holder)
 
-    async def _lease_one(self, subject_id: str, holder: str, deadline_s: float) -> SubjectLease:
+    async def _until_proved(self, size: int, deadline_s: float) -> None:
+        """Wait for the checkpoint that a question asks for.
+
+        Raises: Problem `vault_unavailable` if it does not come in time.
+        """
+        if size <= self._published_size.value:
+            return
+        rest_s = max(0.0, deadline_s - self._now_s())
+        if not await self._published_size.reached(size, timeout_s=rest_s):
+            detail = f"{self._published_size.value} entries are published, not yet {size}"
+            raise Problem("vault_unavailable", detail, retry_after_s=1)
+
+    async def _lease_one(
+        self, subject_id: str, holder: str, deadline_s: float, room_bytes: int
+    ) -> SubjectLease:
+        if room_bytes <= 0:
+            return SubjectLease(subject_id, refused_code="vault_unavailable")
         while (lease := self._try_to_lease(subject_id, holder)).refused_code:
             published = self._published_size.value
             rest_s = deadline_s - self._now_s()
@@ -150,9 +178,10 @@ class LendingDesk:
             subject = self._registry.find(snapshot, subject_id)
             if subject is None:
                 return SubjectLease(subject_id, refused_code="key_unknown")
-            if any(row.index >= self._published_size.value for row in subject.keys):
-                return SubjectLease(subject_id, refused_code="vault_unavailable")
-            keys = self._evidence.keys_of(subject, snapshot)
+            keys = self._evidence.keys_of(subject, snapshot, proved_size=self._published_size.value)
+            applied_size = snapshot.state().size
+        if not keys:
+            return SubjectLease(subject_id, refused_code="vault_unavailable")
         lease_id = self._lend(subject.slot, holder)
         return SubjectLease(
             subject_id=subject_id,
@@ -161,6 +190,7 @@ class LendingDesk:
             lease_key=lease_key(slot_key=subject.slot_key, lease_id=lease_id),
             ttl_ms=self.ttl_ms,
             keys=keys,
+            applied_size=applied_size,
         )
 
     def _lend(self, slot: int, holder: str) -> bytes:
@@ -222,6 +252,13 @@ class LendingDesk:
             entry=entry,
             subject_id=subject_id,
         )
+
+
+def _evidence_bytes(lease: SubjectLease) -> int:
+    """About how long a lease's proofs are."""
+    parts = [key.addition for key in lease.keys]
+    parts += [key.revocation for key in lease.keys if key.revocation is not None]
+    return sum(len(part.entry) + len(part.payload) + len(part.proof) for part in parts)
 
 
 def _found_bundle(

@@ -32,6 +32,7 @@ from heptad.vault.errors import VaultFaultError
 from heptad.wire.convert import vault as wire
 from heptad_ledger.errors import StoreError
 from heptad_ledger.lending.desk import LendingDesk
+from heptad_ledger.lending.key_news import RevokedBook
 
 QUESTIONS_MAX: Final = 256
 """Questions of one stream under way."""
@@ -47,11 +48,15 @@ class VaultDoor:
         *,
         desk: LendingDesk,
         cell_keys: Callable[[], CellKeys],
+        revoked: RevokedBook,
+        now_s: Callable[[], float],
         on_fault: Callable[[Exception], None],
         log: EventLog,
     ) -> None:
         """`on_fault` hears of a broken vault or store: the process has to end for it."""
         self._desk = desk
+        self._revoked = revoked
+        self._now_s = now_s
         self._cell_keys = cell_keys
         self._on_fault = on_fault
         self._log = log
@@ -76,7 +81,8 @@ class VaultDoor:
         self._push(self._cell_keys())
 
     def push_revoked(self, subject_ids: tuple[str, ...]) -> None:
-        """The leases of these subjects end now: tell all validators."""
+        """The leases of these subjects end now: tell all validators, and who connects later."""
+        self._revoked.note(subject_ids, now_s=self._now_s())
         self._push(Revoked(subject_ids))
 
     def close(self) -> None:
@@ -104,6 +110,8 @@ class VaultDoor:
         self._sessions.add(session)
         try:
             session.push(self._cell_keys())
+            if (revoked := self._revoked.recent(self._now_s())) is not None:
+                session.push(revoked)
             for lent in self._desk.lent_elsewhere(session.holder):
                 session.push(lent)
             await session.run()

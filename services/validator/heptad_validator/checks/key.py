@@ -23,15 +23,18 @@ def check_subject(request: SignedRequest, *, cell_code: str) -> None:
         raise Problem("key_unknown", "iss is a subject of another cell", field="iss")
 
 
-def check_key(request: SignedRequest, *, keys: Mapping[str, RegisteredKey]) -> PublicKey:
+def check_key(
+    request: SignedRequest, *, keys: Mapping[str, RegisteredKey], allow_revoked: bool = False
+) -> PublicKey:
     """The key that must have signed the request; `keys` are those of `iss`, by key id.
 
+    `allow_revoked` is for what was admitted before, and will not be once more.
     Raises: Problem `key_unknown`, `key_revoked`, `algorithm_refused`.
     """
     registered = keys.get(request.kid)
     if registered is None:
         raise Problem("key_unknown", "the subject has no key of this kid", field="kid")
-    if registered.revoked:
+    if registered.revoked and not allow_revoked:
         raise Problem("key_revoked", "the subject has revoked this key", field="kid")
     key = registered.key
     if request.algorithm is not key.algorithm:

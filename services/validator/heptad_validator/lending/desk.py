@@ -6,7 +6,7 @@ none, so a ledger that forges gets the treatment of one that does not answer, an
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -24,13 +24,25 @@ from heptad.model.routing import ranked
 from heptad.observability.logs import EventLog
 from heptad_validator.clock import Clock
 from heptad_validator.lending.evidence import EvidenceRefusedError, EvidenceVerifier
-from heptad_validator.lending.leases import Lease, LeaseBook, RegisteredKey, usable_until_s
+from heptad_validator.lending.leases import Lease, LeaseBook, usable_until_s
 
 ANSWER_S_MAX: Final = 2.0
 _PROOFS_AT_ONCE: Final = 16
-"""Proving a key takes 0.1 to 0.3 ms; after so many, the event loop gets its turn."""
+"""Subjects; proving a key takes 0.1 to 0.3 ms; after so many, the event loop gets its turn."""
+
+ADDED_WAIT_MS: Final = 2_000
+"""How long the ledger may wait for the checkpoint over a key that was just added."""
 
 Lent: TypeAlias = Lease | Problem
+
+
+class _OutdatedError(Problem):
+    """The lease ended while it was under way."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "vault_unavailable", "the lease ended while it was under way", retry_after_s=1
+        )
 
 
 class Vault(Protocol):
@@ -78,6 +90,8 @@ class LeaseDesk:
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_poked = False
+        # Whose lease ended while it was under way: they are asked for once more, and not for ever.
+        self._asked_again: set[str] = set()
         self.on_lease: Callable[[str], None] = lambda subject_id: None
         self.on_refused: Callable[[str, Problem], None] = lambda subject_id, problem: None
 
@@ -100,7 +114,8 @@ class LeaseDesk:
         Raises: Problem, `vault_unavailable` or the code of the vault's refusal.
         """
         self._book.asking((subject_id,))
-        [lent] = await self._lend((subject_id,), wait_ms=wait_ms, is_registering=True)
+        question = LeaseSubjects((subject_id,), wait_ms, is_registering=True)
+        [lent] = await self._lend(question)
         if isinstance(lent, Problem):
             raise lent
         return lent
@@ -123,31 +138,41 @@ class LeaseDesk:
     def _ask_for_wanted(self) -> None:
         self._is_poked = False
         while subject_ids := self._book.take_wanted(LEASE_SUBJECTS_MAX):
-            task = asyncio.create_task(self._serve_wanted(subject_ids))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            for question in self._questions(subject_ids):
+                task = asyncio.create_task(self._serve(question))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _serve_wanted(self, subject_ids: tuple[str, ...]) -> None:
-        await self._serve(subject_ids)
+    def _questions(self, subject_ids: Sequence[str]) -> Iterator[LeaseSubjects]:
+        """One question for all, and one for each subject that has just added a key."""
+        sizes = {name: self._book.proved_size_min(name) for name in subject_ids}
+        if plain := tuple(name for name, size in sizes.items() if not size):
+            yield LeaseSubjects(plain)
+        for name, size in sizes.items():
+            if size:
+                yield LeaseSubjects((name,), ADDED_WAIT_MS, proved_size_min=size)
 
-    async def _serve(self, subject_ids: tuple[str, ...]) -> list[Lent]:
-        lent = await self._lend(subject_ids, wait_ms=0)
-        for subject_id, result in zip(subject_ids, lent, strict=True):
-            if isinstance(result, Problem):
+    async def _serve(self, question: LeaseSubjects) -> None:
+        lent = await self._lend(question)
+        for subject_id, result in zip(question.subject_ids, lent, strict=True):
+            is_again = subject_id in self._asked_again
+            self._asked_again.discard(subject_id)
+            if isinstance(result, _OutdatedError) and not is_again:
+                self._asked_again.add(subject_id)
+                self._book.want(subject_id)
+            elif isinstance(result, Problem):
                 self.on_refused(subject_id, result)
             else:
                 self.on_lease(subject_id)
-        return lent
+        self.poke()
 
-    async def _lend(
-        self, subject_ids: tuple[str, ...], *, wait_ms: int, is_registering: bool = False
-    ) -> list[Lent]:
-        """One question; what came of it for each subject. What is proved is in the book."""
+    async def _lend(self, question: LeaseSubjects) -> list[Lent]:
+        """What came of a question for each subject. What is proved is in the book."""
         try:
-            return await self._answered(LeaseSubjects(subject_ids, wait_ms, is_registering))
+            return await self._answered(question)
         finally:
             # Also when the caller has gone meanwhile: else nobody could ask for these again.
-            self._book.answered(subject_ids)
+            self._book.answered(question.subject_ids)
 
     async def _answered(self, question: LeaseSubjects) -> list[Lent]:
         asked_at_s = self._clock.monotonic_s()
@@ -183,7 +208,7 @@ class LeaseDesk:
         if offer.refused_code:
             return Problem(offer.refused_code, "the vault lends no key for this subject")
         if self._book.is_outdated(subject_id, asked_at_s):
-            return _unavailable("the lease was revoked while it was under way")
+            return _OutdatedError()
         try:
             lease = self._proved(subject_id, offer, asked_at_s)
         except EvidenceRefusedError as error:
@@ -196,10 +221,7 @@ class LeaseDesk:
         """The lease that an offer makes. Raises: EvidenceRefusedError."""
         if offer.subject_id != subject_id or not offer.keys:
             raise EvidenceRefusedError("a lease without a key, or for another subject")
-        keys = {
-            key.kid: RegisteredKey(self._evidence.prove(subject_id, key), key.revoked)
-            for key in offer.keys
-        }
+        keys = self._evidence.prove(subject_id, offer.keys)
         ttl_s = min(offer.ttl_ms, LEASE_TTL_MS_MAX) / 1000
         ttl_s = min(ttl_s, self._home.lease_s_max)
         return Lease(
@@ -211,6 +233,7 @@ class LeaseDesk:
             is_home=self._home.is_first(subject_id),
             renew_at_s=asked_at_s + ttl_s / 2,
             expires_at_s=usable_until_s(asked_at_s=asked_at_s, ttl_s=ttl_s),
+            applied_size=offer.applied_size,
         )
 
 

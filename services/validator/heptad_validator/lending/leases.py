@@ -13,10 +13,10 @@ The book does no I/O: `wanted` says whom to ask about, `returned` what to give b
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
-from typing import Final
+from typing import Final, TypeVar
 
 from heptad.crypto.jwk import PublicKey
 
@@ -24,6 +24,10 @@ CLOCK_MARGIN_S: Final = 1.0
 _CLOCK_MARGIN_SHARE: Final = 0.2
 _RETURNED_MAX: Final = 10_000
 _REVOKED_KEPT_S: Final = 60.0
+_AHEAD_MAX: Final = 100_000
+"""Changes of keys remembered until a lease shows that the ledger has them."""
+
+KeyT = TypeVar("KeyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Lease:
     is_home: bool
     renew_at_s: float
     expires_at_s: float
+    applied_size: int = 0
+    """The keys are those of the log's first so many entries."""
 
 
 def usable_until_s(*, asked_at_s: float, ttl_s: float) -> float:
@@ -60,7 +66,10 @@ def usable_until_s(*, asked_at_s: float, ttl_s: float) -> float:
 class LeaseBook:
     """The leases that this validator holds, at most `leases_max` of a kind, oldest in front."""
 
-    __slots__ = ("_asked", "_leases", "_leases_max", "_returned", "_revoked", "_sealing", "_wanted")
+    __slots__ = (
+        "_added", "_asked", "_ended", "_leases", "_leases_max", "_returned", "_revoked",
+        "_revoked_all_s", "_sealing", "_wanted",
+    )  # fmt: skip
 
     def __init__(self, *, leases_max: int) -> None:
         self._leases: dict[str, Lease] = {}
@@ -70,7 +79,11 @@ class LeaseBook:
         self._asked: set[str] = set()
         # When subjects were last revoked, oldest first; kept for longer than any question takes.
         self._revoked: dict[str, float] = {}
+        self._revoked_all_s = -inf
         self._returned: list[bytes] = []
+        # What was committed here and may not be in the ledger's registry yet.
+        self._added: dict[str, int] = {}
+        self._ended: dict[tuple[str, str], int] = {}
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -122,11 +135,13 @@ class LeaseBook:
 
         Answers are proved one after the other, so a revocation can overtake what was said before.
         """
-        return self._revoked.get(subject_id, -inf) >= asked_at_s
+        return max(self._revoked.get(subject_id, -inf), self._revoked_all_s) >= asked_at_s
 
     def put(self, lease: Lease) -> None:
         """Keep a lease in the place of an older one; beyond the limit the oldest goes back."""
         self._put(self._leases, lease)
+        if self._added.get(lease.subject_id, 0) <= lease.applied_size:
+            self._added.pop(lease.subject_id, None)
 
     def put_sealing(self, lease: Lease) -> None:
         """The same for one under which nothing but events is sealed."""
@@ -134,7 +149,7 @@ class LeaseBook:
 
     def _put(self, leases: dict[str, Lease], lease: Lease) -> None:
         self._give_back(leases.pop(lease.subject_id, None))
-        leases[lease.subject_id] = lease
+        leases[lease.subject_id] = self._with_ended(lease)
         if len(leases) > self._leases_max:
             self._give_back(leases.pop(next(iter(leases))))
 
@@ -150,6 +165,47 @@ class LeaseBook:
         self._sealing.pop(subject_id, None)
         self._revoked.pop(subject_id, None)
         self._revoked[subject_id] = now_s
+
+    def revoke_all(self, now_s: float) -> None:
+        """The same for all subjects."""
+        self._leases.clear()
+        self._sealing.clear()
+        self._revoked_all_s = now_s
+
+    # What this validator has seen committed, ahead of the ledger.
+
+    def key_revoked(self, subject_id: str, *, kid: str, index: int) -> None:
+        """The entry at `index` revokes this key: no lease lets it sign, whatever it says itself,
+        unless the lease is of a log that has the entry.
+        """
+        _keep(self._ended, (subject_id, kid), index)
+        for leases in (self._leases, self._sealing):
+            if subject_id in leases:
+                leases[subject_id] = self._with_ended(leases[subject_id])
+
+    def key_added(self, subject_id: str, *, index: int, now_s: float) -> None:
+        """The entry at `index` adds a key: the subject's lease has to be one that has it."""
+        _keep(self._added, subject_id, index + 1)
+        self._give_back(self._leases.pop(subject_id, None))
+        self._revoked.pop(subject_id, None)
+        self._revoked[subject_id] = now_s
+
+    def proved_size_min(self, subject_id: str) -> int:
+        """How many entries have to be published before this subject's lease is of use."""
+        return self._added.get(subject_id, 0)
+
+    def _with_ended(self, lease: Lease) -> Lease:
+        """The lease with those keys revoked of which it cannot know that they are."""
+        keys = dict(lease.keys)
+        for kid, registered in lease.keys.items():
+            index = self._ended.get((lease.subject_id, kid))
+            if index is None:
+                continue
+            if index < lease.applied_size:
+                del self._ended[lease.subject_id, kid]
+            else:
+                keys[kid] = replace(registered, revoked=True)
+        return lease if keys == lease.keys else replace(lease, keys=keys)
 
     def sweep(self, now_s: float) -> None:
         """Drop what has run out, so that no key stays in memory for longer than it is lent."""
@@ -175,6 +231,14 @@ class LeaseBook:
     def _give_back(self, lease: Lease | None) -> None:
         if lease is not None and len(self._returned) < _RETURNED_MAX:
             self._returned.append(lease.lease_id)
+
+
+def _keep(ahead: dict[KeyT, int], name: KeyT, value: int) -> None:
+    """Put at the end; beyond the limit the oldest goes."""
+    ahead.pop(name, None)
+    ahead[name] = value
+    if len(ahead) > _AHEAD_MAX:
+        del ahead[next(iter(ahead))]
 
 
 def _expired(leases: Mapping[str, Lease], now_s: float) -> Iterator[str]:

@@ -166,6 +166,42 @@ def test_pushes_reach_every_validator_and_the_stream_ends_with_the_ledger(
     asyncio.run(scenario())
 
 
+def test_whose_stream_was_down_is_told_what_was_revoked_meanwhile(
+    world, running_ledger, lease_stream
+):
+    async def scenario():
+        async with running_ledger(world) as service:
+            service._vault_door.push_revoked(("ab-x", "ab-y"))
+            async with world.channel("validator-1") as channel:
+                stream, _ = await lease_stream(world, channel)
+                assert await stream.next() == (0, Revoked(("ab-x", "ab-y")))
+
+    asyncio.run(scenario())
+
+
+def test_changed_keys_are_pushed_to_validators_that_can_then_lease_them(
+    world, running_ledger, lease_stream, kit
+):
+    async def scenario():
+        async with running_ledger(world) as service, world.channel("validator-1") as channel:
+            stream, _ = await lease_stream(world, channel)
+            cell, group = world.cell, world.group
+            office = kit.Office(service._parts.vault, origin=cell.origin, cell_code=cell.code)
+            anna, phone = office.register(1), Ed25519Key(b"p" * 32)
+            world.commit(group.batch([anna.registration]))
+            world.commit(group.batch([office.add_key(anna, phone)]))
+            assert await stream.next() == (0, Revoked((anna.subject_id,)))
+            leases = await stream.ask(LeaseSubjects((anna.subject_id,)))
+            kids = [key.kid for key in leases.leases[0].keys]
+            assert kids == [anna.key.public.kid, phone.public.kid]
+            world.commit(group.batch([office.revoke_key(anna, anna.key, by=phone)]))
+            assert await stream.next() == (0, Revoked((anna.subject_id,)))
+            leases = await stream.ask(LeaseSubjects((anna.subject_id,)))
+            assert [key.revoked for key in leases.leases[0].keys] == [True, False]
+
+    asyncio.run(scenario())
+
+
 def test_a_question_beyond_its_limits_is_refused_by_its_number(world, running_ledger, lease_stream):
     async def scenario():
         async with running_ledger(world), world.channel("validator-1") as channel:

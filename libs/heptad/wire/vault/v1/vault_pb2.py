@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheptad/vault/v1/vault.proto\x12\x0fheptad.vault.v1\"\x8b\x02\n\x0cLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x0elease_subjects\x18\x02 \x01(\x0b\x32\x1e.heptad.vault.v1.LeaseSubjectsH\x00\x12\x36\n\rreserve_slots\x18\x03 \x01(\x0b\x32\x1d.heptad.vault.v1.ReserveSlotsH\x00\x12\x39\n\x0flook_up_request\x18\x04 \x01(\x0b\x32\x1e.heptad.vault.v1.LookUpRequestH\x00\x12\x36\n\rreturn_leases\x18\x05 \x01(\x0b\x32\x1d.heptad.vault.v1.ReturnLeasesH\x00\x42\n\n\x08question\"[\n\rLeaseSubjects\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\x12\x13\n\x0bregistering\x18\x03 \x01(\x08\x12\x0f\n\x07sealing\x18\x04 \x01(\x08\"\x1d\n\x0cReserveSlots\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"Q\n\rLookUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x18\n\x10\x61pplied_size_min\x18\x03 \x01(\x04\"!\n\x0cReturnLeases\x12\x11\n\tlease_ids\x18\x01 \x03(\x0c\"\xfa\x02\n\rLeaseResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\tcell_keys\x18\x02 \x01(\x0b\x32\x19.heptad.vault.v1.CellKeysH\x00\x12)\n\x06leases\x18\x03 \x01(\x0b\x32\x17.heptad.vault.v1.LeasesH\x00\x12\'\n\x05slots\x18\x04 \x01(\x0b\x32\x16.heptad.vault.v1.SlotsH\x00\x12\x36\n\rrequest_found\x18\x05 \x01(\x0b\x32\x1d.heptad.vault.v1.RequestFoundH\x00\x12+\n\x07revoked\x18\x06 \x01(\x0b\x32\x18.heptad.vault.v1.RevokedH\x00\x12\x30\n\x07refusal\x18\x07 \x01(\x0b\x32\x1d.heptad.vault.v1.VaultRefusalH\x00\x12\x38\n\x0elent_elsewhere\x18\x08 \x01(\x0b\x32\x1e.heptad.vault.v1.LentElsewhereH\x00\x42\x08\n\x06\x61nswer\"J\n\x08\x43\x65llKeys\x12\x11\n\tindex_key\x18\x01 \x01(\x0c\x12\x16\n\x0erouting_key_id\x18\x02 \x01(\r\x12\x13\n\x0brouting_key\x18\x03 \x01(\x0c\"y\n\nSubjectKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07revoked\x18\x02 \x01(\x08\x12\r\n\x05index\x18\x03 \x01(\x04\x12\r\n\x05\x65ntry\x18\x04 \x01(\x0c\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0f\n\x07witness\x18\x06 \x01(\x0c\x12\r\n\x05proof\x18\x07 \x01(\x0c\"\xa9\x01\n\x0cSubjectLease\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0f\n\x07key_ref\x18\x02 \x01(\x04\x12\x10\n\x08lease_id\x18\x03 \x01(\x0c\x12\x11\n\tlease_key\x18\x04 \x01(\x0c\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\r\x12)\n\x04keys\x18\x06 \x03(\x0b\x32\x1b.heptad.vault.v1.SubjectKey\x12\x14\n\x0crefused_code\x18\x07 \x01(\t\"7\n\x06Leases\x12-\n\x06leases\x18\x01 \x03(\x0b\x32\x1d.heptad.vault.v1.SubjectLease\"A\n\tSlotLease\x12\x0f\n\x07key_ref\x18\x01 \x01(\x04\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x11\n\tlease_key\x18\x03 \x01(\x0c\"B\n\x05Slots\x12)\n\x05slots\x18\x01 \x03(\x0b\x32\x1a.heptad.vault.v1.SlotLease\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\r\"f\n\x0cRequestFound\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x15\n\rclaims_digest\x18\x03 \x01(\x0c\x12\r\n\x05\x65ntry\x18\x04 \x01(\x0c\x12\x12\n\nsubject_id\x18\x05 \x01(\t\"\x1e\n\x07Revoked\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"8\n\rLentElsewhere\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x12\n\nlook_up_ms\x18\x02 \x01(\r\",\n\x0cVaultRefusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t2Z\n\x0cVaultService\x12J\n\x05Lease\x12\x1d.heptad.vault.v1.LeaseRequest\x1a\x1e.heptad.vault.v1.LeaseResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheptad/vault/v1/vault.proto\x12\x0fheptad.vault.v1\"\x8b\x02\n\x0cLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x0elease_subjects\x18\x02 \x01(\x0b\x32\x1e.heptad.vault.v1.LeaseSubjectsH\x00\x12\x36\n\rreserve_slots\x18\x03 \x01(\x0b\x32\x1d.heptad.vault.v1.ReserveSlotsH\x00\x12\x39\n\x0flook_up_request\x18\x04 \x01(\x0b\x32\x1e.heptad.vault.v1.LookUpRequestH\x00\x12\x36\n\rreturn_leases\x18\x05 \x01(\x0b\x32\x1d.heptad.vault.v1.ReturnLeasesH\x00\x42\n\n\x08question\"t\n\rLeaseSubjects\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\x12\x13\n\x0bregistering\x18\x03 \x01(\x08\x12\x0f\n\x07sealing\x18\x04 \x01(\x08\x12\x17\n\x0fproved_size_min\x18\x05 \x01(\x04\"\x1d\n\x0cReserveSlots\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"Q\n\rLookUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x18\n\x10\x61pplied_size_min\x18\x03 \x01(\x04\"!\n\x0cReturnLeases\x12\x11\n\tlease_ids\x18\x01 \x03(\x0c\"\xfa\x02\n\rLeaseResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\tcell_keys\x18\x02 \x01(\x0b\x32\x19.heptad.vault.v1.CellKeysH\x00\x12)\n\x06leases\x18\x03 \x01(\x0b\x32\x17.heptad.vault.v1.LeasesH\x00\x12\'\n\x05slots\x18\x04 \x01(\x0b\x32\x16.heptad.vault.v1.SlotsH\x00\x12\x36\n\rrequest_found\x18\x05 \x01(\x0b\x32\x1d.heptad.vault.v1.RequestFoundH\x00\x12+\n\x07revoked\x18\x06 \x01(\x0b\x32\x18.heptad.vault.v1.RevokedH\x00\x12\x30\n\x07refusal\x18\x07 \x01(\x0b\x32\x1d.heptad.vault.v1.VaultRefusalH\x00\x12\x38\n\x0elent_elsewhere\x18\x08 \x01(\x0b\x32\x1e.heptad.vault.v1.LentElsewhereH\x00\x42\x08\n\x06\x61nswer\"J\n\x08\x43\x65llKeys\x12\x11\n\tindex_key\x18\x01 \x01(\x0c\x12\x16\n\x0erouting_key_id\x18\x02 \x01(\r\x12\x13\n\x0brouting_key\x18\x03 \x01(\x0c\"\xad\x01\n\nSubjectKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07revoked\x18\x02 \x01(\x08\x12\r\n\x05index\x18\x03 \x01(\x04\x12\r\n\x05\x65ntry\x18\x04 \x01(\x0c\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0f\n\x07witness\x18\x06 \x01(\x0c\x12\r\n\x05proof\x18\x07 \x01(\x0c\x12\x32\n\nrevocation\x18\x08 \x01(\x0b\x32\x1e.heptad.vault.v1.EntryEvidence\"^\n\rEntryEvidence\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x0f\n\x07witness\x18\x04 \x01(\x0c\x12\r\n\x05proof\x18\x05 \x01(\x0c\"\xbf\x01\n\x0cSubjectLease\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0f\n\x07key_ref\x18\x02 \x01(\x04\x12\x10\n\x08lease_id\x18\x03 \x01(\x0c\x12\x11\n\tlease_key\x18\x04 \x01(\x0c\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\r\x12)\n\x04keys\x18\x06 \x03(\x0b\x32\x1b.heptad.vault.v1.SubjectKey\x12\x14\n\x0crefused_code\x18\x07 \x01(\t\x12\x14\n\x0c\x61pplied_size\x18\x08 \x01(\x04\"7\n\x06Leases\x12-\n\x06leases\x18\x01 \x03(\x0b\x32\x1d.heptad.vault.v1.SubjectLease\"A\n\tSlotLease\x12\x0f\n\x07key_ref\x18\x01 \x01(\x04\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x11\n\tlease_key\x18\x03 \x01(\x0c\"B\n\x05Slots\x12)\n\x05slots\x18\x01 \x03(\x0b\x32\x1a.heptad.vault.v1.SlotLease\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\r\"f\n\x0cRequestFound\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x15\n\rclaims_digest\x18\x03 \x01(\x0c\x12\r\n\x05\x65ntry\x18\x04 \x01(\x0c\x12\x12\n\nsubject_id\x18\x05 \x01(\t\"\x1e\n\x07Revoked\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"8\n\rLentElsewhere\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x12\n\nlook_up_ms\x18\x02 \x01(\r\",\n\x0cVaultRefusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t2Z\n\x0cVaultService\x12J\n\x05Lease\x12\x1d.heptad.vault.v1.LeaseRequest\x1a\x1e.heptad.vault.v1.LeaseResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,35 +34,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASEREQUEST']._serialized_start=49
   _globals['_LEASEREQUEST']._serialized_end=316
   _globals['_LEASESUBJECTS']._serialized_start=318
-  _globals['_LEASESUBJECTS']._serialized_end=409
-  _globals['_RESERVESLOTS']._serialized_start=411
-  _globals['_RESERVESLOTS']._serialized_end=440
-  _globals['_LOOKUPREQUEST']._serialized_start=442
-  _globals['_LOOKUPREQUEST']._serialized_end=523
-  _globals['_RETURNLEASES']._serialized_start=525
-  _globals['_RETURNLEASES']._serialized_end=558
-  _globals['_LEASERESPONSE']._serialized_start=561
-  _globals['_LEASERESPONSE']._serialized_end=939
-  _globals['_CELLKEYS']._serialized_start=941
-  _globals['_CELLKEYS']._serialized_end=1015
-  _globals['_SUBJECTKEY']._serialized_start=1017
-  _globals['_SUBJECTKEY']._serialized_end=1138
-  _globals['_SUBJECTLEASE']._serialized_start=1141
-  _globals['_SUBJECTLEASE']._serialized_end=1310
-  _globals['_LEASES']._serialized_start=1312
-  _globals['_LEASES']._serialized_end=1367
-  _globals['_SLOTLEASE']._serialized_start=1369
-  _globals['_SLOTLEASE']._serialized_end=1434
-  _globals['_SLOTS']._serialized_start=1436
-  _globals['_SLOTS']._serialized_end=1502
-  _globals['_REQUESTFOUND']._serialized_start=1504
-  _globals['_REQUESTFOUND']._serialized_end=1606
-  _globals['_REVOKED']._serialized_start=1608
-  _globals['_REVOKED']._serialized_end=1638
-  _globals['_LENTELSEWHERE']._serialized_start=1640
-  _globals['_LENTELSEWHERE']._serialized_end=1696
-  _globals['_VAULTREFUSAL']._serialized_start=1698
-  _globals['_VAULTREFUSAL']._serialized_end=1742
-  _globals['_VAULTSERVICE']._serialized_start=1744
-  _globals['_VAULTSERVICE']._serialized_end=1834
+  _globals['_LEASESUBJECTS']._serialized_end=434
+  _globals['_RESERVESLOTS']._serialized_start=436
+  _globals['_RESERVESLOTS']._serialized_end=465
+  _globals['_LOOKUPREQUEST']._serialized_start=467
+  _globals['_LOOKUPREQUEST']._serialized_end=548
+  _globals['_RETURNLEASES']._serialized_start=550
+  _globals['_RETURNLEASES']._serialized_end=583
+  _globals['_LEASERESPONSE']._serialized_start=586
+  _globals['_LEASERESPONSE']._serialized_end=964
+  _globals['_CELLKEYS']._serialized_start=966
+  _globals['_CELLKEYS']._serialized_end=1040
+  _globals['_SUBJECTKEY']._serialized_start=1043
+  _globals['_SUBJECTKEY']._serialized_end=1216
+  _globals['_ENTRYEVIDENCE']._serialized_start=1218
+  _globals['_ENTRYEVIDENCE']._serialized_end=1312
+  _globals['_SUBJECTLEASE']._serialized_start=1315
+  _globals['_SUBJECTLEASE']._serialized_end=1506
+  _globals['_LEASES']._serialized_start=1508
+  _globals['_LEASES']._serialized_end=1563
+  _globals['_SLOTLEASE']._serialized_start=1565
+  _globals['_SLOTLEASE']._serialized_end=1630
+  _globals['_SLOTS']._serialized_start=1632
+  _globals['_SLOTS']._serialized_end=1698
+  _globals['_REQUESTFOUND']._serialized_start=1700
+  _globals['_REQUESTFOUND']._serialized_end=1802
+  _globals['_REVOKED']._serialized_start=1804
+  _globals['_REVOKED']._serialized_end=1834
+  _globals['_LENTELSEWHERE']._serialized_start=1836
+  _globals['_LENTELSEWHERE']._serialized_end=1892
+  _globals['_VAULTREFUSAL']._serialized_start=1894
+  _globals['_VAULTREFUSAL']._serialized_end=1938
+  _globals['_VAULTSERVICE']._serialized_start=1940
+  _globals['_VAULTSERVICE']._serialized_end=2030
 # @@protoc_insertion_point(module_scope)

@@ -21,16 +21,18 @@ class LeaseRequest(_message.Message):
     def __init__(self, id: _Optional[int] = ..., lease_subjects: _Optional[_Union[LeaseSubjects, _Mapping]] = ..., reserve_slots: _Optional[_Union[ReserveSlots, _Mapping]] = ..., look_up_request: _Optional[_Union[LookUpRequest, _Mapping]] = ..., return_leases: _Optional[_Union[ReturnLeases, _Mapping]] = ...) -> None: ...
 
 class LeaseSubjects(_message.Message):
-    __slots__ = ("subject_ids", "wait_ms", "registering", "sealing")
+    __slots__ = ("subject_ids", "wait_ms", "registering", "sealing", "proved_size_min")
     SUBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     REGISTERING_FIELD_NUMBER: _ClassVar[int]
     SEALING_FIELD_NUMBER: _ClassVar[int]
+    PROVED_SIZE_MIN_FIELD_NUMBER: _ClassVar[int]
     subject_ids: _containers.RepeatedScalarFieldContainer[str]
     wait_ms: int
     registering: bool
     sealing: bool
-    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., wait_ms: _Optional[int] = ..., registering: _Optional[bool] = ..., sealing: _Optional[bool] = ...) -> None: ...
+    proved_size_min: int
+    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., wait_ms: _Optional[int] = ..., registering: _Optional[bool] = ..., sealing: _Optional[bool] = ..., proved_size_min: _Optional[int] = ...) -> None: ...
 
 class ReserveSlots(_message.Message):
     __slots__ = ("count",)
@@ -85,7 +87,7 @@ class CellKeys(_message.Message):
     def __init__(self, index_key: _Optional[bytes] = ..., routing_key_id: _Optional[int] = ..., routing_key: _Optional[bytes] = ...) -> None: ...
 
 class SubjectKey(_message.Message):
-    __slots__ = ("kid", "revoked", "index", "entry", "payload", "witness", "proof")
+    __slots__ = ("kid", "revoked", "index", "entry", "payload", "witness", "proof", "revocation")
     KID_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +95,7 @@ class SubjectKey(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITNESS_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_FIELD_NUMBER: _ClassVar[int]
     kid: str
     revoked: bool
     index: int
@@ -100,10 +103,25 @@ class SubjectKey(_message.Message):
     payload: bytes
     witness: bytes
     proof: bytes
-    def __init__(self, kid: _Optional[str] = ..., revoked: _Optional[bool] = ..., index: _Optional[int] = ..., entry: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., witness: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+    revocation: EntryEvidence
+    def __init__(self, kid: _Optional[str] = ..., revoked: _Optional[bool] = ..., index: _Optional[int] = ..., entry: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., witness: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., revocation: _Optional[_Union[EntryEvidence, _Mapping]] = ...) -> None: ...
+
+class EntryEvidence(_message.Message):
+    __slots__ = ("index", "entry", "payload", "witness", "proof")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    entry: bytes
+    payload: bytes
+    witness: bytes
+    proof: bytes
+    def __init__(self, index: _Optional[int] = ..., entry: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., witness: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
 
 class SubjectLease(_message.Message):
-    __slots__ = ("subject_id", "key_ref", "lease_id", "lease_key", "ttl_ms", "keys", "refused_code")
+    __slots__ = ("subject_id", "key_ref", "lease_id", "lease_key", "ttl_ms", "keys", "refused_code", "applied_size")
     SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_REF_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +129,7 @@ class SubjectLease(_message.Message):
     TTL_MS_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_CODE_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_SIZE_FIELD_NUMBER: _ClassVar[int]
     subject_id: str
     key_ref: int
     lease_id: bytes
@@ -118,7 +137,8 @@ class SubjectLease(_message.Message):
     ttl_ms: int
     keys: _containers.RepeatedCompositeFieldContainer[SubjectKey]
     refused_code: str
-    def __init__(self, subject_id: _Optional[str] = ..., key_ref: _Optional[int] = ..., lease_id: _Optional[bytes] = ..., lease_key: _Optional[bytes] = ..., ttl_ms: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[SubjectKey, _Mapping]]] = ..., refused_code: _Optional[str] = ...) -> None: ...
+    applied_size: int
+    def __init__(self, subject_id: _Optional[str] = ..., key_ref: _Optional[int] = ..., lease_id: _Optional[bytes] = ..., lease_key: _Optional[bytes] = ..., ttl_ms: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[SubjectKey, _Mapping]]] = ..., refused_code: _Optional[str] = ..., applied_size: _Optional[int] = ...) -> None: ...
 
 class Leases(_message.Message):
     __slots__ = ("leases",)
