@@ -33,6 +33,7 @@ COMMANDS: Final = (
     Row("init", "Make a cell's keys and configuration without starting it."),
     Row("down", "Stop the cell that runs in a home."),
     Row("status", "Show how the running cell is."),
+    Row("scrape-targets", "Print where Prometheus finds the members."),
     Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),
     Row("keygen", "Make a key to sign requests with."),
     Row("register", "Register a subject and its first key."),

@@ -258,6 +258,10 @@ AUDIT_LAST_SUCCESS_TIME_SECONDS: Final = _gauge(
 # Every service.
 READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")
 BUILD_INFO: Final = _gauge("heptad_build_info", "Always 1.", "version", "cell", "role", "id")
+DATA_FREE_BYTES: Final = _gauge(
+    "data_free_bytes", "Free bytes of the disk that the service's data lie on.", unit="By"
+)
+DATA_SIZE_BYTES: Final = _gauge("data_size_bytes", "Size of that disk in bytes.", unit="By")
 EVENT_LOOP_LAG_SECONDS: Final = _gauge(
     "event_loop_lag_seconds", "How late the event loop ran a timer, the last time.", unit="s"
 )

@@ -31,3 +31,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def disk_of(folder: Path) -> tuple[float, float]:
+    """Free bytes of the file system that a folder lies on, for who is not root, and its size.
+
+    Raises: OSError.
+    """
+    found = os.statvfs(folder)
+    return float(found.f_bavail * found.f_frsize), float(found.f_blocks * found.f_frsize)

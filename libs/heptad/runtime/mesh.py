@@ -106,6 +106,20 @@ def listeners_of(home: Path, cell: Cell) -> list[tuple[str, str]]:
     return listeners
 
 
+def scrape_targets(home: Path, cell: Cell) -> dict[str, str]:
+    """host:port of every member's metrics, by member id.
+
+    The port is the one that the member binds, the host the one by which others find it.
+    Raises: ConfigInvalidError.
+    """
+    listeners = dict(listeners_of(home, cell))
+    targets = {}
+    for member_id, address in cell.member_addresses().items():
+        port = split_address(listeners[f"{member_id} metrics"])[1]
+        targets[member_id] = f"{address.rpartition(':')[0]}:{port}"
+    return targets
+
+
 def require_ports(home: Path, cell: Cell, *, elsewhere: Container[str] = ()) -> None:
     """See that the cell can listen, but for the members in `elsewhere`, who bind on their own.
 

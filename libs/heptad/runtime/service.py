@@ -28,7 +28,7 @@ from heptad.observability.metrics import Metrics
 from heptad.runtime import channels, lifeline
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.files import NodeConfigT, load_cell, load_node_config
-from heptad.runtime.disk import write_atomically
+from heptad.runtime.disk import disk_of, write_atomically
 from heptad.runtime.errors import ConfigInvalidError, PortTakenError
 from heptad.runtime.guard import Guard
 from heptad.runtime.health import Health, enable_reflection
@@ -253,6 +253,8 @@ class _Process(Generic[NodeConfigT]):
         context.metrics.read(catalogue.READY, lambda: {(): float(context.health.ready)})
         labels = (VERSION, context.cell.origin, context.config.node.role, context.name)
         context.metrics.read(catalogue.BUILD_INFO, lambda: {labels: 1.0})
+        context.metrics.read(catalogue.DATA_FREE_BYTES, lambda: {(): disk_of(context.data)[0]})
+        context.metrics.read(catalogue.DATA_SIZE_BYTES, lambda: {(): disk_of(context.data)[1]})
         lag = context.metrics.gauge(catalogue.EVENT_LOOP_LAG_SECONDS)
         context.tasks.spawn("loop lag", watch_loop_lag(lag.set))
 

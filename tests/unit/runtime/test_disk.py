@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heptad.runtime.disk import write_atomically
+from heptad.runtime.disk import disk_of, write_atomically
 
 
 @pytest.fixture
@@ -49,3 +49,8 @@ def test_a_write_that_fails_leaves_the_old_bytes_and_nothing_else(
         write_atomically(path, b"new", mode=0o600)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folders_disk_has_more_room_than_is_free(tmp_path: Path) -> None:
+    free, size = disk_of(tmp_path)
+    assert 0 < free < size
