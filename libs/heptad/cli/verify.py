@@ -1,4 +1,4 @@
-"""`heptad verify`: check a receipt, a bundle, evidence, an alarm, or a whole log, step by step."""
+"""`heptad verify`: check a receipt, a bundle, a certificate, evidence, an alarm, or a whole log."""
 
 import json
 import sys
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from heptad.verification import (
         BundleFile,
         BundleReport,
+        CertificateFile,
+        CertificateReport,
         EvidenceReport,
         Raised,
         ReceiptFile,
@@ -37,8 +39,8 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            help="Receipt, bundle or alarm; - reads standard input. Or a log: its http(s) address, "
-            "or a folder."
+            help="Receipt, bundle, certificate or alarm; - reads standard input. Or a log: its "
+            "http(s) address, or a folder."
         ),
     ],
     *,
@@ -49,8 +51,13 @@ def command(
     cell: Annotated[
         Path | None,
         typer.Option(
-            help="cell.toml with the cell's public keys, to judge evidence and bundles by."
+            help="cell.toml with the cell's public keys, to judge evidence, bundles and "
+            "certificates by."
         ),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="Subject's id: is the certificate about this subject?"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -58,7 +65,8 @@ def command(
 
     Of a log every entry and every tile is read and hashed, up to the cosigned root.
     With --cell also the evidence of misbehaviour that the receipt may be of: who signed what twice;
-    and of bundles and their events, that their service signed exactly them.
+    and of bundles and their events, that their service signed exactly them; and of a certificate
+    of an erasure, that the ledger attested it, and what that does not prove.
     Ends with 0 if all of it is valid, 1 if it is not, 2 if it could not be judged: a file that is
     not there, or one to judge by that cannot be read.
     """
@@ -72,28 +80,40 @@ def command(
         log_judgement.end()
     with told(as_json=as_json):
         data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
-    from heptad.verification import AlarmUnreadableError, ReceiptUnreadableError
-
-    judgement = Judgement(as_json=as_json)
-    try:
-        _judge(data, judgement, policy=policy, cell=cell)
-    except ReceiptUnreadableError as error:
-        _print_unreadable(str(error), as_json=as_json)
-        raise typer.Exit(EXIT_FAILED) from None
-    except AlarmUnreadableError as error:
-        _print_unreadable(str(error), as_json=as_json, what="alarm")
-        raise typer.Exit(EXIT_FAILED) from None
+    judgement = Judgement(as_json=as_json, subject=subject)
+    _judge_file(data, judgement, policy=policy, cell=cell)
     judgement.end()
 
 
+def _judge_file(
+    data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Path | None
+) -> None:
+    """What is no file of the kind that it means to be is invalid, and the command ends with 1."""
+    from heptad.verification import (
+        AlarmUnreadableError,
+        CertificateUnreadableError,
+        ReceiptUnreadableError,
+    )
+
+    kinds = {AlarmUnreadableError: "alarm", CertificateUnreadableError: "certificate"}
+    try:
+        _judge(data, judgement, policy=policy, cell=cell)
+    except (AlarmUnreadableError, CertificateUnreadableError, ReceiptUnreadableError) as error:
+        what = kinds.get(type(error), "receipt")
+        _print_unreadable(str(error), as_json=judgement.as_json, what=what)
+        raise typer.Exit(EXIT_FAILED) from None
+
+
 def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Path | None) -> None:
-    """Raises: ReceiptUnreadableError; AlarmUnreadableError."""
+    """Raises: ReceiptUnreadableError; AlarmUnreadableError; CertificateUnreadableError."""
     from heptad.verification import (
         BundleFile,
+        CertificateFile,
         ReceiptFile,
         has_bundle,
         is_alarm,
         is_bundle_file,
+        is_certificate_file,
         parse_alarm,
     )
 
@@ -102,6 +122,9 @@ def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Pa
         return
     if is_bundle_file(data):
         judgement.judge_bundle(BundleFile.parse(data), policy, cell)
+        return
+    if is_certificate_file(data):
+        judgement.judge_certificate(CertificateFile.parse(data), policy, cell)
         return
     file = ReceiptFile.parse(data)
     if policy is not None:
@@ -115,9 +138,10 @@ def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Pa
 class Judgement:
     """What was judged so far, as lines for people and as members for programs."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, subject: str | None = None) -> None:
         self.holds = True
-        self._as_json = as_json
+        self._subject = subject
+        self.as_json = as_json
         self._lines: list[str] = []
         self._members: dict[str, object] = {}
         self._steps: list[Finding] = []
@@ -136,7 +160,7 @@ class Judgement:
 
         if policy is None:
             reason = "a whole bundle is judged by --policy, and its service's signature by --cell"
-            fail(reason, status=EXIT_USAGE, as_json=self._as_json)
+            fail(reason, status=EXIT_USAGE, as_json=self.as_json)
         judged_by, mark = self._read_policy(policy)
         keys, lines = self._service_keys(cell)
         in_log, signed = examine_bundle_file(
@@ -144,6 +168,36 @@ class Judgement:
         )
         self._take_receipt(in_log, judged_by, mark)
         self._take_signed(signed, lines)
+
+    def judge_certificate(
+        self, file: "CertificateFile", policy: Path | None, cell: Path | None
+    ) -> None:
+        """Did the ledger attest this erasure, of this subject, and does the log have it?"""
+        from heptad.runtime.attestation import attestation_keys
+        from heptad.verification import examine_certificate_file
+
+        if policy is None:
+            reason = "a certificate is judged by --policy, and the ledger's signature by --cell"
+            fail(reason, status=EXIT_USAGE, as_json=self.as_json)
+        judged_by, mark = self._read_policy(policy)
+        keys = None
+        lines = ["", "ledger   signature NOT judged: that needs --cell cell.toml", ""]
+        if cell is not None:
+            known, cell_mark = self._cell(cell)
+            self._members["cell_fingerprint"] = cell_mark
+            lines = ["", f"cell     SHA-256 {cell_mark} of {known.origin}", ""]
+            with told(as_json=self.as_json):
+                keys = attestation_keys(known)
+        report = examine_certificate_file(
+            file,
+            policy=judged_by,
+            keys=keys,
+            now_s=int(time.time()),
+            subject_id=self._subject,
+        )
+        self._take_receipt(report.in_log, judged_by, mark)
+        self._lines += lines
+        self._take_certificate(file, report, is_attested=keys is not None)
 
     def judge_signed(self, file: "ReceiptFile", cell: Path | None) -> None:
         """Did a service sign this event, or this bundle?"""
@@ -174,12 +228,12 @@ class Judgement:
 
         if policy is None:
             reason = "an alarm is judged by --policy"
-            fail(reason, status=EXIT_USAGE, as_json=self._as_json)
+            fail(reason, status=EXIT_USAGE, as_json=self.as_json)
         judged_by, mark = self._read_policy(policy)
         agreed = keys = None
         if cell is not None:
             known = self._cell(cell)[0]
-            with told(as_json=self._as_json):
+            with told(as_json=self.as_json):
                 agreed, keys = agreed_cell(known), service_keys(known)
         report = examine_alarm(
             raised, policy=judged_by, now_s=int(time.time()), cell=agreed, keys=keys
@@ -225,7 +279,7 @@ class Judgement:
                     return
                 verified = verify_log(source.read, policy=judged_by, now_s=now_s, note=note)
         except SourceUnreadableError as error:
-            fail(str(error), status=EXIT_USAGE, as_json=self._as_json)
+            fail(str(error), status=EXIT_USAGE, as_json=self.as_json)
         except (LogInvalidError, FormatError) as error:
             self._take([Finding("log", holds=False, detail=str(error))])
             return
@@ -243,15 +297,15 @@ class Judgement:
         from heptad.transparency.errors import FormatError
         from heptad.transparency.policy import Policy, fingerprint
 
-        with told(as_json=self._as_json):
+        with told(as_json=self.as_json):
             policy_file = policy.read_bytes()
         try:
             return Policy.parse(policy_file), fingerprint(policy_file)
         except FormatError as error:
-            fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=self._as_json)
+            fail(f"{policy} is no policy: {error}", status=EXIT_USAGE, as_json=self.as_json)
 
     def _print(self) -> None:
-        if self._as_json:
+        if self.as_json:
             steps = [
                 {"step": finding.subject, "holds": finding.holds, "detail": finding.detail}
                 for finding in self._steps
@@ -268,7 +322,7 @@ class Judgement:
         from heptad.runtime.config import Cell
         from heptad.runtime.config.decode import read
 
-        with told(as_json=self._as_json):
+        with told(as_json=self.as_json):
             return read(Cell, path), sha256(path.read_bytes()).hexdigest()
 
     def _service_keys(self, path: Path | None) -> "tuple[ServiceKeys | None, list[str]]":
@@ -280,7 +334,7 @@ class Judgement:
             return None, ["", "service  signature NOT judged: that needs --cell cell.toml", ""]
         cell, mark = self._cell(path)
         self._members["cell_fingerprint"] = mark
-        with told(as_json=self._as_json):
+        with told(as_json=self.as_json):
             return service_keys(cell), ["", f"cell     SHA-256 {mark} of {cell.origin}", ""]
 
     def _take_receipt(self, report: "ReceiptReport", judged_by: "Policy", mark: str) -> None:
@@ -297,6 +351,27 @@ class Judgement:
             }
         self._lines += lines
         self._take(report.findings)
+
+    def _take_certificate(
+        self, file: "CertificateFile", report: "CertificateReport", *, is_attested: bool
+    ) -> None:
+        from heptad.cli.certificate_lines import certificate_lines
+        from heptad.verification import DOES_NOT_PROVE, PROVES
+
+        self._take(report.findings)
+        self._members |= {
+            "attestation": "judged" if is_attested else "not judged",
+            "subject": "not judged" if self._subject is None else "judged",
+            "certificate": dict(file.core),
+        }
+        if self._subject is None:
+            self._lines.append("whom it is about was NOT judged: that needs --subject ID")
+        if report.certificate is not None:
+            self._lines += ["", *certificate_lines(report.certificate)]
+        if self.holds and is_attested:
+            self._members["does_not_prove"] = list(DOES_NOT_PROVE)
+            self._lines += ["", "proves", *(f"  - {line}" for line in PROVES)]
+            self._lines += ["does not prove", *(f"  - {line}" for line in DOES_NOT_PROVE)]
 
     def _take(self, findings: "Sequence[Finding]") -> None:
         self._steps += findings
@@ -367,7 +442,7 @@ def policy_lines(policy: "Policy", policy_fingerprint: str) -> list[str]:
     ]
 
 
-def _print_unreadable(reason: str, *, as_json: bool, what: str = "receipt") -> None:
+def _print_unreadable(reason: str, *, as_json: bool, what: str) -> None:
     if as_json:
         print(json.dumps({"valid": False, "reason": reason}))
     else:

@@ -16,9 +16,21 @@ from heptad.verification.bundles import (
     examine_signed,
     has_bundle,
 )
+from heptad.verification.certificate_file import (
+    CertificateFile,
+    certificate_members,
+    is_certificate_file,
+)
+from heptad.verification.certificates import (
+    DOES_NOT_PROVE,
+    PROVES,
+    CertificateReport,
+    examine_certificate_file,
+)
 from heptad.verification.consistency import verify_continuation, verify_continuation_by_tiles
 from heptad.verification.errors import (
     AlarmUnreadableError,
+    CertificateUnreadableError,
     LogInvalidError,
     ReceiptRefusedError,
     ReceiptUnreadableError,
@@ -38,11 +50,16 @@ from heptad.verification.sources import FolderSource, HttpSource, TileSource, op
 
 __all__ = [
     "CLOCK_BOUND_S",
+    "DOES_NOT_PROVE",
+    "PROVES",
     "Alarm",
     "AlarmReport",
     "AlarmUnreadableError",
     "BundleFile",
     "BundleReport",
+    "CertificateFile",
+    "CertificateReport",
+    "CertificateUnreadableError",
     "EvidenceReport",
     "FolderSource",
     "HttpSource",
@@ -57,15 +74,18 @@ __all__ = [
     "TileSource",
     "VerificationError",
     "VerifiedLog",
+    "certificate_members",
     "encode_alarm",
     "examine_alarm",
     "examine_bundle_file",
+    "examine_certificate_file",
     "examine_evidence",
     "examine_receipt_file",
     "examine_signed",
     "has_bundle",
     "is_alarm",
     "is_bundle_file",
+    "is_certificate_file",
     "is_evidence",
     "open_source",
     "parse_alarm",

@@ -5,8 +5,12 @@ validators differ, so nothing is said about the times of requests. What follows 
 (evidence) has exactly one form, and block times never go back.
 """
 
+from collections.abc import Callable
+from typing import Final
+
 from heptad.consensus.evidence import decode_evidence
 from heptad.crypto.bundles import parse_statement
+from heptad.crypto.erasures import parse_certificate, parse_order, parse_refusal
 from heptad.model.canonical import DIGEST_BYTES, MalformedError
 from heptad.model.control_entry import control_entry
 from heptad.model.entry import Entry, Kind, Outcome
@@ -17,6 +21,11 @@ _COMMITTING = frozenset(
     {Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.EVENT, Kind.KEY_ADDED, Kind.KEY_REVOKED}
     | {Kind.ACCESS, Kind.EXPORT}
 )
+_ERASURES: Final[dict[Kind, Callable[[bytes], object]]] = {
+    Kind.ERASURE_ORDERED: parse_order,
+    Kind.ERASURE_REFUSED: parse_refusal,
+    Kind.ERASED: parse_certificate,
+}
 _ANSWERING_NOBODY = frozenset({Kind.EVENT, Kind.ACCESS})
 
 
@@ -28,11 +37,7 @@ def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
         return f"a {entry.kind.name} that no validator has admitted"
     if entry.kind in _COMMITTING:
         return _commitment_fault(entry)
-    if entry.kind is Kind.DUPLICATE:
-        return _duplicate_fault(entry, index)
-    if entry.kind is Kind.BUNDLE:
-        return _bundle_fault(entry)
-    return ""
+    return _statement_fault(entry, index)
 
 
 def pair_fault(before: Entry, entry: Entry) -> str:
@@ -58,6 +63,16 @@ def _evidence_fault(entry: Entry, data: bytes) -> str:
     return ""
 
 
+def _statement_fault(entry: Entry, index: int) -> str:
+    if entry.kind is Kind.DUPLICATE:
+        return _duplicate_fault(entry, index)
+    if entry.kind is Kind.BUNDLE:
+        return _bundle_fault(entry)
+    if entry.kind in _ERASURES:
+        return _erasure_fault(entry, index)
+    return ""
+
+
 def _commitment_fault(entry: Entry) -> str:
     if len(entry.commitment) != DIGEST_BYTES:
         return f"a {entry.kind.name} that commits to nothing"
@@ -74,6 +89,19 @@ def _bundle_fault(entry: Entry) -> str:
     if statement.iss == entry.service:
         return ""
     return f"a BUNDLE of {entry.service!r} whose statement is one of {statement.iss!r}"
+
+
+def _erasure_fault(entry: Entry, index: int) -> str:
+    """Who has signed it, only the cell's keys can tell (`heptad.verification.certificates`)."""
+    try:
+        _ERASURES[entry.kind](entry.statement)
+        if entry.kind is Kind.ERASED:
+            order_index = parse_certificate(entry.statement).statement.order_index
+            if order_index >= index:
+                return f"an ERASED at {index} whose order is at {order_index}"
+    except Problem as problem:
+        return f"an {entry.kind.name} whose statement cannot be read: {problem.detail}"
+    return ""
 
 
 def _duplicate_fault(entry: Entry, index: int) -> str:

@@ -13,6 +13,10 @@ class ReceiptRefusedError(VerificationError):
     """A receipt does not prove its entry; the text is the first finding that does not hold."""
 
 
+class CertificateUnreadableError(VerificationError):
+    """A file is not a certificate of an erasure at all; nothing has been checked."""
+
+
 class LogInvalidError(VerificationError):
     """A log's tiles, entries or checkpoints contradict each other, or do not satisfy the policy."""
 
