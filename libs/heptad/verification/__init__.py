@@ -44,6 +44,7 @@ from heptad.verification.receipts import (
     CLOCK_BOUND_S,
     ReceiptReport,
     examine_receipt_file,
+    examine_under,
     verify_receipt_file,
 )
 from heptad.verification.sources import FolderSource, HttpSource, TileSource, open_source
@@ -82,6 +83,7 @@ __all__ = [
     "examine_evidence",
     "examine_receipt_file",
     "examine_signed",
+    "examine_under",
     "has_bundle",
     "is_alarm",
     "is_bundle_file",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from heptad.crypto.accesses import parse_access
 from heptad.crypto.requests import SignedRequest, parse_request
 from heptad.crypto.sealing import WITNESS_BYTES, commitment
 from heptad.crypto.signatures import verify
@@ -20,6 +21,7 @@ from heptad.model.bundles import split_private_half
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.log_reads import BundleMembership
+from heptad.model.own_actions import OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.model.subjects import parse_subject_id
 from heptad.transparency.checkpoint import Checkpoint, Finding, TimeWindow
@@ -108,6 +110,35 @@ def examine_receipt_file(file: ReceiptFile, *, policy: Policy, now_s: int) -> Re
     )
 
 
+def examine_under(file: ReceiptFile, checkpoint: Checkpoint) -> tuple[Finding, ...]:
+    """What is to be found about a receipt whose checkpoint was judged already; never refuses.
+
+    For many receipts under one checkpoint, whose signatures would be verified again for each.
+    """
+    entry, entry_finding = _read_entry(file.entry)
+    findings = [entry_finding, _examine_place(file, checkpoint)]
+    if file.bundle is not None:
+        findings.append(_examine_bundle(entry, file.bundle, checkpoint))
+    if file.payload is not None and file.witness is not None:
+        findings += _examine_private(entry, file.payload, file.witness)[0]
+    return tuple(findings)
+
+
+def _examine_place(file: ReceiptFile, checkpoint: Checkpoint) -> Finding:
+    try:
+        verify_inclusion(
+            leaf_index=file.receipt.leaf_index,
+            tree_size=checkpoint.size,
+            leaf_hash=leaf_hash(file.entry),
+            proof=file.receipt.proof,
+            root_hash=checkpoint.root,
+        )
+    except ProofInvalidError as error:
+        return Finding("root", holds=False, detail=str(error))
+    detail = f"index {file.receipt.leaf_index} of {checkpoint.size}: leads to the checkpoint's root"
+    return Finding("root", holds=True, detail=detail)
+
+
 def _examine_bundle(
     entry: Entry | None, bundle: BundleMembership, checkpoint: Checkpoint
 ) -> Finding:
@@ -169,6 +200,8 @@ def _examine_private(
     findings = [_examine_commitment(entry, payload, witness)]
     if entry.kind is Kind.EVENT:
         return [*findings, _examine_subject(payload)], None
+    if entry.kind is Kind.ACCESS:
+        return [*findings, _examine_access(entry, payload)], None
     if entry.kind not in _KINDS_OF_REQUESTS:
         return findings, None
     try:
@@ -189,6 +222,20 @@ def _examine_subject(half: bytes) -> Finding:
         return Finding("subject", holds=False, detail=detail)
     detail = f"the event is about {subject}; {len(payload)} bytes of payload"
     return Finding("subject", holds=True, detail=detail)
+
+
+def _examine_access(entry: Entry, payload: bytes) -> Finding:
+    """Who opened personal data, in the ledger's words; its signature needs the cell's keys."""
+    try:
+        said = parse_access(payload).record
+    except Problem as problem:
+        detail = f"the payload is no record of an access: {problem.detail}"
+        return Finding("access", holds=False, detail=detail)
+    detail = f"{said.action} by {said.role} {said.caller}, says {said.ledger}"
+    if (entry.service, entry.action) != (OWN_SERVICE, said.action):
+        detail = f"{detail}, but the entry says {entry.service!r}, {entry.action!r}"
+        return Finding("access", holds=False, detail=detail)
+    return Finding("access", holds=True, detail=detail)
 
 
 def _examine_commitment(entry: Entry, payload: bytes, witness: bytes) -> Finding:

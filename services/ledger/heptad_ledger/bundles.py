@@ -32,7 +32,7 @@ def bundle_at(snapshot: Snapshot, index: int) -> list[bytes]:
     if statement is None or index + 1 + statement.count > snapshot.state().size:
         return []
     entries = [first, *snapshot.entries(index + 1, statement.count)]
-    return entries if len(_events(entries)) == statement.count else []
+    return entries if len(events_of(entries)) == statement.count else []
 
 
 def path_in_bundle(entries: Sequence[bytes], event: int) -> tuple[bytes, ...]:
@@ -40,12 +40,12 @@ def path_in_bundle(entries: Sequence[bytes], event: int) -> tuple[bytes, ...]:
 
     It leads to the signed root if the validator was honest: whoever checks it sees.
     """
-    events = _events(entries)
+    events = events_of(entries)
     leaves = leaves_of_entries(events, service=events[event].service)
     return membership_path(leaves, event)
 
 
-def _events(entries: Sequence[bytes]) -> list[Entry]:
+def events_of(entries: Sequence[bytes]) -> list[Entry]:
     """The events among the entries behind a bundle's own."""
     events: list[Entry] = []
     for data in entries[1:]:

@@ -206,6 +206,7 @@ class Office:
             slot_key=slot_key.key,
             witness=witness,
             kind=Kind.SUBJECT_REGISTERED,
+            action="subject.register",
         )
         name = subject_id(cell_code=self.cell_code, witness=witness, payload=payload)
         return Person(key, slot_key.slot, slot_key.key, name, record, payload, witness)
