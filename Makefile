@@ -113,6 +113,10 @@ flips: $(VENV)/.dev ## Change thousands of single bits in a ledger's files, and 
 crashes: $(VENV)/.dev ## Kill a ledger hundreds of times, fill its disk and tear its pages
 	@HEPTAD_KILLS=300 HEPTAD_TEARS=500 $(BIN)/python -m pytest -q tests/unit/ledger/test_crashes.py
 
+.PHONY: forensics
+forensics: $(VENV)/.dev ## Look for an erased person in every file, page, journal and backup of a cell
+	@HEPTAD_FORENSICS=1 $(BIN)/python -m pytest -q tests/forensics
+
 .PHONY: drill
 drill: $(VENV)/.dev ## Lose a running cell's ledger; bring it back from a backup, then from its public files
 	@HEPTAD_DRILL=1 $(BIN)/python -m pytest -q tests/mesh/test_drill.py

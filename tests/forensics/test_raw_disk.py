@@ -4,6 +4,7 @@ The cell lives on an ext4 of its own in a loop device, which needs root; elsewhe
 skipped, with the reason.
 """
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -71,6 +72,7 @@ def test_the_whole_disk_of_before_gives_the_same_person_away(ordered):
     assert attacker.links(ordered.anna.indexes)["routing"] == set(ordered.anna.indexes)
 
 
+@pytest.mark.skipif("HEPTAD_FORENSICS" not in os.environ, reason="make forensics")
 def test_a_journal_of_data_keeps_what_was_overwritten_and_the_attacker_finds_it(tmp_path):
     """Why the certificate's caveat names the file system: and the journal is really searched."""
     story = live_on(make_disk(tmp_path), data="journal")
