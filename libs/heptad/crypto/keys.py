@@ -44,6 +44,11 @@ class KeyRole(StrEnum):
         """`vote.pem` and so on, within a service's `keys/`."""
         return f"{self.value}.pem"
 
+    @property
+    def next_file_name(self) -> str:
+        """`log.next.pem` and so on: the key that is to take over from the one in `file_name`."""
+        return f"{self.value}.next.pem"
+
 
 class RequestKey(Protocol):
     """A private key that can sign requests."""

@@ -15,7 +15,7 @@ from heptad.model.canonical import DIGEST_BYTES, MalformedError
 from heptad.model.control_entry import control_entry
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.problems import Problem
-from heptad.wire.convert.entry_facts import decode_duplicate
+from heptad.wire.convert.entry_facts import decode_duplicate, decode_policy_change
 
 _COMMITTING = frozenset(
     {Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.EVENT, Kind.KEY_ADDED, Kind.KEY_REVOKED}
@@ -70,7 +70,7 @@ def _statement_fault(entry: Entry, index: int) -> str:
         return _bundle_fault(entry)
     if entry.kind in _ERASURES:
         return _erasure_fault(entry, index)
-    return ""
+    return _policy_change_fault(entry) if entry.kind is Kind.POLICY_CHANGE else ""
 
 
 def _commitment_fault(entry: Entry) -> str:
@@ -112,3 +112,11 @@ def _duplicate_fault(entry: Entry, index: int) -> str:
     if first < copy < index:
         return ""
     return f"a DUPLICATE at {index} that calls {copy} a later copy of {first}"
+
+
+def _policy_change_fault(entry: Entry) -> str:
+    try:
+        decode_policy_change(entry.statement)
+    except Problem as problem:
+        return f"a POLICY_CHANGE whose statement cannot be read: {problem.detail}"
+    return ""

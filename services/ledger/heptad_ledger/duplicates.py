@@ -101,14 +101,14 @@ class DuplicateReporter:
             del self._asked_at_s[known], self._attempts[known]
 
 
-def recorder(channels: Sequence[grpc.aio.Channel]) -> RecordStatement:
-    """Records through these channels, one for each validator."""
+def recorder(channels: Sequence[grpc.aio.Channel], kind: Kind) -> RecordStatement:
+    """Records statements of that kind through these channels, one for each validator."""
     calls: list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = [
         channel.unary_unary(METHOD) for channel in channels
     ]
 
     async def record(validator: int, statement: bytes) -> int:
-        request = encode_statement(Kind.DUPLICATE, statement)
+        request = encode_statement(kind, statement)
         try:
             answer: bytes = await calls[validator](request, timeout=CALL_S_MAX)
         except grpc.aio.AioRpcError as error:

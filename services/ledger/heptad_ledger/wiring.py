@@ -12,16 +12,16 @@ import grpc
 from heptad.consensus.judging import Judge
 from heptad.crypto import signatures
 from heptad.crypto.keys import KeyRole, load_service_key
+from heptad.model.entry import Kind
 from heptad.model.lending import CellKeys
 from heptad.model.log_reads import LedgerStatus, PublishedCheckpoint
 from heptad.observability import catalogue
 from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
-from heptad.runtime.config import LedgerConfig
-from heptad.runtime.errors import ConfigInvalidError
+from heptad.runtime.config import LedgerConfig, cell_digest
 from heptad.runtime.group import agreed_cell, member_index, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
-from heptad.runtime.vkeys import cell_policy, log_vkey, witness_vkey
+from heptad.runtime.vkeys import cell_policy, log_vkeys, witness_vkey
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad_ledger import service
@@ -42,12 +42,14 @@ from heptad_ledger.lending.loans import MARGIN_S, LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import Parts, open_parts
+from heptad_ledger.policy_changes import PolicyChangeReporter
 from heptad_ledger.privacy import accesses
 from heptad_ledger.privacy.accesses import AccessRecorder
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
 from heptad_ledger.publishing.publisher import Publisher
+from heptad_ledger.publishing.signers import log_signers
 from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.queries.watching import WATCHES_PER_CALLER_MAX, Watches
 from heptad_ledger.routing_keys import RoutingKeyRotation
@@ -137,6 +139,7 @@ class LedgerService:
         spawn("acknowledge", self._follower.acknowledge(lambda: self._publisher.size.value))
         spawn("publish", self._publisher.run())
         spawn("duplicates", self._duplicates.run())
+        spawn("policy changes", self._make_policy_change_reporter().run())
         spawn("routing keys", self._rotate())
         if self._static is not None:
             spawn("static files", self._static.run())
@@ -229,12 +232,6 @@ class LedgerService:
 
     def _make_publisher(self) -> Publisher:
         context = self._context
-        key = load_service_key(context.keys / KeyRole.LOG.file_name)
-        vkey = log_vkey(context.cell)
-        if key.public_key != vkey.public_key:
-            raise ConfigInvalidError(
-                (f"{context.keys / KeyRole.LOG.file_name}: is not the log key of cell.toml",)
-            )
         with self._store.snapshot() as snapshot:
             latest = snapshot.latest_checkpoint()
         book = CosignatureBook(
@@ -249,8 +246,7 @@ class LedgerService:
             book=book,
             anchor=self._make_anchor(),
             latest=latest,
-            log_key=vkey,
-            sign=key.sign,
+            signers=log_signers(context.cell, context.keys),
             writer=self._writer,
             now_s=_now_s,
             log=context.log,
@@ -319,9 +315,20 @@ class LedgerService:
     def _make_duplicate_reporter(self) -> DuplicateReporter:
         return DuplicateReporter(
             store=self._store,
-            record=recorder(list(self._validators.values())),
+            record=recorder(list(self._validators.values()), Kind.DUPLICATE),
             validator_count=len(self._validators),
             now_s=time.monotonic,
+            log=self._context.log,
+        )
+
+    def _make_policy_change_reporter(self) -> PolicyChangeReporter:
+        return PolicyChangeReporter(
+            store=self._store,
+            writer=self._writer,
+            applied_size=self._applied_size,
+            cell_sha256=cell_digest(self._context.home),
+            record=recorder(list(self._validators.values()), Kind.POLICY_CHANGE),
+            validator_count=len(self._validators),
             log=self._context.log,
         )
 
@@ -346,7 +353,7 @@ class LedgerService:
         exporter = Exporter(
             store=self._store,
             folder=DiskFolder(context.data / config.static_folder),
-            log_key=log_vkey(context.cell),
+            log_keys=log_vkeys(context.cell),
             verify=signatures.verify,
             partials_s=config.static_partials_s,
             now_s=time.monotonic,

@@ -10,15 +10,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.model.answers import ValidatorStatus
 from heptad.observability import catalogue
+from heptad.runtime.batch_keys import incarnations_of
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.wire.convert.validator import SERVICE
 from heptad.wire.streams import CommittedBatch
 from heptad_validator.clock import Clock, SystemClock
 from heptad_validator.dispatching.clock_watch import clock_note
-from heptad_validator.dispatching.incarnation import IncarnationFile
+from heptad_validator.dispatching.incarnation import IncarnationFile, Life
 from heptad_validator.service import ROLES, ValidatorDoor
 from heptad_validator.wiring import put_together
 
@@ -34,13 +36,15 @@ class ValidatorService:
     def __init__(self, context: Context[ValidatorConfig], *, clock: Clock) -> None:
         """Take a new incarnation, put the parts together, and add the door to the server.
 
-        Raises: IncarnationFault, KeyFileError.
+        Raises: IncarnationFault, KeyFileError, ConfigInvalidError.
         """
         self._context = context
         self._file = IncarnationFile(context.data)
         self._had_former_life = self._file.last() is not None
-        incarnation = self._file.begin(now_ms=clock.now_ms())
-        self._validator = put_together(context, incarnation=incarnation, own=clock)
+        key = load_service_key(context.keys / KeyRole.BATCH.file_name)
+        allowed = incarnations_of(context.cell.validator(context.name), key.public_key)
+        incarnation = self._file.begin(now_ms=clock.now_ms(), allowed=allowed)
+        self._validator = put_together(context, life=Life(incarnation, key), own=clock)
         door = ValidatorDoor(
             admission=self._validator.admission,
             registrar=self._validator.registrar,

@@ -13,7 +13,7 @@ from heptad.model.answers import RequestState
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
-from heptad.wire.convert.entry_facts import decode_duplicate
+from heptad.wire.convert.entry_facts import decode_duplicate, decode_policy_change
 from heptad_validator.clock import Clock
 from heptad_validator.dispatching.dispatcher import Dispatcher
 from heptad_validator.memory.replay import ReplayWindow
@@ -21,7 +21,9 @@ from heptad_validator.recording import Recorder
 from heptad_validator.sinks import wait_for_commit
 from heptad_validator.tickets import Ticket
 
-ALLOWED_KINDS: Final[Mapping[Role, frozenset[Kind]]] = {Role.LEDGER: frozenset({Kind.DUPLICATE})}
+ALLOWED_KINDS: Final[Mapping[Role, frozenset[Kind]]] = {
+    Role.LEDGER: frozenset({Kind.DUPLICATE, Kind.POLICY_CHANGE})
+}
 
 STATEMENT_BYTES_MAX: Final = 16 << 10
 REMEMBERED_S: Final = 300
@@ -94,3 +96,5 @@ def check_statement(kind: Kind, statement: bytes, *, role: Role) -> None:
                 f"index {index} cannot be a later copy of {first_index}",
                 field="statement",
             )
+    if kind is Kind.POLICY_CHANGE:
+        decode_policy_change(statement)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from heptad.crypto.keys import KeyRole, load_service_key
 from heptad.crypto.verifier import BatchVerifier
 from heptad.model.ids import ValidatorNumber
 from heptad.model.lending import LentElsewhere, Revoked
-from heptad.runtime.attestation import attestation_keys
+from heptad.runtime.attestation import attestation_keys_in_use
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.group import member_number
@@ -26,6 +25,7 @@ from heptad_validator.dispatching.batching import Batcher, BatchLimits
 from heptad_validator.dispatching.clock_watch import ClockWatch
 from heptad_validator.dispatching.dispatcher import Bounds, Dispatcher
 from heptad_validator.dispatching.group_watch import GroupWatch
+from heptad_validator.dispatching.incarnation import Life
 from heptad_validator.dispatching.replica_links import ReplicaLink
 from heptad_validator.dispatching.submission import Submission
 from heptad_validator.heartbeat import Heartbeat
@@ -84,8 +84,8 @@ class Validator:
     heartbeat: Heartbeat
 
 
-def put_together(context: Context[ValidatorConfig], *, incarnation: int, own: Clock) -> Validator:
-    """The validator of `context`, in this life. Raises: KeyFileError, ConfigInvalidError."""
+def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -> Validator:
+    """The validator of `context`, in this life. Raises: ConfigInvalidError."""
     cell, config = context.cell, context.config
     rules, home = rules_of(cell, config), _home(context)
     clock = CheckedClock(own, off_ms_max=cell.limits.clock_skew_s_max * CLOCK_SHARE_MS)
@@ -93,7 +93,7 @@ def put_together(context: Context[ValidatorConfig], *, incarnation: int, own: Cl
     recorder = Recorder(validator=ValidatorNumber(context.number))
     book = LeaseBook(leases_max=config.leases_max)
     window = ReplayWindow(entries_max=config.replay_entries_max)
-    submission = _submission(context, incarnation)
+    submission = _submission(context, life)
     dispatcher = _dispatcher(context, submission, clock, measures)
     dispatcher.on_committed = window.committed
     vault, desk = _vault_and_desk(context, book, recorder, home, clock)
@@ -185,7 +185,7 @@ def _private_records(cell: Cell, parts: Parts, admission: Admission) -> PrivateR
     return PrivateRecords(
         parts,
         admission=admission,
-        keys=attestation_keys(cell),
+        keys=attestation_keys_in_use(cell),
         limits=PrivateLimits(per_minute_max=RECORDS_PER_MINUTE_MAX),
     )
 
@@ -206,14 +206,14 @@ def _queues(config: ValidatorConfig) -> Queues:
     )
 
 
-def _submission(context: Context[ValidatorConfig], incarnation: int) -> Submission:
+def _submission(context: Context[ValidatorConfig], life: Life) -> Submission:
     return Submission(
         validator=ValidatorNumber(context.number),
         origin=context.cell.origin,
-        incarnation=incarnation,
+        incarnation=life.incarnation,
         fault_count=context.cell.fault_count,
         resend_s=context.config.batch_resend_ms / 1000,
-        sign=load_service_key(context.keys / KeyRole.BATCH.file_name).sign,
+        sign=life.batch_key.sign,
     )
 
 

@@ -241,6 +241,7 @@ class Tools:
     cell = CELL
     replicas = REPLICAS
     replica_keys = REPLICA_KEYS
+    stranger = VALIDATOR
     stranger_key = VerifierKey(ORIGIN, SignatureType.LOG, VALIDATOR.public_key)
     policy_of_two = dataclasses.replace(POLICY, logs=(*POLICY.logs, KnownLog(OTHER_KEY)))
     other_note = note_of(Checkpoint("other.example", 50, bytes(32)), log_key=OTHER_KEY)

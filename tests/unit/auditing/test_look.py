@@ -4,6 +4,8 @@
 by a stranger fails the test that raised it.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.auditing.growth import Reading
@@ -13,8 +15,9 @@ from heptad.consensus.evidence import of_votes
 from heptad.consensus.objects import Vote
 from heptad.model.control_entry import control_entry
 from heptad.model.entry import Kind, Outcome
-from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.checkpoint import Checkpoint, sign_checkpoint
 from heptad.transparency.notes import Note
+from heptad.transparency.policy import KnownLog
 from heptad.transparency.tiles import encode_entries
 from heptad.verification import SourceUnreadableError
 from heptad.wire.convert.entry import decode_entry
@@ -355,6 +358,20 @@ def test_bytes_that_are_no_entry_are_an_alarm_and_the_log_is_followed(tools):
     assert bench.alarms() == []
 
 
+@pytest.mark.parametrize("knows_both", [False, True])
+def test_a_log_whose_key_is_being_replaced_is_in_order(tools, knows_both):
+    """Checkpoints carry both signatures; an auditor may have the new policy yet, or not."""
+    bench = tools.bench_of(40)
+    if knows_both:
+        logs = (*tools.policy.logs, KnownLog(tools.stranger_key))
+        bench.terms = AuditTerms(replace(tools.policy, logs=logs), bench.log.name)
+    bench.log.append([tools.entry_of(40)])
+    line = sign_checkpoint(bench.log.head(), key=tools.stranger_key, sign=tools.stranger.sign)
+    bench.log.publish(more=[line])
+    assert bench.alarms() == []
+    assert bench.state.checkpoint.size == 41
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -367,6 +384,8 @@ def test_bytes_that_are_no_entry_are_an_alarm_and_the_log_is_followed(tools):
         {"kind": Kind.DUPLICATE, "statement": encode_duplicate(index=3, first_index=3)},
         {"kind": Kind.DUPLICATE, "statement": encode_duplicate(index=40, first_index=3)},
         {"kind": Kind.DUPLICATE, "statement": b"\xff"},
+        {"kind": Kind.POLICY_CHANGE, "statement": b"\xff"},
+        {"kind": Kind.POLICY_CHANGE, "statement": b""},
         {"kind": Kind.MISBEHAVIOUR_EVIDENCE, "statement": b"he did it"},
     ],
 )

@@ -51,7 +51,7 @@ def home(tmp_path_factory):
     exporter = Exporter(
         store=parts.store,
         folder=DiskFolder(data_of(folder) / "static"),
-        log_key=log_vkey(cell),
+        log_keys=[log_vkey(cell)],
         verify=signatures.verify,
         partials_s=600.0,
         now_s=lambda: 0.0,

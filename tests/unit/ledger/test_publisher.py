@@ -11,7 +11,7 @@ from heptad.crypto.keys import Ed25519Key
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
-from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.checkpoint import Checkpoint, verify_signature
 from heptad.transparency.notes import Note, SignatureType, VerifierKey
 from heptad_ledger.errors import KeptCheckpointError, StoreFullError
 from heptad_ledger.heads import Head
@@ -19,11 +19,16 @@ from heptad_ledger.publishing import publisher as publisher_module
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.kept import Anchor
 from heptad_ledger.publishing.publisher import Publisher
+from heptad_ledger.publishing.signers import LogSigner
 
 ORIGIN = "log.test"
 NOW_S = 1_700_000_000
-LOG_KEY = Ed25519Key(b"\x66" * 32)
+LOG_KEY, NEXT_LOG_KEY = Ed25519Key(b"\x66" * 32), Ed25519Key(b"\x67" * 32)
 NO_ANCHOR = Anchor(None, None)
+
+
+def signer_of(key):
+    return LogSigner(VerifierKey(ORIGIN, SignatureType.LOG, key.public_key), key.sign)
 
 
 def head_of(size):
@@ -54,7 +59,7 @@ def publishing(group, monkeypatch):
     monkeypatch.setattr(publisher_module, "RETRY_S", 0.0)
     log_lines = []
 
-    def run(scenario, *, latest=None, anchor=NO_ANCHOR):
+    def run(scenario, *, latest=None, anchor=NO_ANCHOR, keys=(LOG_KEY,)):
         async def main():
             store, writer = Checkpoints(), ThreadPoolExecutor(1)
             witnesses = {
@@ -70,8 +75,7 @@ def publishing(group, monkeypatch):
                 book=book,
                 anchor=anchor,
                 latest=latest,
-                log_key=VerifierKey(ORIGIN, SignatureType.LOG, LOG_KEY.public_key),
-                sign=LOG_KEY.sign,
+                signers=[signer_of(key) for key in keys],
                 writer=writer,
                 now_s=lambda: NOW_S,
                 log=EventLog(bound={}, write=log_lines.append),
@@ -111,6 +115,21 @@ def test_a_checkpoint_is_durable_before_anybody_sees_it(publishing):
         assert [line.key_name for line in note.signatures] == [ORIGIN, "r1", "r2", "r3", "r4", "r5"]
 
     publishing(scenario)
+
+
+def test_while_two_log_keys_overlap_a_checkpoint_carries_both_signatures(publishing):
+    async def scenario(publisher, store, offer):
+        publisher.applied([head_of(5)])
+        offer(5, range(5))
+        assert await publisher.size.reached(5, timeout_s=10)
+        note = Note.parse(store.notes[5])
+        first, second, *cosignatures = note.signatures
+        assert len(cosignatures) == 5
+        for line, key in ((first, LOG_KEY), (second, NEXT_LOG_KEY)):
+            vkey = signer_of(key).key
+            verify_signature(note.text, line, key=vkey, verify=signatures.verify)
+
+    publishing(scenario, keys=(LOG_KEY, NEXT_LOG_KEY))
 
 
 def test_four_cosignatures_publish_nothing(publishing):

@@ -29,6 +29,7 @@ from heptad_ledger.store.wave import pack_index
 ORIGIN = "log.test"
 LOG_SIGNER = Ed25519Key(b"\x66" * 32)
 LOG_KEY = VerifierKey(ORIGIN, SignatureType.LOG, LOG_SIGNER.public_key)
+NEXT_KEY = VerifierKey(ORIGIN, SignatureType.LOG, Ed25519Key(b"n" * 32).public_key)
 PARTIALS_S = 60.0
 SIZES = (3, 200, 256, 300, 513, 600, 1030)
 
@@ -89,11 +90,13 @@ def log(tmp_path):
 def make_exporter(log, tmp_path):
     """An exporter into `tmp_path/static`, or elsewhere."""
 
-    def make(*, root=tmp_path / "static", files=None, now_s=lambda: Clock.now_s):
+    def make(
+        *, root=tmp_path / "static", files=None, now_s=lambda: Clock.now_s, log_keys=(LOG_KEY,)
+    ):
         return Exporter(
             store=log.store,
             folder=DiskFolder(root),
-            log_key=LOG_KEY,
+            log_keys=log_keys,
             verify=signatures.verify,
             partials_s=PARTIALS_S,
             now_s=now_s,
@@ -432,15 +435,17 @@ def test_a_signed_checkpoint_that_contradicts_this_log_is_not_written_over(
     assert tree(tmp_path / "static") == {"checkpoint": note}
 
 
-def test_a_folder_that_is_ahead_waits_for_a_restored_ledger(log, make_exporter, tmp_path):
-    """The store came back from a backup; the replicas will bring what is missing."""
+@pytest.mark.parametrize("log_keys", [(LOG_KEY,), (LOG_KEY, NEXT_KEY), (NEXT_KEY, LOG_KEY)])
+def test_a_folder_that_is_ahead_waits_for_a_restored_ledger(log, make_exporter, tmp_path, log_keys):
+    """The store came back from a backup; the replicas will bring what is missing. What the folder
+    shows may be signed by a log key that has been replaced since, or by one that takes over."""
     log.grow(300)
     ahead = Log(tmp_path / "ahead")
     for size in (300, 700):
         ahead.grow(size)
     put_all(tmp_path / "static", {"checkpoint": ahead.note(700)})
     ahead.store.close()
-    exporter = make_exporter()
+    exporter = make_exporter(log_keys=log_keys)
     with pytest.raises(StaticFolderError, match="shows 700 entries, published are 300"):
         exporter.work()
     # The restored ledger publishes other sizes than the lost one had.

@@ -93,3 +93,35 @@ def test_two_processes_cannot_share_a_number(open_file, tmp_path):
         IncarnationFile(tmp_path)
     file.close()
     open_file()
+
+
+OLD, NEW = range(5_000), range(5_000, 2**63)
+
+
+def test_a_new_key_begins_no_life_before_its_first(open_file):
+    """The clock is behind that of whoever rotated the key."""
+    assert open_file().begin(now_ms=1_000, allowed=NEW) == 5_000
+
+
+def test_an_old_key_goes_on_below_its_successors_first_life(open_file):
+    """It is replaced in `cell.toml` already, and its validator is restarted before the exchange."""
+    numbers = []
+    for now_ms in (1_000, 6_000, 7_000):
+        file = open_file()
+        numbers.append(file.begin(now_ms=now_ms, allowed=OLD))
+        file.close()
+    assert numbers == [1_000, 1_001, 1_002]
+    file = open_file()
+    assert file.begin(now_ms=7_001, allowed=NEW) == 7_001
+
+
+def test_an_old_key_whose_validator_lost_its_disk_comes_after_its_former_self(open_file):
+    assert open_file().begin(now_ms=6_000, allowed=OLD) == 4_999
+
+
+def test_an_old_key_begins_no_life_of_its_successor(open_file):
+    file = open_file()
+    file.begin(now_ms=4_999, allowed=OLD)
+    with pytest.raises(IncarnationFault, match="none that this batch key may sign"):
+        file.begin(now_ms=6_000, allowed=OLD)
+    assert file.last() == 4_999

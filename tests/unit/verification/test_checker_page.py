@@ -25,7 +25,7 @@ from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.log_reads import BundleMembership
 from heptad.transparency.errors import FormatError
 from heptad.transparency.notes import Note, NoteSignature, SignatureType, VerifierKey
-from heptad.transparency.policy import Policy, Witness
+from heptad.transparency.policy import KnownLog, Policy, Witness
 from heptad.verification import (
     ReceiptFile,
     ReceiptUnreadableError,
@@ -51,8 +51,9 @@ JUDGE = """
 GOOD = {
     "good", "good, for an auditor", "all seven cosign", "the log has one entry", "links",
     "the last of an odd tree", "just not from the future", "denied and silent", "an export",
-    "evidence", "the end of time",
+    "evidence", "the end of time", "two log keys",
 }  # fmt: skip
+NEXT_LOG_KEY = Ed25519Key(b"n" * 32)
 NO_ED25519 = "crypto.subtle.importKey = () => Promise.reject(new Error('no Ed25519 here'))"
 
 pytestmark = pytest.mark.skipif(chromium.executable() is None, reason="there is no Chromium here")
@@ -109,6 +110,16 @@ def with_members(file: ReceiptFile, **members: object) -> bytes:
     return json.dumps(json.loads(file.encode()) | members).encode()
 
 
+def both_keys(file: ReceiptFile) -> ReceiptFile:
+    """The log is changing its key: the checkpoint carries a second signature under its name."""
+    note = Note.parse(file.receipt.checkpoint)
+    first, *cosignatures = note.signatures
+    key = VerifierKey(first.key_name, SignatureType.LOG, NEXT_LOG_KEY.public_key)
+    line = NoteSignature(key.name, key.key_id, NEXT_LOG_KEY.sign(note.text))
+    both = replace(note, signatures=(first, line, *cosignatures)).encode()
+    return with_receipt(file, checkpoint=both)
+
+
 @pytest.fixture
 def receipts(receipt_file, make_log, make_note, request_entry, now_s):
     """Receipts by what is the matter with them."""
@@ -157,6 +168,7 @@ def receipts(receipt_file, make_log, make_note, request_entry, now_s):
         "deep links": with_members(receipt_file, links=json.loads("[" * 16 + "]" * 16)),
         "half a surrogate pair": receipt_file.encode().replace(b"{", b'{"links": "\\ud800",', 1),
         "lax base64": with_members(receipt_file, entry="AB=="),
+        "two log keys": both_keys(receipt_file),
         "not a number": receipt_file.encode().replace(b"{", b'{"links": NaN,', 1),
     }  # fmt: skip
     for name, change in {
@@ -196,6 +208,17 @@ def test_the_page_and_heptad_verify_fail_the_same_steps(
     assert apart == {}
     assert {name for name, verdict in expected.items() if verdict[1]} == GOOD
     assert len({json.dumps(verdict) for verdict in expected.values()}) > 20
+
+
+def test_a_policy_with_two_log_keys_is_read_alike(chromium_port, receipts, policy, now_s):
+    name = policy.logs[0].key.name
+    next_key = VerifierKey(name, SignatureType.LOG, NEXT_LOG_KEY.public_key)
+    for logs in ((*policy.logs, KnownLog(next_key)), (KnownLog(next_key),)):
+        rotated = replace(policy, logs=logs)
+        apart, expected = differences(receipts, rotated, now_s, chromium_port)
+        assert apart == {}
+        assert expected["two log keys"][1]
+        assert expected["good"][1] == (len(logs) == 2)
 
 
 @dataclass

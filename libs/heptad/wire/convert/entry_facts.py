@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from heptad.model.canonical import DIGEST_BYTES
+from heptad.model.problems import Problem
 from heptad.model.queries import EntryFilter
 from heptad.wire.convert.parsing import parse
 from heptad.wire.entry.v1 import entry_pb2 as pb
@@ -74,3 +76,25 @@ def decode_duplicate(statement: bytes) -> tuple[int, int]:
     """Index and first index of a DuplicateStatement. Raises: Problem `frame_malformed`."""
     message = parse(pb.DuplicateStatement, statement)
     return message.index, message.first_index
+
+
+def encode_policy_change(*, cell_sha256: bytes, previous_sha256: bytes) -> bytes:
+    """A PolicyChangeStatement: the file of the first digest has followed that of the second."""
+    return pb.PolicyChangeStatement(
+        cell_sha256=cell_sha256, previous_sha256=previous_sha256
+    ).SerializeToString()
+
+
+def decode_policy_change(statement: bytes) -> tuple[bytes, bytes]:
+    """Both digests of a PolicyChangeStatement, 32 bytes each and not the same.
+
+    Raises: Problem `frame_malformed`, `parameter_invalid`.
+    """
+    message = parse(pb.PolicyChangeStatement, statement)
+    digests = message.cell_sha256, message.previous_sha256
+    if any(len(digest) != DIGEST_BYTES for digest in digests):
+        detail = f"digests of {len(digests[0])} and {len(digests[1])} bytes, 32 are wanted"
+        raise Problem("parameter_invalid", detail, field="statement")
+    if digests[0] == digests[1]:
+        raise Problem("parameter_invalid", "a change to the same file", field="statement")
+    return digests

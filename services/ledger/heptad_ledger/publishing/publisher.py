@@ -16,8 +16,8 @@ from heptad.model.log_reads import PublishedCheckpoint
 from heptad.observability import catalogue
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
-from heptad.transparency.checkpoint import Checkpoint, sign_checkpoint
-from heptad.transparency.notes import Note, Sign, VerifierKey
+from heptad.transparency.checkpoint import Checkpoint
+from heptad.transparency.notes import Note
 from heptad.wire.streams import CosignatureFrame
 from heptad_ledger.errors import KeptCheckpointError, StoreFullError
 from heptad_ledger.heads import Head
@@ -29,6 +29,7 @@ from heptad_ledger.publishing.cosignatures import (
     Verdict,
 )
 from heptad_ledger.publishing.kept import Anchor
+from heptad_ledger.publishing.signers import LogSigner
 from heptad_ledger.watermark import Watermark
 
 RETRY_S = 5.0
@@ -57,8 +58,7 @@ class Publisher:
         book: CosignatureBook,
         anchor: Anchor,
         latest: PublishedCheckpoint | None,
-        log_key: VerifierKey,
-        sign: Sign,
+        signers: Sequence[LogSigner],
         writer: Executor,
         now_s: Callable[[], int],
         log: EventLog,
@@ -67,8 +67,8 @@ class Publisher:
         self._store = store
         self._book = book
         self._anchor = anchor
-        self._log_key = log_key
-        self._sign = sign
+        self._origin = signers[0].key.name
+        self._signers = signers
         self._writer = writer
         self._now_s = now_s
         self._log = log
@@ -130,9 +130,9 @@ class Publisher:
 
     async def _publish(self, ready: Publishable) -> None:
         head = ready.head
-        checkpoint = Checkpoint(self._log_key.name, head.size, head.root)
-        signature = sign_checkpoint(checkpoint, key=self._log_key, sign=self._sign)
-        note = Note(checkpoint.body(), (signature, *ready.cosignatures)).encode()
+        checkpoint = Checkpoint(self._origin, head.size, head.root)
+        lines = (signer.signature(checkpoint) for signer in self._signers)
+        note = Note(checkpoint.body(), (*lines, *ready.cosignatures)).encode()
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._writer, self._store.publish, head.size, note)

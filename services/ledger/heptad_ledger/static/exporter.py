@@ -16,9 +16,9 @@ writes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from typing import Final
 
 from heptad.model.log_reads import PublishedCheckpoint
@@ -60,18 +60,20 @@ class Exporter:
         *,
         store: LogStore,
         folder: DiskFolder,
-        log_key: VerifierKey,
+        log_keys: Sequence[VerifierKey],
         verify: Verify,
         partials_s: float,
         now_s: Callable[[], float],
         files: Files | None = None,
     ) -> None:
-        """`partials_s`: how long partial tiles stay once there is the full one. `files` is what is
+        """`log_keys`: all that the log has signed with; of one name, at least one.
+
+        `partials_s`: how long partial tiles stay once there is the full one. `files` is what is
         written through, by default the folder itself."""
         self._store = store
         self._folder = folder
         self._files: Files = files or folder
-        self._log_key = log_key
+        self._log_keys = log_keys
         self._verify = verify
         self._partials_s = partials_s
         self._now_s = now_s
@@ -149,13 +151,14 @@ class Exporter:
             checkpoint = Checkpoint.parse(parsed.text)
         except FormatError:
             return None
-        if checkpoint.origin != self._log_key.name:
+        origin = self._log_keys[0].name
+        if checkpoint.origin != origin:
             raise StaticFolderError(
-                f"{self._folder.root} holds the log {checkpoint.origin}, not {self._log_key.name}"
+                f"{self._folder.root} holds the log {checkpoint.origin}, not {origin}"
             )
-        for line in parsed.signatures:
+        for line, key in product(parsed.signatures, self._log_keys):
             try:
-                verify_signature(parsed.text, line, key=self._log_key, verify=self._verify)
+                verify_signature(parsed.text, line, key=key, verify=self._verify)
             except CheckpointRejectedError:
                 continue
             return checkpoint

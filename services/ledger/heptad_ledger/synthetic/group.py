@@ -15,10 +15,10 @@ from heptad.model.ids import BlockId, Height, MemberIndex, Round, ValidatorNumbe
 from heptad.runtime.config import Cell
 from heptad.runtime.config.cell import ReplicaMember
 from heptad.runtime.group import agreed_cell, member_number
-from heptad.runtime.vkeys import log_vkey, witness_vkey
+from heptad.runtime.vkeys import witness_vkey
 from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from heptad.transparency.merkle import CompactRange, leaf_hashes
-from heptad.transparency.notes import Note
+from heptad.transparency.notes import Note, SignatureType, VerifierKey
 from heptad.wire.streams import BlockFrame
 from heptad_ledger.store import AppliedState
 from heptad_ledger.synthetic.records import Record
@@ -86,7 +86,8 @@ class Group:
     def note(self, *, time_s: int) -> bytes:
         """A checkpoint of the log after the last block, cosigned by all."""
         checkpoint = Checkpoint(self._cell.origin, self._edge.size, self._edge.root())
-        log = sign_checkpoint(checkpoint, key=log_vkey(self._cell), sign=self._log_key.sign)
+        key = VerifierKey(self._cell.origin, SignatureType.LOG, self._log_key.public_key)
+        log = sign_checkpoint(checkpoint, key=key, sign=self._log_key.sign)
         cosignatures = (
             cosign_checkpoint(
                 checkpoint,

@@ -7,7 +7,7 @@ import pytest
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
-from heptad.wire.convert.entry_facts import encode_duplicate
+from heptad.wire.convert.entry_facts import encode_duplicate, encode_policy_change
 
 LEDGER = Identity("cell.example", Role.LEDGER, "ledger-1")
 DUPLICATE = encode_duplicate(index=9, first_index=4)
@@ -45,11 +45,45 @@ def test_the_same_statement_again_is_the_same_entry(play):
     play(scenario)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.DUPLICATE])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in Kind if kind not in (Kind.DUPLICATE, Kind.POLICY_CHANGE)]
+)
 def test_a_ledger_may_say_nothing_else(play, kind):
     async def scenario(world):
         with pytest.raises(Problem, match="role_refused"):
             await begin(world, kind)
+        assert world.outstanding() == []
+
+    play(scenario)
+
+
+def test_a_policy_change_names_two_files(play):
+    async def scenario(world):
+        change = encode_policy_change(cell_sha256=b"n" * 32, previous_sha256=b"o" * 32)
+        call = begin(world, Kind.POLICY_CHANGE, change)
+        await world.settle_down()
+        await world.commit()
+        await call
+        assert [(entry.kind, entry.statement) for entry in world.entries] == [
+            (Kind.POLICY_CHANGE, change)
+        ]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("digests", "code"),
+    [
+        ((b"n" * 32, b"n" * 32), "parameter_invalid"),
+        ((b"n" * 31, b"o" * 32), "parameter_invalid"),
+        ((b"n" * 32, b""), "parameter_invalid"),
+    ],
+)
+def test_a_policy_change_of_another_form_is_refused(play, digests, code):
+    async def scenario(world):
+        change = encode_policy_change(cell_sha256=digests[0], previous_sha256=digests[1])
+        with pytest.raises(Problem, match=code):
+            await begin(world, Kind.POLICY_CHANGE, change)
         assert world.outstanding() == []
 
     play(scenario)

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheptad/entry/v1/entry.proto\x12\x0fheptad.entry.v1\"\xd4\x01\n\x05\x45ntry\x12\x0f\n\x07version\x18\x01 \x01(\r\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12)\n\x07outcome\x18\x05 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x11\n\tvalidator\x18\x07 \x01(\r\x12\x12\n\ncommitment\x18\x08 \x01(\x0c\x12\x11\n\tstatement\x18\t \x01(\x0c\"8\n\x12\x44uplicateStatement\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04*\xf8\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_REQUEST\x10\x01\x12\x12\n\x0eKIND_DUPLICATE\x10\x02\x12\x0f\n\x0bKIND_BUNDLE\x10\x03\x12\x1b\n\x17KIND_SUBJECT_REGISTERED\x10\x04\x12\x12\n\x0eKIND_KEY_ADDED\x10\x05\x12\x14\n\x10KIND_KEY_REVOKED\x10\x06\x12\x0f\n\x0bKIND_ACCESS\x10\x07\x12\x18\n\x14KIND_ERASURE_ORDERED\x10\x08\x12\x0f\n\x0bKIND_ERASED\x10\t\x12\x18\n\x14KIND_ERASURE_REFUSED\x10\n\x12\x0f\n\x0bKIND_EXPORT\x10\x0b\x12\x16\n\x12KIND_POLICY_CHANGE\x10\x0c\x12\x1a\n\x16KIND_MEMBERSHIP_CHANGE\x10\r\x12\x1e\n\x1aKIND_MISBEHAVIOUR_EVIDENCE\x10\x0e\x12\x11\n\rKIND_RECOVERY\x10\x0f\x12\x0e\n\nKIND_EVENT\x10\x10*K\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheptad/entry/v1/entry.proto\x12\x0fheptad.entry.v1\"\xd4\x01\n\x05\x45ntry\x12\x0f\n\x07version\x18\x01 \x01(\r\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12)\n\x07outcome\x18\x05 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x11\n\tvalidator\x18\x07 \x01(\r\x12\x12\n\ncommitment\x18\x08 \x01(\x0c\x12\x11\n\tstatement\x18\t \x01(\x0c\"8\n\x12\x44uplicateStatement\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04\"E\n\x15PolicyChangeStatement\x12\x13\n\x0b\x63\x65ll_sha256\x18\x01 \x01(\x0c\x12\x17\n\x0fprevious_sha256\x18\x02 \x01(\x0c*\xf8\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_REQUEST\x10\x01\x12\x12\n\x0eKIND_DUPLICATE\x10\x02\x12\x0f\n\x0bKIND_BUNDLE\x10\x03\x12\x1b\n\x17KIND_SUBJECT_REGISTERED\x10\x04\x12\x12\n\x0eKIND_KEY_ADDED\x10\x05\x12\x14\n\x10KIND_KEY_REVOKED\x10\x06\x12\x0f\n\x0bKIND_ACCESS\x10\x07\x12\x18\n\x14KIND_ERASURE_ORDERED\x10\x08\x12\x0f\n\x0bKIND_ERASED\x10\t\x12\x18\n\x14KIND_ERASURE_REFUSED\x10\n\x12\x0f\n\x0bKIND_EXPORT\x10\x0b\x12\x16\n\x12KIND_POLICY_CHANGE\x10\x0c\x12\x1a\n\x16KIND_MEMBERSHIP_CHANGE\x10\r\x12\x1e\n\x1aKIND_MISBEHAVIOUR_EVIDENCE\x10\x0e\x12\x11\n\rKIND_RECOVERY\x10\x0f\x12\x0e\n\nKIND_EVENT\x10\x10*K\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heptad.wire.entry.v1.entry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=322
-  _globals['_KIND']._serialized_end=698
-  _globals['_OUTCOME']._serialized_start=700
-  _globals['_OUTCOME']._serialized_end=775
+  _globals['_KIND']._serialized_start=393
+  _globals['_KIND']._serialized_end=769
+  _globals['_OUTCOME']._serialized_start=771
+  _globals['_OUTCOME']._serialized_end=846
   _globals['_ENTRY']._serialized_start=49
   _globals['_ENTRY']._serialized_end=261
   _globals['_DUPLICATESTATEMENT']._serialized_start=263
   _globals['_DUPLICATESTATEMENT']._serialized_end=319
+  _globals['_POLICYCHANGESTATEMENT']._serialized_start=321
+  _globals['_POLICYCHANGESTATEMENT']._serialized_end=390
 # @@protoc_insertion_point(module_scope)

@@ -80,3 +80,11 @@ class DuplicateStatement(_message.Message):
     index: int
     first_index: int
     def __init__(self, index: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
+
+class PolicyChangeStatement(_message.Message):
+    __slots__ = ("cell_sha256", "previous_sha256")
+    CELL_SHA256_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    cell_sha256: bytes
+    previous_sha256: bytes
+    def __init__(self, cell_sha256: _Optional[bytes] = ..., previous_sha256: _Optional[bytes] = ...) -> None: ...
