@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),
     Row("keygen", "Make a key to sign requests with."),
     Row("register", "Register a subject and its first key."),
+    Row("subject-key", "Add, replace and revoke a subject's keys: `heptad subject-key add`, …"),
     Row("sign", "Sign a request and print the JWS."),
     Row("submit", "Sign and send a request, and wait until it is recorded."),
     Row("bundle", "Record many events of a service under one signature."),

@@ -66,7 +66,7 @@ def command(
                 as_json=as_json,
             )
         try:
-            members = _submit(GatewayHttp(url), request, wait_s)
+            members = submitted(GatewayHttp(url), request, wait_s)
         except GatewayRefusal as refusal:
             if refusal.members.get("recorded") is not True:
                 raise
@@ -75,7 +75,7 @@ def command(
         _print(members, as_json=as_json)
 
 
-def _submit(gateway: GatewayHttp, request: bytes, wait_s: float) -> dict[str, object]:
+def submitted(gateway: GatewayHttp, request: bytes, wait_s: float) -> dict[str, object]:
     """Send, and ask for the status until the request is committed or the time is over."""
     headers = {"Prefer": "respond-async"} if wait_s == 0 else {}
     members = gateway.post(

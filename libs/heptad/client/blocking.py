@@ -71,6 +71,16 @@ class BlockingClient:
         """See `Client.submit`."""
         return self._run(self._client.submit(request))
 
+    def add_key(
+        self, new_key: RequestKey, *, subject: str, key: RequestKey | None = None
+    ) -> Recorded:
+        """See `Client.add_key`."""
+        return self._run(self._client.add_key(new_key, subject=subject, key=key))
+
+    def revoke_key(self, kid: str, *, subject: str, key: RequestKey | None = None) -> Recorded:
+        """See `Client.revoke_key`."""
+        return self._run(self._client.revoke_key(kid, subject=subject, key=key))
+
     def sign_bundle(
         self,
         events: Sequence[Event],

@@ -180,6 +180,24 @@ class Client:
 
         return await _patiently(attempt)
 
+    async def add_key(
+        self, new_key: RequestKey, *, subject: str, key: RequestKey | None = None
+    ) -> Recorded:
+        """Add a key to a subject who has `key`. From the commit on it signs requests of hers."""
+        request = signing.sign_added_key(
+            self._key(key), new_key, subject=subject, audience=self.profile.origin
+        )
+        return await self.submit(request)
+
+    async def revoke_key(
+        self, kid: str, *, subject: str, key: RequestKey | None = None
+    ) -> Recorded:
+        """Revoke the subject's key of that thumbprint, by another of hers or by itself."""
+        request = signing.sign_revoked_key(
+            self._key(key), kid=kid, subject=subject, audience=self.profile.origin
+        )
+        return await self.submit(request)
+
     def sign_bundle(
         self,
         events: Sequence[Event],

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from heptad.crypto import bundles
+from heptad.crypto import bundles, device_keys
 from heptad.crypto.bundles import Bundle, Event
 from heptad.crypto.keys import RequestKey
 from heptad.crypto.registration import sign_registration
@@ -82,4 +82,51 @@ def sign_new_subject(
         iat=issued_s,
         exp=issued_s + LIFETIME_S,
         svc=service,
+    )
+
+
+def sign_added_key(
+    key: RequestKey,
+    new_key: RequestKey,
+    *,
+    subject: str,
+    audience: str,
+    jti: str | None = None,
+    now_s: int | None = None,
+) -> bytes:
+    """The request by which a subject's `key` adds `new_key`, with the new key's own proof.
+
+    Keep the bytes to send it again: a proof that was signed anew makes it another request.
+    """
+    issued_s = int(time.time()) if now_s is None else now_s
+    return device_keys.sign_key_addition(
+        key,
+        new_key,
+        iss=subject,
+        aud=audience,
+        jti=jti or str(uuid.uuid4()),
+        iat=issued_s,
+        exp=issued_s + LIFETIME_S,
+    )
+
+
+def sign_revoked_key(
+    key: RequestKey,
+    *,
+    kid: str,
+    subject: str,
+    audience: str,
+    jti: str | None = None,
+    now_s: int | None = None,
+) -> bytes:
+    """The request by which a subject's `key` revokes the one of thumbprint `kid`; maybe itself."""
+    issued_s = int(time.time()) if now_s is None else now_s
+    return device_keys.sign_key_revocation(
+        key,
+        kid=kid,
+        iss=subject,
+        aud=audience,
+        jti=jti or str(uuid.uuid4()),
+        iat=issued_s,
+        exp=issued_s + LIFETIME_S,
     )
