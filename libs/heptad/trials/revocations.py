@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -159,7 +160,7 @@ def main() -> None:
         "all_validators_max_ms": round(found.all.max_ms, 1),
         "admitted_after_the_answer": found.accepted,
     }
-    print(json.dumps(figures, indent=1))
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
