@@ -34,6 +34,7 @@ def live_on(disk, *, data):
     story.image_t0 = read_image(disk.image)
     with disk.mounted(data=data):
         cell.open()
+        story.caveat = cell.parts.vault.root_key_store.caveat
         cell.erase_key(story.anna)
         cell.destroy_old_routing_keys()
         cell.efface_backup_keys()
@@ -58,6 +59,10 @@ def test_the_whole_disk_of_afterwards_says_nothing_of_the_erased_person(ordered)
     assert alone.links(ordered.ben.indexes)["pointers"] == set(ordered.ben.indexes)
 
 
+def test_the_caveat_of_the_root_key_names_the_file_system(ordered):
+    assert "read back, on ext4; a drive" in ordered.caveat
+
+
 def test_no_block_of_the_disk_holds_the_old_root_key_or_an_effaced_backup_key(ordered):
     (old,) = ordered.root_t0
     assert old not in ordered.cell.attacker(ordered.image_t1).roots
@@ -79,3 +84,4 @@ def test_a_journal_of_data_keeps_what_was_overwritten_and_the_attacker_finds_it(
     attacker = story.cell.attacker(story.image_t1)
     assert story.root_t0 <= attacker.roots
     assert finds_payload(attacker, story.anna) == REQUESTS
+    assert "WHOSE JOURNAL MAY STILL HOLD THE OLD BLOCK" in story.caveat

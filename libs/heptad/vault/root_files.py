@@ -7,8 +7,8 @@ the key in use while its successor is written. An effaced file is all zeros; any
 not check is a torn key, which counts as no key but is overwritten like one.
 
 What this cannot do: a flash drive may have moved the block and kept the old one, and a file system
-that copies on write (btrfs, ZFS, many overlay and network ones) does not overwrite at all. The
-certificate says so.
+that copies on write (btrfs, ZFS) or journals data does not only overwrite. The certificate says so,
+and names the file system (`heptad.vault.overwriting`).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad.vault.errors import RootKeyStoreError
+from heptad.vault.overwriting import caveat_of, file_system_of
 from heptad.vault.root_keys import ROOT_KEY_BYTES, RootKey, refuse_to_keep_nothing
 
 BLOCK_BYTES: Final = 4_096
@@ -32,10 +33,6 @@ class FileRootKeyStore:
     """Root keys in the files `root-0.key` and `root-1.key` of one folder, mode 0600."""
 
     backend: Final = "two-slot file"
-    caveat: Final = (
-        "the file was overwritten in place and read back; a drive that remaps blocks, a snapshot,"
-        " or a file system that copies on write may still hold the old block"
-    )
 
     def __init__(self, folder: Path) -> None:
         """The store in `folder`; missing files are made, effaced. Raises: RootKeyStoreError."""
@@ -45,6 +42,7 @@ class FileRootKeyStore:
             for path in self._paths:
                 _make_if_missing(path)
             _sync_folder(folder)
+        self.caveat: Final = caveat_of(file_system_of(folder))
 
     def read(self) -> Sequence[RootKey]:
         """As the port says."""

@@ -388,6 +388,7 @@ def test_a_keys_file_never_has_a_second_copy_beside_it(home, tmp_path, monkeypat
     monkeypatch.setattr(key_files, "sync_folder", syncing)
     back_up(home, tmp_path / "b", tmp_path / "key")
     assert seen == [["key"]]
+    assert (tmp_path / "key").stat().st_size == 4_096
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 

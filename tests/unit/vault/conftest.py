@@ -21,10 +21,10 @@ class CrashingRootKeyStore:
     """A port around the file store that crashes at one named point, once."""
 
     backend = FileRootKeyStore.backend
-    caveat = FileRootKeyStore.caveat
 
     def __init__(self, inner: RootKeyStore, crash: Callable[[str], None]) -> None:
         self._inner = inner
+        self.caveat = inner.caveat
         self._crash = crash
 
     def read(self) -> Sequence[RootKey]:

@@ -34,7 +34,8 @@ def write_key(path: Path, key: BackupKey) -> None:
     descriptor = os.open(path, flags, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
-        content = key.encode()
+        # A whole block, for a file of some bytes may lie among a file system's own data.
+        content = key.encode().ljust(KEY_BYTES_MAX)
         if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
