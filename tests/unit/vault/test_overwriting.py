@@ -7,7 +7,7 @@ from heptad.vault.root_files import FileRootKeyStore
 
 MOUNTS = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw
-27 1 259:1 / / rw,relatime - ext4 /dev/root rw
+27 1 259:1 / / rw,relatime - ext4 /dev/vda rw
 30 27 7:0 / /srv rw,relatime shared:9 master:2 - ext4 /dev/sda rw,data=journal
 31 30 0:44 / /srv/cell\\040one rw - btrfs /dev/sdb rw,space_cache
 32 27 0:45 / /over rw - ext4 /dev/sdc rw
