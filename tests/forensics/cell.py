@@ -24,7 +24,7 @@ from heptad.crypto.sealing import Routing, commitment, seal_record
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.subjects import subject_id
 from heptad.runtime.config import load_cell
-from heptad.runtime.vkeys import log_vkey
+from heptad.runtime.vkeys import log_vkeys
 from heptad.trials.forensics.attacker import Attacker
 from heptad.trials.forensics.loot import Loot, read_files
 from heptad.wire.convert.entry import encode_entry
@@ -171,7 +171,7 @@ class CellOnDisk:
         exporter = Exporter(
             store=store,
             folder=DiskFolder(self.data / "static"),
-            log_key=log_vkey(self.cell),
+            log_keys=log_vkeys(self.cell),
             verify=signatures.verify,
             partials_s=0,
             now_s=lambda: 0.0,
