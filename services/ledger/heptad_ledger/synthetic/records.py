@@ -76,12 +76,12 @@ class FillPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A registered subject, its lease, and the requests that it has signed, one of each choice."""
+    """A registered subject, its lease, and requests that it has signed, one of a choice at most."""
 
     slot: int
     lease_id: bytes
     lease: bytes
-    payloads: tuple[bytes, ...]
+    payloads: dict[int, bytes]
     key: Ed25519Key
     name: str
 
@@ -129,7 +129,7 @@ class RecordMaker:
         return [make(pick, subject, at_ms) for pick, subject, at_ms in pairs]
 
     def _sealed(self, pick: int, subject: _Subject, time_ms: int) -> Record:
-        payload, randbytes = subject.payloads[pick], self._rng.randbytes
+        payload, randbytes = self._payload(subject, pick, time_ms), self._rng.randbytes
         witness = randbytes(32)
         reference = randbytes(16)
         if self._plan.is_signed:
@@ -152,8 +152,7 @@ class RecordMaker:
             key, aud=self._origin, jti=self._jti(), iat=iat, exp=iat + LIFETIME_S, svc="heptad"
         )
         name = subject_id(cell_code=self._cell_code, witness=witness, payload=payload)
-        payloads = tuple(self._signed(key, name, choice, iat) for choice in CHOICES)
-        self._subjects.append(_Subject(slot_key.slot, lease_id, lease, payloads, key, name))
+        self._subjects.append(_Subject(slot_key.slot, lease_id, lease, {}, key, name))
         entry = encode_entry(
             Entry(
                 kind=Kind.SUBJECT_REGISTERED,
@@ -170,6 +169,14 @@ class RecordMaker:
         return entry, self._seal(
             entry, witness, payload, lease, Routing(slot_key.slot, lease_id, ref)
         )
+
+    def _payload(self, subject: _Subject, pick: int, time_ms: int) -> bytes:
+        """Signed when it is first needed: of a million subjects few make every kind of request."""
+        payload = subject.payloads.get(pick)
+        if payload is None:
+            payload = self._signed(subject.key, subject.name, CHOICES[pick], time_ms // 1000)
+            subject.payloads[pick] = payload
+        return payload
 
     def _signed(self, key: Ed25519Key, name: str, choice: _Choice, iat: int) -> bytes:
         return sign_request(
