@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from heptad.cli import bench_ledger
+from heptad.cli import bench_ledger, bench_privacy
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
 
 if TYPE_CHECKING:
@@ -19,14 +19,24 @@ RESULTS_FOLDER: Final = Path(".heptad-bench")
 
 _CRASHED: Final = "crashed"
 _GROWTH: Final = "growth"
-_MESH: Final = "mesh"
-_LEDGER: Final = "ledger"
 _QUICK_ENTRIES: Final = 20_000
+_QUICK_SUBJECTS: Final = 5_000
+
+Entries: TypeAlias = Annotated[
+    int,
+    typer.Option("--entries", min=10_000, help="For growth and ledger: how far the log grows."),
+]
+Subjects: TypeAlias = Annotated[
+    int, typer.Option("--subjects", min=1_000, help="For privacy: how many there are.")
+]
 
 
 def command(
     what: Annotated[
-        str, typer.Argument(help="mesh, or ledger: what an entry costs as a log grows.")
+        str,
+        typer.Argument(
+            help="mesh; ledger: what an entry costs as a log grows; privacy: what erasures cost."
+        ),
     ] = "mesh",
     *,
     home: Annotated[
@@ -48,10 +58,8 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="See that it works; the figures mean little.")
     ] = False,
-    entries: Annotated[
-        int,
-        typer.Option("--entries", min=10_000, help="For growth and ledger: how far the log grows."),
-    ] = 10_000_000,
+    entries: Entries = 10_000_000,
+    subjects: Subjects = 1_000_000,
     compare: Annotated[
         Path | None,
         typer.Option("--compare", help="Compare with this file, not with the last run."),
@@ -64,13 +72,20 @@ def command(
     """Measure throughput, latency and cost of a cell of its own, or of the one in `--home`.
 
     Each path is driven to its capacity first, then with half of it in an open loop. `heptad bench
-    ledger` measures the ledger alone, at 10,000 entries and ten times as many each time.
+    ledger` measures the ledger alone, at 10,000 entries and ten times as many each time, `heptad
+    bench privacy` erasures and look-ups in a vault and a ledger of a million subjects.
     """
-    if what not in (_MESH, _LEDGER):
-        fail(f"what to measure: {_MESH} or {_LEDGER}, not {what}", status=EXIT_USAGE)
-    if what == _LEDGER:
-        bench_ledger.run(entries=_QUICK_ENTRIES if quick else entries, as_json=as_json)
-        return
+    match what:
+        case "privacy":
+            bench_privacy.run(subjects=_QUICK_SUBJECTS if quick else subjects, as_json=as_json)
+            return
+        case "ledger":
+            bench_ledger.run(entries=_QUICK_ENTRIES if quick else entries, as_json=as_json)
+            return
+        case "mesh":
+            pass
+        case _:
+            fail(f"what to measure: mesh, ledger or privacy, not {what}", status=EXIT_USAGE)
     with told(as_json=as_json):
         plan = _plan(home, paths, seconds=seconds, entries=entries, as_json=as_json)
         earlier = compare if compare is not None else _last(results)

@@ -1,0 +1,67 @@
+"""What a vault and a ledger of many subjects cost: small ones, for the shape of the figures."""
+
+import json
+import random
+
+import pytest
+from rich.console import Console
+
+from heptad.cli import bench_privacy
+from heptad_ledger.synthetic import FillPlan, fill, new_home, pages, subjects_cost, vault_cost
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vault")
+    return vault_cost.measure(folder, subjects=2_000, groups=(1, 100), tell=lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    home = tmp_path_factory.mktemp("ledger") / "cell"
+    new_home(home)
+    fill(home, FillPlan(entries=600, subjects=300, batch_records=100, block_batches=2))
+    return subjects_cost.measure(home, tell=lambda line: None)
+
+
+def test_a_vault_is_measured_in_groups_of_each_size(vault):
+    assert [(row.group, row.groups) for row in vault.erasures] == [(1, 300), (100, 10)]
+    assert all(row.per_s > 0 and row.p99_ms >= row.p50_ms > 0 for row in vault.erasures)
+    assert vault.subjects == 2_000
+    assert 32 < vault.bytes_per_subject <= vault.bytes_per_subject_after_erasures
+
+
+def test_a_ledgers_bytes_are_told_by_table(ledger):
+    assert (ledger.subjects, ledger.entries) == (300, 600)
+    assert set(ledger.bytes_per_subject) == {
+        *("sealed", "by_subject", "by_request", "recent", "subject", "public", "vault")
+    }
+    # A request and a registration, each with its signature, sealed.
+    assert ledger.bytes_per_subject["sealed"] > 600
+    assert ledger.look_up_warm_us > 0
+
+
+def test_all_figures_are_shown(vault, ledger, monkeypatch, capsys):
+    from dataclasses import asdict
+
+    figures = json.loads(json.dumps({"vault": asdict(vault), "ledger": asdict(ledger)}))
+    console = Console(width=100)
+    for table in bench_privacy.tables(figures):
+        console.print(table)
+
+    shown = capsys.readouterr().out
+    assert "With 2,000 subjects" in shown
+    assert "ledger: bytes a subject, sealed" in shown
+
+
+def test_a_file_that_was_forgotten_is_not_in_the_page_cache(tmp_path):
+    """In the file system of the temporary folder: one that keeps files in memory cannot forget."""
+    path = tmp_path / "file"
+    path.write_bytes(random.randbytes(1 << 20))
+    assert pages.resident_part(path) == 1.0
+
+    pages.forget(tmp_path)
+
+    if pages.resident_part(path) == 1.0:
+        pytest.skip("this file system lives in memory")
+    assert pages.resident_part(path) < 0.5
