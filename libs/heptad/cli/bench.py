@@ -75,17 +75,10 @@ def command(
     ledger` measures the ledger alone, at 10,000 entries and ten times as many each time, `heptad
     bench privacy` erasures and look-ups in a vault and a ledger of a million subjects.
     """
-    match what:
-        case "privacy":
-            bench_privacy.run(subjects=_QUICK_SUBJECTS if quick else subjects, as_json=as_json)
-            return
-        case "ledger":
-            bench_ledger.run(entries=_QUICK_ENTRIES if quick else entries, as_json=as_json)
-            return
-        case "mesh":
-            pass
-        case _:
-            fail(f"what to measure: mesh, ledger or privacy, not {what}", status=EXIT_USAGE)
+    if what != "mesh":
+        entries, subjects = (_QUICK_ENTRIES, _QUICK_SUBJECTS) if quick else (entries, subjects)
+        _without_mesh(what, entries=entries, subjects=subjects, as_json=as_json)
+        return
     with told(as_json=as_json):
         plan = _plan(home, paths, seconds=seconds, entries=entries, as_json=as_json)
         earlier = compare if compare is not None else _last(results)
@@ -97,6 +90,16 @@ def command(
         print(figures.encode())
     else:
         _print(figures, before, earlier, kept)
+
+
+def _without_mesh(what: str, *, entries: int, subjects: int, as_json: bool) -> None:
+    match what:
+        case "privacy":
+            bench_privacy.run(subjects=subjects, as_json=as_json)
+        case "ledger":
+            bench_ledger.run(entries=entries, as_json=as_json)
+        case _:
+            fail(f"what to measure: mesh, ledger or privacy, not {what}", status=EXIT_USAGE)
 
 
 def _plan(home: Path | None, paths: str, *, seconds: float, entries: int, as_json: bool) -> "Plan":
