@@ -3,8 +3,10 @@
 import http.client
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
@@ -20,6 +22,7 @@ NOT_SERVING: Final = "not_serving"
 """The state of a process that runs, was ready, and now says that it is not."""
 
 _ANSWER_S_MAX: Final = 1.0
+_WATCH_PAUSE_S: Final = 1.0
 _ANSWER_BYTES_MAX: Final = 1 << 20
 _NOTE_BYTES_MAX: Final = 1_024
 _FAILED: Final = re.compile(rb'^consensus_leader_failed\{leader="(\d+)"\} 1', re.MULTILINE)
@@ -28,6 +31,9 @@ _FAILED: Final = re.compile(rb'^consensus_leader_failed\{leader="(\d+)"\} 1', re
 def command(
     *,
     home: Annotated[Path, HOME_OPTION] = Path(".heptad"),
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and show it anew every second until Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every process of the running cell: state, pid, address, restarts, CPU and memory.
@@ -36,27 +42,53 @@ def command(
     ready, 1 if one is not, 2 if nothing runs there.
     """
     with told(as_json=as_json):
-        from heptad.runtime.control import ControlClient
-
-        with ControlClient(home.absolute()) as control:
-            status = cast("MeshStatus", control.ask("status"))
-    for process in status["processes"]:
-        if process["state"] == "ready":
-            process["state"] = _state(process["metrics"])
+        if watch:
+            _watch(home.absolute(), as_json=as_json)
+            return
+        status = _status(home.absolute())
     failed = _leaders_failed(status["processes"])
     if as_json:
         print(json.dumps({**status, "leaders_failed": failed}))
     else:
-        from heptad.cli.summary import print_table, status_table
+        from heptad.cli.summary import print_shown, status_shown
 
-        print_table(status_table(status))
-        for process in status["processes"]:
-            if process["awaited"]:
-                print(f"{process['name']} waits {process['awaited']}.")
-        if failed:
-            print(f"{', '.join(failed)} failed to lead; others lead in the meantime.")
+        print_shown(status_shown(status, failed))
     if any(process["state"] != "ready" for process in status["processes"]):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _status(home: Path) -> "MeshStatus":
+    """How all processes are; those that the supervisor calls ready are asked themselves.
+
+    Raises: HomeRefusedError, SupervisionFault.
+    """
+    from heptad.runtime.control import ControlClient
+
+    with ControlClient(home) as control:
+        status = cast("MeshStatus", control.ask("status"))
+    for process in status["processes"]:
+        if process["state"] == "ready":
+            process["state"] = _state(process["metrics"])
+    return status
+
+
+def _watch(home: Path, *, as_json: bool) -> None:
+    """Until Ctrl-C, or until the cell is stopped: once a second on a screen, or a line of JSON."""
+    from rich.live import Live
+
+    from heptad.cli.summary import status_shown
+
+    first = _status(home)
+    with suppress(KeyboardInterrupt), Live(screen=not as_json, auto_refresh=False) as live:
+        status = first
+        while True:
+            failed = _leaders_failed(status["processes"])
+            if as_json:
+                print(json.dumps({**status, "leaders_failed": failed}), flush=True)
+            else:
+                live.update(status_shown(status, failed), refresh=True)
+            time.sleep(_WATCH_PAUSE_S)
+            status = _status(home)
 
 
 def _state(metrics_address: str) -> str:

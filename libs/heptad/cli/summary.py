@@ -1,8 +1,9 @@
 """A running cell in a few lines for people."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ def status_table(status: "MeshStatus") -> Table:
     return table
 
 
-def print_table(table: Table) -> None:
+def status_shown(status: "MeshStatus", leaders_failed: Sequence[str]) -> Group:
+    """The table, and below it who waits for what and who has failed to lead."""
+    lines = [
+        f"{process['name']} waits {process['awaited']}."
+        for process in status["processes"]
+        if process["awaited"]
+    ]
+    if leaders_failed:
+        lines.append(f"{', '.join(leaders_failed)} failed to lead; others lead in the meantime.")
+    return Group(status_table(status), *lines)
+
+
+def print_shown(shown: RenderableType) -> None:
     """On standard output, coloured where that is a terminal."""
-    Console().print(table)
+    Console().print(shown)

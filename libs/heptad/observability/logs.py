@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -49,6 +50,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(slots=True)
+class _Threshold:
+    """The lowest level that is written, shared by all logs that were bound from one."""
+
+    level: int
+
+
 class EventLog:
     """Writes events; `bound` fields stand in every line."""
 
@@ -61,15 +69,22 @@ class EventLog:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._bound = dict(bound)
-        self._level = LEVELS[level]
+        self._threshold = _Threshold(LEVELS[level])
         self._write = write
         self._now = now
 
     def bind(self, **fields: Field) -> "EventLog":
         """A log with further fields in every line."""
         log = EventLog(bound={**self._bound, **fields}, write=self._write, now=self._now)
-        log._level = self._level
+        log._threshold = self._threshold
         return log
+
+    def set_level(self, level: str) -> None:
+        """From now on write this level and all above it, here and in all that was bound from here.
+
+        Raises: KeyError.
+        """
+        self._threshold.level = LEVELS[level]
 
     def debug(self, event: str, **fields: Field) -> None:
         """For somebody who looks for a fault."""
@@ -92,7 +107,7 @@ class EventLog:
         self._emit("error", event, {**fields, **describe(error)})
 
     def _emit(self, level: str, event: str, fields: Mapping[str, Field]) -> None:
-        if LEVELS[level] < self._level:
+        if LEVELS[level] < self._threshold.level:
             return
         at = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, Field] = {"time": at, "level": level, "event": event, **self._bound}

@@ -86,13 +86,20 @@ def locked(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def listeners_of(home: Path, cell: Cell) -> list[tuple[str, str]]:
-    """What listens where, as (what, address), for every member of the cell.
+def members_here(home: Path, cell: Cell) -> list[str]:
+    """The members whose folders are in this home: all of them, or those of one authority."""
+    return [name for name in cell.member_addresses() if (home / name).is_dir()]
+
+
+def listeners_of(
+    home: Path, cell: Cell, *, members: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """What listens where, as (what, address), for these members, or every one of the cell.
 
     Raises: ConfigInvalidError.
     """
     listeners = []
-    for member_id in cell.member_addresses():
+    for member_id in cell.member_addresses() if members is None else members:
         role = Role(member_id.rpartition("-")[0])
         if role is Role.GATEWAY:
             gateway = load_node_config(GatewayConfig, home=home, name=member_id)
@@ -107,16 +114,17 @@ def listeners_of(home: Path, cell: Cell) -> list[tuple[str, str]]:
 
 
 def scrape_targets(home: Path, cell: Cell) -> dict[str, str]:
-    """host:port of every member's metrics, by member id.
+    """host:port of the metrics of every member in this home, by member id.
 
     The port is the one that the member binds, the host the one by which others find it.
     Raises: ConfigInvalidError.
     """
-    listeners = dict(listeners_of(home, cell))
+    addresses, here = cell.member_addresses(), members_here(home, cell)
+    listeners = dict(listeners_of(home, cell, members=here))
     targets = {}
-    for member_id, address in cell.member_addresses().items():
+    for member_id in here:
         port = split_address(listeners[f"{member_id} metrics"])[1]
-        targets[member_id] = f"{address.rpartition(':')[0]}:{port}"
+        targets[member_id] = f"{addresses[member_id].rpartition(':')[0]}:{port}"
     return targets
 
 
@@ -227,6 +235,7 @@ class Mesh:
             "restart": self._order_on_process(Supervised.restart),
             "pause": self._order_on_process(_at_once(Supervised.pause)),
             "resume": self._order_on_process(_at_once(Supervised.resume)),
+            "reload": self._order_on_process(_at_once(Supervised.reload)),
             "down": down,
         }
 

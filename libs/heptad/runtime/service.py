@@ -114,6 +114,7 @@ async def _live(
     if arguments.lifeline:
         lifeline.watch_standard_input(loop, lambda: os._exit(EXIT_BROKEN))
     process = _Process(kind, arguments, cell, config, log)
+    loop.add_signal_handler(signal.SIGHUP, _take_log_level, kind, arguments, log)
     try:
         if await process.start_unless(stopping):
             await process.wait_for_end(stopping)
@@ -121,6 +122,18 @@ async def _live(
     finally:
         await process.stop()
     return process.exit_status()
+
+
+def _take_log_level(kind: ServiceKind[NodeConfigT], arguments: Arguments, log: EventLog) -> None:
+    """Take `log_level` from the configuration as it is now; all else waits for the next start."""
+    try:
+        config = load_node_config(kind.config, home=arguments.home, name=arguments.name)
+    except ConfigInvalidError as error:
+        for mistake in error.mistakes:
+            log.error("config_invalid", mistake=mistake)
+        return
+    log.set_level(config.node.log_level)
+    log.warning("log_level_taken", log_level=config.node.log_level)
 
 
 class _Process(Generic[NodeConfigT]):

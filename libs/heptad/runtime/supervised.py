@@ -278,6 +278,10 @@ class Supervised:
             self.state = State.READY if self.ready.is_set() else State.STARTING
             self._signal(signal.SIGCONT)
 
+    def reload(self) -> None:
+        """SIGHUP: take the log level from the configuration as it is now."""
+        self._signal(signal.SIGHUP)
+
     async def restart(self) -> None:
         """Stop it if it runs, start it, and wait until it is ready.
 

@@ -64,6 +64,17 @@ def test_levels_below_the_chosen_one_are_not_written(lines: Lines) -> None:
     assert [json.loads(line)["event"] for line in lines] == ["d", "e", "f"]
 
 
+def test_a_new_level_counts_for_all_that_was_bound_before(lines: Lines) -> None:
+    log = lines.log("warning")
+    bound = log.bind(x=1)
+    bound.info("a")
+    log.set_level("info")
+    bound.info("b")
+    bound.set_level("error")
+    log.warning("c")
+    assert [json.loads(line)["event"] for line in lines] == ["b"]
+
+
 @given(st.text())
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     lines = Lines()

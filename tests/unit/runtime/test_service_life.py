@@ -119,6 +119,23 @@ def test_a_wanted_end_drains_stops_and_exits_with_0(start, own_home: Path, numbe
     assert names[-3:] == ["service_draining", "health_changed", "service_stopped"]
 
 
+def test_a_log_level_is_taken_from_the_configuration_at_sighup(start, own_home: Path) -> None:
+    path = own_home / "replica-1" / "config.toml"
+    process = start()
+    process.wait_event("service_ready")
+    path.write_text(path.read_text().replace('log_level = "info"', 'log_level = "warning"'))
+    process.signal(signal.SIGHUP)
+    assert process.wait_event("log_level_taken")["log_level"] == "warning"
+    path.write_text(path.read_text().replace('log_level = "warning"', 'log_level = "loud"'))
+    process.signal(signal.SIGHUP)
+    assert "log_level" in str(process.wait_event("config_invalid")["mistake"])
+    process.signal(signal.SIGTERM)
+    assert process.wait_end() == 0
+    names = [event["event"] for event in process.events]
+    # What is below is silent from then on; a level that there is not changes nothing.
+    assert "service_stopped" not in names
+
+
 def test_a_drain_that_does_not_end_is_cut_off(start, own_home: Path) -> None:
     path = own_home / "replica-1" / "config.toml"
     path.write_text(path.read_text().replace("drain_s_max = 10.0", "drain_s_max = 0.05"))
