@@ -11,6 +11,7 @@ from heptad.client.blocking import BlockingClient
 from heptad.client.calls import LedgerReader, Terms, ValidatorCalls
 from heptad.client.client import Client, connect
 from heptad.client.peek import issuer_of
+from heptad.client.privacy_calls import PrivacyCalls
 from heptad.client.signing import sign, sign_bundle, sign_new_subject
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
@@ -23,6 +24,7 @@ __all__ = [
     "Client",
     "Event",
     "LedgerReader",
+    "PrivacyCalls",
     "Standing",
     "Submitter",
     "Terms",

@@ -61,7 +61,7 @@ class Terms:
     traceparent: str = ""
 
 
-async def _call(
+async def unary_call(
     channel: grpc.aio.Channel, method: str, request: bytes, *, terms: Terms, unavailable: str
 ) -> bytes:
     """One unary call with bytes both ways. Raises: Problem."""
@@ -84,7 +84,7 @@ class LedgerReader:
         self._watch_channel = watch_channel or channel
 
     async def _ask(self, name: str, request: bytes, terms: Terms) -> bytes:
-        return await _call(
+        return await unary_call(
             self._channel,
             f"/{ledger_wire.SERVICE}/{name}",
             request,
@@ -202,7 +202,7 @@ class ValidatorCalls:
         """The validators' numbers."""
 
     async def _ask(self, validator: int, name: str, request: bytes, terms: Terms) -> bytes:
-        return await _call(
+        return await unary_call(
             self._channels[validator],
             f"/{validator_wire.SERVICE}/{name}",
             request,

@@ -6,6 +6,15 @@ from heptad.model.problem_kind import GrpcStatus, ProblemKind
 
 ERASURE_ROWS: Final[tuple[ProblemKind, ...]] = (
     ProblemKind(
+        "authorization_missing",
+        401,
+        GrpcStatus.UNAUTHENTICATED,
+        False,
+        "The call has to be signed by its subject",
+        "Send `Authorization: Heptad <JWS>`: a signed request with `svc` heptad whose `act` is the"
+        " call.",
+    ),
+    ProblemKind(
         "subject_erased",
         410,
         GrpcStatus.FAILED_PRECONDITION,

@@ -18,6 +18,7 @@ from heptad_gateway.bundles import BundlesApi
 from heptad_gateway.connections import GuardedServer
 from heptad_gateway.door import Door
 from heptad_gateway.entries import EntriesApi
+from heptad_gateway.erasures import ErasureReader, ErasuresApi
 from heptad_gateway.limits import ClientLimit, RateLimitFields
 from heptad_gateway.operations import OperationsApi
 from heptad_gateway.pages import PagesApi
@@ -39,6 +40,7 @@ class Ports:
     submissions: Submissions
     validators: Validators
     ledger: Ledger
+    erasures: ErasureReader
 
 
 class App:
@@ -117,10 +119,14 @@ class App:
             is_draining=lambda: self.door.draining,
         )
         bundles = BundlesApi(validators=ports.validators, deadline_s=deadline_s)
+        erasures = ErasuresApi(
+            submissions=ports.submissions, erasures=ports.erasures, deadline_s=deadline_s
+        )
         parts = (
             requests,
             bundles,
             subjects,
+            erasures,
             auditing,
             entries,
             self.watching,

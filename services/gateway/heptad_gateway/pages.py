@@ -79,16 +79,22 @@ class PagesApi:
         return _answer(request, page)
 
 
-def _page(name: str, body: bytes) -> Page:
-    policy = SECURITY_POLICY
-    if name == CHECKER_FILE:
-        policy = f"{security_policy_of(body.decode('utf-8'))}; frame-ancestors 'none'"
-    headers = {
-        "Content-Type": _TYPES[name[name.rindex(".") :]],
+def page_headers(suffix: str = ".html", policy: str = SECURITY_POLICY) -> dict[str, str]:
+    """The headers of a page or of a part of one, but for its caching."""
+    return {
+        "Content-Type": _TYPES[suffix],
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
+def _page(name: str, body: bytes) -> Page:
+    policy = SECURITY_POLICY
+    if name == CHECKER_FILE:
+        policy = f"{security_policy_of(body.decode('utf-8'))}; frame-ancestors 'none'"
+    headers = page_headers(name[name.rindex(".") :], policy) | {
         "Cache-Control": "no-cache",
         "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
     }

@@ -5,7 +5,7 @@ from typing import Final
 
 import grpc
 
-from heptad.client import LedgerReader, Submitter, ValidatorCalls
+from heptad.client import LedgerReader, PrivacyCalls, Submitter, ValidatorCalls
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
 from heptad.runtime.channels import WATCH_WINDOW_BYTES
@@ -89,6 +89,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
             submissions=submitter,
             validators=ValidatorCalls(by_number),
             ledger=LedgerReader(ledger_channel, watch_channel=watch_channel),
+            erasures=PrivacyCalls(ledger_channel),
         ),
         config=config,
         cell=cell,
