@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+from hashlib import sha256
 
 import pytest
 
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.transparency.tiled_tree import TiledTree
 from heptad_ledger.store import AppliedState, LogStore
+from heptad_ledger.store.row_pages import cut
+from heptad_ledger.store.wave import pack_index
 
 GENESIS = AppliedState(0, b"\0" * 32, 0, CompactRange.empty())
 ENTRIES_PER_WAVE = 300
@@ -27,9 +30,10 @@ WRITER = textwrap.dedent(
     from heptad.transparency.tiled_tree import append_leaves
     from heptad.transparency.tiles import encode_entries
     from heptad_ledger.errors import StoreError
-    from heptad_ledger.store import AppliedState, LogStore, TimeSpan, Wave
+    from heptad_ledger.store import AppliedState, LogStore, TimeSpan, Wave, recent
     from heptad_ledger.store.wave import pack_index
 
+    recent.ROWS_MIN = 1_000  # So that nearly every wave puts some rows into their tables.
     folder, waves, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     ENTRIES = int(sys.argv[4])
     genesis = AppliedState(0, bytes(32), 0, CompactRange.empty())
@@ -101,7 +105,25 @@ def assert_intact(folder, *, acknowledged):
         assert TiledTree(size=state.size, tiles=snapshot).root() == root == state.edge.root()
         assert snapshot.sealed(state.size - 1) is not None
         assert snapshot.sealed(state.size) is None
+        for index in map(pack_index, range(state.size)):
+            number = int.from_bytes(index, "big")
+            assert snapshot.subject_row(sha256(index).digest()[:16]) == number
+            assert snapshot.request(sha256(b"q" + index).digest()[:16]) == number
+    store.settle()
+    rows = rows_in_pages(store)
+    assert len(rows) == len(set(rows)) == 2 * state.size
     store.close()
+
+
+def rows_in_pages(store):
+    environment = store._environment
+    with environment.reading() as transaction:
+        return [
+            row
+            for table in ("by_subject", "by_request")
+            for _, page in transaction.cursor(environment.table(table))
+            for row in cut(page)
+        ]
 
 
 @pytest.mark.parametrize("how", ["before the commit", "after the commit"])

@@ -6,7 +6,7 @@ then the files that were derived. The ledger must be stopped: its lock is taken 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import ENOTDIR
 from pathlib import Path
@@ -39,7 +39,12 @@ from heptad_ledger.store.checked import without_check
 from heptad_ledger.store.environment import Environment, owned
 from heptad_ledger.store.log_store import SCHEMA
 from heptad_ledger.store.private_tables import read_merged
-from heptad_ledger.store.recent import RecentRows, RecentView, unpack_rows
+from heptad_ledger.store.recent import (
+    RecentRows,
+    RecentView,
+    those_waiting,
+    unpack_rows,
+)
 
 MAP_BYTES: Final = 1 << 42
 PRIVATE_TABLES: Final = frozenset(
@@ -291,14 +296,12 @@ class _Run:
 
 def _waiting_rows(tables: Tables) -> RecentView:
     """The rows that wait, for a snapshot of a store that nobody writes to."""
-    try:
-        recent = RecentRows(read_merged(tables.transaction, tables.environment))
-    except StoreDamagedError:
-        recent = RecentRows()  # The check of the private half tells it.
+    recent = RecentRows()
+    merged = recent.merged_until
+    with suppress(StoreDamagedError):  # The check of the private half tells it.
+        merged = read_merged(tables.transaction, tables.environment)
     for _, packed in tables.rows("recent"):
-        try:
-            by_subject, by_request = unpack_rows(packed)
-        except StoreDamagedError:
-            continue  # That too.
-        recent.add_again(by_subject=by_subject, by_request=by_request)
+        with suppress(StoreDamagedError):
+            subjects, requests = (those_waiting(rows, merged) for rows in unpack_rows(packed))
+            recent.add(by_subject=subjects, by_request=requests)
     return recent.view()

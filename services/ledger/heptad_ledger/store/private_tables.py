@@ -27,6 +27,7 @@ from heptad_ledger.store.recent import (
     Row,
     pack_merged,
     pack_rows,
+    those_waiting,
     unpack_merged,
     unpack_rows,
     without_rows,
@@ -86,11 +87,12 @@ class PrivateTables:
         self._environment = environment
         self._filter = RequestFilter()
         with environment.reading() as transaction:
-            self._recent = RecentRows(read_merged(transaction, environment))
+            merged = read_merged(transaction, environment)
+            self._recent = RecentRows(merged)
             for _, packed in transaction.cursor(environment.table("recent")):
-                by_subject, by_request = unpack_rows(bytes(packed))
-                self._recent.add_again(by_subject=by_subject, by_request=by_request)
-                self._filter.meet([reference for reference, _ in by_request])
+                subjects, requests = (those_waiting(r, merged) for r in unpack_rows(bytes(packed)))
+                self._recent.add(by_subject=subjects, by_request=requests)
+                self._filter.meet([reference for reference, _ in requests])
 
     def view(self) -> RecentView:
         """For a snapshot, taken before its transaction begins."""

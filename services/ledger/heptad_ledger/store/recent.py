@@ -33,14 +33,14 @@ ROWS_MAX: Final = 1 << 22
 SLICES: Final = 256
 """Parts of the key space, by the first byte of the key."""
 
-BINS: Final = 16
-"""Parts of a slice, by the next four bits: few enough rows to look one up among them."""
+BINS: Final = 4
+"""Parts of a slice, by the next two bits: few enough rows to look one up among them (4 µs)."""
 
 Row: TypeAlias = tuple[bytes, bytes]
 """A 16-byte key and a packed index."""
 
 Bins: TypeAlias = tuple[bytearray, ...]
-"""Rows of 24 bytes, by the first twelve bits of their keys; in each in the order of coming."""
+"""Rows of 24 bytes, by the first ten bits of their keys; in each in the order of coming."""
 
 _ROW: Final = Struct("16s8s")
 _COUNT: Final = Struct(">I")
@@ -96,16 +96,8 @@ class RecentRows:
         """Hold these rows."""
         for bins, rows in ((self._by_subject, by_subject), (self._by_request, by_request)):
             for key, index in rows:
-                bins[key[0] << 4 | key[1] >> 4].extend(key + index)
+                bins[key[0] << 2 | key[1] >> 6].extend(key + index)
             self.count += len(rows)
-
-    def add_again(self, *, by_subject: Sequence[Row], by_request: Sequence[Row]) -> None:
-        """Hold those of a wave that was read back which are not in the tables."""
-        until = [pack_index(index) for index in self.merged_until]
-        self.add(
-            by_subject=[row for row in by_subject if row[1] >= until[row[0][0]]],
-            by_request=[row for row in by_request if row[1] >= until[row[0][0]]],
-        )
 
     def remove(self, *, by_subject: Iterable[bytes], by_request: Iterable[bytes]) -> None:
         """Drop the rows with these keys, as far as they are held."""
@@ -168,8 +160,14 @@ class RecentRows:
         return tuple(left)
 
 
+def those_waiting(rows: Iterable[Row], merged_until: Sequence[int]) -> list[Row]:
+    """Those rows of a wave that are not in their tables yet."""
+    until = [pack_index(index) for index in merged_until]
+    return [row for row in rows if row[1] >= until[row[0][0]]]
+
+
 def _bin_of(key: bytes) -> int:
-    return key[0] << 4 | key[1] >> 4
+    return key[0] << 2 | key[1] >> 6
 
 
 def _of_slice(bins: Bins, number: int) -> Bins:
