@@ -170,6 +170,7 @@ def _access(payload: bytes) -> Row:
         "id": said.request_id,
         "time": in_utc(said.time_s * 1000),
         "action": said.action,
+        "what": said.what,
         "role": said.role,
         "by": said.caller,
         "ground": said.ground,

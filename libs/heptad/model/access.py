@@ -26,6 +26,9 @@ ACCESS_BYTES_MAX: Final = 8 * 1024
 REASON_CHARACTERS_MAX: Final = 1_000
 GROUND_CHARACTERS_MAX: Final = 200
 
+KEY_REVOKED: Final = "key.revoked"
+"""An officer has revoked a key of the subject: `what` is the key's thumbprint."""
+
 PRIVATE_ACTIONS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
     {
         Kind.ACCESS: frozenset(
@@ -35,16 +38,19 @@ PRIVATE_ACTIONS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
                 "hold.lifted",
                 "erasure.ordered",
                 "erasure.refused",
-                "key.revoked",
+                KEY_REVOKED,
             }
         )
     }
 )
 """What the cell's own parts may record about a subject, by the kind of its entry; nothing else."""
 
-CLAIMS: Final = ("iss", "aud", "jti", "iat", "sub", "act", "role", "by", "ground", "reason")
+CLAIMS: Final = (
+    "iss", "aud", "jti", "iat", "sub", "act", "what", "role", "by", "ground", "reason",
+)  # fmt: skip
 """The names of a record's claims: all of them are there, and no other."""
 
+_KID: Final = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _TIME_S_MAX: Final = 253_402_300_799
 _SHAPES: Final = {
     "iss": re.compile(r"ledger-[1-9][0-9]{0,3}"),
@@ -75,7 +81,8 @@ class AccessRecord:
 
     `ledger` is the member that says so (`ledger-1`) in the cell `origin`; `jti` is a UUID, `time_s`
     in seconds since 1970. `role` and `caller` are of the certificate that asked (`officer`, `dpo`).
-    `ground` is the legal ground where one was given, else empty; `reason` is never empty.
+    `ground` is the legal ground where one was given, else empty; `reason` is never empty. `what` is
+    the one thing of the subject's that is meant, where that is not all: a key's thumbprint.
     """
 
     ledger: str
@@ -88,6 +95,7 @@ class AccessRecord:
     caller: str
     ground: str = field(repr=False)
     reason: str = field(repr=False)
+    what: str = ""
 
     @property
     def request_id(self) -> RequestId:
@@ -103,6 +111,7 @@ class AccessRecord:
             "iat": self.time_s,
             "sub": self.subject_id,
             "act": self.action,
+            "what": self.what,
             "role": self.role,
             "by": self.caller,
             "ground": self.ground,
@@ -131,6 +140,7 @@ def access_of_claims(claims: Mapping[str, object]) -> AccessRecord:
         reason=check_words(
             claims["reason"], "reason", characters_max=REASON_CHARACTERS_MAX, characters_min=1
         ),
+        what=_what(claims, shaped["act"]),
     )
 
 
@@ -163,6 +173,17 @@ def _subject(claims: Mapping[str, object]) -> str:
         return parse_subject_id(value if isinstance(value, str) else "")
     except SubjectIdInvalidError:
         raise _invalid("sub", "no subject's id") from None
+
+
+def _what(claims: Mapping[str, object], action: str) -> str:
+    """A thumbprint where a key is revoked, and nothing elsewhere."""
+    value = claims["what"]
+    if not isinstance(value, str):
+        raise _invalid("what", "no text")
+    is_right = _KID.fullmatch(value) is not None if action == KEY_REVOKED else not value
+    if not is_right:
+        raise _invalid("what", "not what this action needs")
+    return value
 
 
 def _time(claims: Mapping[str, object]) -> int:

@@ -92,6 +92,15 @@ class DecisionCall:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokeKeyCall:
+    """An officer revokes a key of a subject, by its thumbprint: its device is lost."""
+
+    subject_id: str = field(repr=False)
+    kid: str
+    reason: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ErasurePage:
     """Erasures that are not decided or not done, the first first; an empty token after the last."""
 

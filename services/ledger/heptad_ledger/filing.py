@@ -17,7 +17,7 @@ from typing import Final
 from heptad.crypto.derivation import lease_key, request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import RoutingFields, open_routings, stored_row
-from heptad.crypto.key_history import KEY_KINDS, KeyChangeRefusedError
+from heptad.crypto.key_history import KEY_KINDS, KeyChangeRefusedError, is_key_change
 from heptad.crypto.sealing import NO_REQUEST_REF, Opened, open_record
 from heptad.model.entry import Kind
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
@@ -31,7 +31,7 @@ from heptad_ledger.store.wave import pack_index
 SLOTS_REMEMBERED_MAX: Final = 200_000
 """Index keys kept in memory, about 250 bytes each; without one a record costs 60 µs more."""
 
-_KEY_KINDS: Final = frozenset(map(int, KEY_KINDS))
+_KINDS_CHANGING_KEYS: Final = frozenset(map(int, {*KEY_KINDS, Kind.ACCESS}))
 
 
 @dataclass(slots=True)
@@ -147,6 +147,7 @@ class WaveFiling:
         """File the records of one batch; an empty record has no private half."""
         pairs = zip(entries, records, strict=True)
         registering, bundle = int(Kind.SUBJECT_REGISTERED), int(Kind.BUNDLE)
+        changing = _KINDS_CHANGING_KEYS
         routings = open_routings(pairs, routing_keys=self._routing_keys)
         rows, slots, find = self.rows, self._filer.slots, self._find
         file_sealed, file_row = rows.sealed.append, rows.by_subject.append
@@ -166,7 +167,7 @@ class WaveFiling:
             index = first_index + offset
             if is_registration and not self._register(entries[offset], sealed, routing, index):
                 continue
-            if kinds[offset] in _KEY_KINDS:
+            if kinds[offset] in changing and is_key_change(kinds[offset], entries[offset]):
                 self._change_keys(entries[offset], sealed, routing, index)
             _, lease_id, request_ref = routing
             packed = pack_index(index)

@@ -5,13 +5,16 @@ its number is kept in the log's store; if the store is lost and built anew from 
 is taken with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from heptad.consensus.committee import Cell as AgreedCell
 from heptad.consensus.genesis import genesis_block
 from heptad.crypto import signatures
+from heptad.crypto.jwk import PublicKey
 from heptad.runtime.config import LedgerConfig
 from heptad.transparency.merkle import CompactRange
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
@@ -48,9 +51,16 @@ class Parts:
 
 
 def open_parts(
-    data: Path, *, cell: AgreedCell, cell_code: str, config: LedgerConfig, now_ms: int
+    data: Path,
+    *,
+    cell: AgreedCell,
+    cell_code: str,
+    config: LedgerConfig,
+    now_ms: int,
+    attestation_keys: Mapping[str, PublicKey] = MappingProxyType({}),
 ) -> Parts:
-    """Open what lies in `data`, or begin it.
+    """Open what lies in `data`, or begin it. Only what `attestation_keys` have signed counts as an
+    officer's.
 
     Raises: StoreError; heptad.vault.errors.VaultFaultError.
     """
@@ -74,7 +84,13 @@ def open_parts(
         raise
     try:
         own_slot = _own_slot(store, vault)
-        registry = Registry(vault, own_slot=own_slot, origin=cell.origin, cell_code=cell_code)
+        registry = Registry(
+            vault,
+            own_slot=own_slot,
+            origin=cell.origin,
+            cell_code=cell_code,
+            attestation_keys=attestation_keys,
+        )
     except BaseException:
         vault.close()
         store.close()

@@ -16,8 +16,9 @@ the record's own routing header as it came: it opens as long as its routing key 
 two, and no longer than the replicas' copies of the same header do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from heptad.crypto.errors import SealBrokenError
@@ -91,8 +92,18 @@ class Subject:
 class Registry:
     """Reads and makes rows. `own_slot` is the vault slot whose key is the registry key."""
 
-    def __init__(self, vault: Keys, *, own_slot: int, origin: str, cell_code: str) -> None:
+    def __init__(
+        self,
+        vault: Keys,
+        *,
+        own_slot: int,
+        origin: str,
+        cell_code: str,
+        attestation_keys: Mapping[str, PublicKey] = MappingProxyType({}),
+    ) -> None:
+        """`attestation_keys`, by their kid, speak for officers."""
         self._vault = vault
+        self.attestation_keys = attestation_keys
         self._registry_key = vault.lookup(own_slot)
         self.origin = origin
         self._cell_code = cell_code

@@ -16,6 +16,7 @@ from heptad.model.entry import Kind
 from heptad.model.lending import CellKeys
 from heptad.model.log_reads import LedgerStatus, PublishedCheckpoint
 from heptad.observability import catalogue
+from heptad.runtime.attestation import attestation_keys
 from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config import LedgerConfig, cell_digest
 from heptad.runtime.group import agreed_cell, member_index, member_number
@@ -430,6 +431,7 @@ def _opened(context: Context[LedgerConfig]) -> Parts:
         cell_code=context.cell.code,
         config=context.config,
         now_ms=_now_ms(),
+        attestation_keys=attestation_keys(context.cell),
     )
     mark_begun(data=context.data, keys=context.keys, log=context.log)
     return parts

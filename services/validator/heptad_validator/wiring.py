@@ -11,7 +11,7 @@ from typing import Final
 from heptad.crypto.verifier import BatchVerifier
 from heptad.model.ids import ValidatorNumber
 from heptad.model.lending import LentElsewhere, Revoked
-from heptad.runtime.attestation import attestation_keys_in_use
+from heptad.runtime.attestation import attestation_keys, attestation_keys_in_use
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
 from heptad.runtime.group import member_number
@@ -283,6 +283,7 @@ def _vault_and_desk(
         cell_code=cell.code,
         policy=cell_policy(cell),
         keys_max=context.config.leases_max,
+        attestation_keys=attestation_keys(cell),
     )
     desk = LeaseDesk(
         book=book, vault=vault, evidence=evidence, home=home, clock=clock, log=context.log

@@ -87,6 +87,8 @@ def test_no_other_claim_may_be_there():
         ("sub", "nobody"),
         ("act", "Export"),
         ("act", "a" * 65),
+        ("what", KEY.public.kid),
+        ("what", None),
         ("role", "the officer"),
         ("by", ""),
         ("by", "x" * 64),
@@ -108,6 +110,14 @@ def test_a_claim_of_another_form_is_refused_by_its_name(name, value):
 def test_nothing_is_signed_that_could_not_be_read():
     with pytest.raises(Problem, match="claim_invalid"):
         sign_access(KEY, dataclasses.replace(RECORD, reason="two\nlines"))
+
+
+def test_a_revoked_key_is_named_by_its_thumbprint_and_nothing_else():
+    named = dataclasses.replace(RECORD, action="key.revoked", what=KEY.public.kid)
+    assert parse_access(sign_access(KEY, named)).record == named
+    for what in ("", "x" * 43, KEY.public.kid + "A"):
+        with pytest.raises(Problem, match="what"):
+            sign_access(KEY, dataclasses.replace(named, what=what))
 
 
 def test_the_longest_words_fit():

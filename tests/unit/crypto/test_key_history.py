@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heptad.crypto.accesses import sign_access
 from heptad.crypto.device_keys import sign_key_addition, sign_key_revocation
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.key_history import (
     KEYS_MAX,
+    KeyChange,
     KeyChangeRefusedError,
     KeyStep,
     changed,
@@ -18,12 +20,14 @@ from heptad.crypto.key_history import (
 from heptad.crypto.keys import Ed25519Key
 from heptad.crypto.registry_rows import KeyRow, open_keys, seal_row
 from heptad.crypto.sealing import Opened, commitment
+from heptad.model.access import AccessRecord
 from heptad.model.entry import Entry, Kind, Outcome
 
 ISS, AUD = "c1-abcdefghijklmnopqrstuvwxyz", "heptad.example/c1"
 JTI = "6f1d1a0e-4a34-4f57-9f0e-0c1f2b3a4d5e"
 WITNESS = b"w" * 32
 OLD, NEW = Ed25519Key(b"o" * 32), Ed25519Key(b"n" * 32)
+ATTESTING = Ed25519Key(b"A" * 32)
 ADDED = sign_key_addition(OLD, NEW, iss=ISS, aud=AUD, jti=JTI, iat=1, exp=60)
 REVOKED = sign_key_revocation(OLD, kid=NEW.public.kid, iss=ISS, aud=AUD, jti=JTI, iat=1, exp=60)
 FIRST = (KeyRow(OLD.public.kid, 3),)
@@ -100,6 +104,58 @@ def test_a_change_is_proved_by_the_key_that_it_names_only() -> None:
     change = read_change(entry, Opened(WITNESS, forged), origin=AUD)
     with pytest.raises(KeyChangeRefusedError, match="signature_invalid"):
         change.verify(OLD.public)
+
+
+def officers(**changes: object) -> KeyChange:
+    said = AccessRecord(
+        ledger="ledger-1",
+        origin=AUD,
+        jti=JTI,
+        time_s=1,
+        subject_id="c1-" + "a" * 26,
+        action="key.revoked",
+        role="officer",
+        caller="dpo",
+        ground="",
+        reason="the phone was stolen",
+        what=OLD.public.kid,
+    )
+    payload = sign_access(ATTESTING, replace(said, **changes))  # type: ignore[arg-type]
+    entry = Entry(
+        kind=Kind.ACCESS,
+        service="heptad",
+        action="key.revoked",
+        outcome=Outcome.NONE,
+        time_ms=2_000,
+        validator=1,
+        commitment=commitment(witness=WITNESS, payload=payload),
+    )
+    return read_change(entry, Opened(WITNESS, payload), origin=AUD)
+
+
+def test_an_officer_revokes_and_the_ledger_says_so() -> None:
+    change = officers()
+    change.verify(ATTESTING.public)
+    assert change.subject_id == "c1-" + "a" * 26
+    assert change.step == KeyStep(ATTESTING.public.kid, revoked_kid=OLD.public.kid, by_officer=True)
+    [row] = changed(FIRST, change.step, index=9)
+    assert row.revoked_at == 9
+    with pytest.raises(KeyChangeRefusedError, match="another key"):
+        change.verify(OLD.public)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"action": "hold.set", "what": ""}, {"origin": "heptad.example/c2"}], ids=str
+)
+def test_another_access_revokes_nothing(changes: dict[str, object]) -> None:
+    with pytest.raises(KeyChangeRefusedError):
+        officers(**changes)
+
+
+def test_an_officer_adds_no_key() -> None:
+    """Whatever its word is signed with, it can only end a key."""
+    with pytest.raises(KeyChangeRefusedError, match="not active"):
+        changed(FIRST, KeyStep(ATTESTING.public.kid, added=NEW.public), index=9)
 
 
 def adding(key: PublicKey, *, by: str = OLD.public.kid) -> KeyStep:

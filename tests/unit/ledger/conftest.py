@@ -56,6 +56,8 @@ ORIGIN = "log.test"
 CODE = "ab"
 NOW_MS = 1_700_000_000_000
 NO_PRIVATE_HALF = b""
+ATTESTING = Ed25519Key(b"A" * 32)
+"""The ledger's attestation key."""
 
 
 @dataclass
@@ -263,6 +265,11 @@ class Office:
         payload = sign_key_revocation(by or person.key, kid=key.public.kid, **claims)
         return self.change_keys(person, payload, **changes)
 
+    def revoke_lost_key(self, person, key, *, attesting=ATTESTING, **changes):
+        """The record of an officer's revocation."""
+        changes = {"what": key.public.kid, **changes}
+        return self.access(person, key=attesting, action="key.revoked", **changes)[0]
+
     def change_keys(self, person, payload, **changes):
         """The record of a change of keys, as an honest validator makes it but for `changes`."""
         act = parse_request(payload).act
@@ -348,7 +355,13 @@ class Ledger:
         self.store = LogStore.open(
             self.folder / "log", origin=ORIGIN, genesis=genesis, map_bytes_max=1 << 30
         )
-        self.registry = Registry(self.vault, own_slot=self.own_slot, origin=ORIGIN, cell_code=CODE)
+        self.registry = Registry(
+            self.vault,
+            own_slot=self.own_slot,
+            origin=ORIGIN,
+            cell_code=CODE,
+            attestation_keys={ATTESTING.public.kid: ATTESTING.public},
+        )
         self.filer = Filer(self.vault, self.registry)
         self.applier = Applier(self.store, self.filer)
         self.chain = Chain(self.group.cell, verifier=signatures, tip=self.tip())

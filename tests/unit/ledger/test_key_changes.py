@@ -244,6 +244,44 @@ def test_however_the_log_is_cut_into_waves_the_registry_is_the_same(ledger, offi
     assert [keys_of(person) for person in people] == rows
 
 
+# An officer revokes a key for who has lost the device.
+
+
+def test_an_officer_revokes_a_key_and_be_it_the_last_one(office, apply, keys_of, anna):
+    applied = apply(office.revoke_lost_key(anna, anna.key))
+    assert keys_of(anna) == [row(anna.key, 0, 1)]
+    [changed] = applied.changed_keys
+    assert (changed.subject_id, changed.is_revocation) == (anna.subject_id, True)
+
+
+def test_only_the_ledgers_attestation_key_speaks_for_officers(office, apply, keys_of, anna):
+    records = [office.revoke_lost_key(anna, anna.key, attesting=key) for key in (anna.key, PHONE)]
+    applied = apply(*records)
+    assert keys_of(anna) == [row(anna.key, 0)]
+    assert not applied.changed_keys
+
+
+def test_an_officers_revocation_of_another_subjects_key_changes_nothing(
+    office, apply, keys_of, anna
+):
+    berta = office.register(2)
+    apply(berta.registration)
+    apply(
+        office.revoke_lost_key(anna, berta.key),
+        office.revoke_lost_key(anna, anna.key, subject_id=berta.subject_id),
+        office.revoke_lost_key(anna, anna.key, origin="other.test"),
+        office.revoke_lost_key(anna, PHONE),
+    )
+    assert keys_of(anna) == [row(anna.key, 0)]
+    assert keys_of(berta) == [row(berta.key, 1)]
+
+
+def test_other_accesses_change_no_key(office, apply, keys_of, anna):
+    record, _ = office.access(anna, key=Ed25519Key(b"A" * 32), reason="says key.revoked")
+    apply(record)
+    assert keys_of(anna) == [row(anna.key, 0)]
+
+
 # The check of the files.
 
 
@@ -299,14 +337,14 @@ WRONG_ROWS = {
 def history(office, apply, anna):
     """Two keys are added, and the first one is revoked."""
     apply(office.add_key(anna, PHONE), office.revoke_key(anna, anna.key, by=PHONE))
-    apply(office.add_key(anna, LAPTOP, by=PHONE))
+    apply(office.add_key(anna, LAPTOP, by=PHONE), office.revoke_lost_key(anna, LAPTOP))
 
 
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("name", ["", *WRONG_ROWS])
 def test_fsck_finds_a_row_that_is_not_what_the_log_leads_to(ledger, anna, check, name):
     records = [(anna, Kind.SUBJECT_REGISTERED), (anna, Kind.KEY_ADDED)]
-    records += [(anna, Kind.KEY_REVOKED), (anna, Kind.KEY_ADDED)]
+    records += [(anna, Kind.KEY_REVOKED), (anna, Kind.KEY_ADDED), (anna, Kind.ACCESS)]
     if name:
         overwrite(ledger, anna, WRONG_ROWS[name])
     assert check(anna, records=records) == ([Code.REGISTRY_WRONG] if name else [])

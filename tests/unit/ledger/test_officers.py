@@ -9,7 +9,7 @@ import pytest
 from heptad.crypto.derivation import erasure_salt
 from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Kind
-from heptad.model.erasing import SUBJECTS_MAX, DecisionCall, OrderCall
+from heptad.model.erasing import SUBJECTS_MAX, DecisionCall, OrderCall, RevokeKeyCall
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.problems import Problem
@@ -123,6 +123,7 @@ class World:
         record, _ = self.office.access(
             self.people[access.subject_id], key=KEY, action=access.action, ground=access.ground,
             reason=access.reason, role=access.caller.role, caller=access.caller.id,
+            what=access.what,
         )  # fmt: skip
         index = self.commit(record)
         self.on_recorded(access)
@@ -285,6 +286,41 @@ def test_a_decision_is_answered_once_it_is_applied_and_not_before(world, alice, 
         decide(world.desk.set_hold, alice)
 
 
+# A lost device.
+
+
+def revoke(world, subject, key, reason=REASON):
+    call = RevokeKeyCall(subject, key.public.kid, reason)
+    return asyncio.run(world.desk.revoke_key(call, caller=DPO))
+
+
+def test_a_lost_key_is_revoked_once_it_is_recorded_with_who_and_why(world, alice):
+    key = world.people[alice].key
+    index = revoke(world, alice, key)
+    [access] = world.recorded
+    assert (access.action, access.what, access.reason) == ("key.revoked", key.public.kid, REASON)
+    with world.ledger.store.snapshot() as snapshot:
+        [row] = world.ledger.registry.find(snapshot, alice).keys
+        entry = decode_entry(snapshot.entry(index))
+    assert (row.kid, row.revoked_at) == (key.public.kid, index)
+    assert (entry.kind, entry.action) == (Kind.ACCESS, "key.revoked")
+
+
+def test_a_key_that_is_not_active_is_not_revoked_by_an_officer_either(world, alice):
+    key = world.people[alice].key
+    with pytest.raises(Problem, match="key_not_active"):
+        revoke(world, alice, KEY)
+    with pytest.raises(Problem, match="subject_unknown"):
+        revoke(world, NOBODY, key)
+    with pytest.raises(Problem, match="claim_invalid"):
+        revoke(world, alice, key, reason="")
+    assert not world.recorded
+    revoke(world, alice, key)
+    with pytest.raises(Problem, match="key_not_active"):
+        revoke(world, alice, key)
+    assert len(world.recorded) == 1
+
+
 # What is told of an erasure.
 
 
@@ -423,6 +459,10 @@ def test_the_door_answers_each_method(world, alice, call):
     assert [hold.ground for hold in holds] == [LEGAL]
     lifted = call("LiftHold", wire.encode_lift_hold_call(DecisionCall(alice, LEGAL, REASON)))
     assert wire.decode_hold_lifted(lifted) == ()
+    kid = world.people[alice].key.public.kid
+    lost = wire.encode_revoke_key_call(RevokeKeyCall(alice, kid, REASON))
+    index = wire.decode_key_revoked(call("RevokeKey", lost))
+    assert index == world.ledger.store.state.size - 1
     order_call = wire.encode_order_call(OrderCall((alice,), GROUND, REASON))
     [ordered] = wire.decode_ordered(call("OrderErasure", order_call))
     told = wire.decode_erasure(call("GetErasure", wire.encode_erasure_call(ordered.request_id)))

@@ -191,7 +191,7 @@ class FakeLedger:
     def change_keys(self, subject: str, payload: bytes, **changes) -> EntryEvidence:
         """A change of a subject's keys in the log, as if a validator had recorded it, and its
         evidence; it is applied."""
-        act = parse_request(payload).act
+        act = "" if "kind" in changes else parse_request(payload).act
         witness = payload[-32:]
         values = {
             "kind": Kind.KEY_ADDED if act == "key.add" else Kind.KEY_REVOKED,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from heptad.crypto.accesses import sign_access
 from heptad.crypto.device_keys import (
     addition_data,
     sign_key_addition,
@@ -14,6 +15,7 @@ from heptad.crypto.device_keys import (
 from heptad.crypto.keys import Ed25519Key, P256Key
 from heptad.crypto.requests import parse_request, sign_request
 from heptad.crypto.sealing import commitment
+from heptad.model.access import AccessRecord
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.wire.convert.entry import encode_entry
 from heptad_validator.lending.evidence import EvidenceRefusedError, EvidenceVerifier
@@ -21,6 +23,7 @@ from heptad_validator.lending.evidence import EvidenceRefusedError, EvidenceVeri
 ORIGIN = "cell.example"
 CODE = "kn"
 FIRST, THIEF = Ed25519Key(b"f" * 32), Ed25519Key(b"t" * 32)
+ATTESTING = Ed25519Key(b"A" * 32)
 PHONE, LAPTOP = P256Key.generate(), Ed25519Key(b"l" * 32)
 _jtis = (f"00000000-0000-4000-8000-{n:012x}" for n in range(10**6))
 
@@ -35,7 +38,13 @@ def _ledger(new_ledger):
 @pytest.fixture(name="prove")
 def _prove(ledger):
     """Which keys of a lease are proved, and whether they may sign."""
-    verifier = EvidenceVerifier(origin=ORIGIN, cell_code=CODE, policy=ledger.policy, keys_max=50)
+    verifier = EvidenceVerifier(
+        origin=ORIGIN,
+        cell_code=CODE,
+        policy=ledger.policy,
+        keys_max=50,
+        attestation_keys={ATTESTING.public.kid: ATTESTING.public},
+    )
 
     def run(subject, keys):
         proved = verifier.prove(subject, keys)
@@ -98,6 +107,41 @@ def test_a_proved_revocation_ends_a_key_whatever_the_flag_says(ledger, prove, su
     assert prove(subject, (replace(first, revoked=False), phone)) == states(
         (FIRST, False), (PHONE, True)
     )
+
+
+def lost(subject, key, *, attesting=ATTESTING):
+    """An officer's revocation."""
+    said = AccessRecord(
+        ledger="ledger-1", origin=ORIGIN, jti=next(_jtis), time_s=1, subject_id=subject,
+        action="key.revoked", role="officer", caller="dpo", ground="", reason="stolen",
+        what=key.public.kid,
+    )  # fmt: skip
+    return sign_access(attesting, said)
+
+
+def revoked_by_officer(ledger, subject, payload):
+    """The subject's keys, of which the first one is ended by this record of the log."""
+    revocation = ledger.change_keys(
+        subject, payload, kind=Kind.ACCESS, action="key.revoked", outcome=Outcome.NONE
+    )
+    ledger.changes[subject].pop()
+    first, *rest = ledger.keys(subject)
+    return (replace(first, revoked=True, revocation=revocation), *rest)
+
+
+def test_an_officers_revocation_is_proved_by_the_attestation_key(ledger, prove, subject):
+    ledger.change_keys(subject, adding(subject, PHONE))
+    keys = revoked_by_officer(ledger, subject, lost(subject, FIRST))
+    assert prove(subject, keys) == states((FIRST, False), (PHONE, True))
+
+
+def test_nobody_else_speaks_for_an_officer(ledger, prove, subject):
+    for attesting in (THIEF, FIRST):
+        keys = revoked_by_officer(ledger, subject, lost(subject, FIRST, attesting=attesting))
+        refused(prove, subject, keys, "not proved")
+    other = ledger.register(THIEF)
+    keys = revoked_by_officer(ledger, subject, lost(other, FIRST))
+    refused(prove, subject, keys, "another subject")
 
 
 def refused(prove, subject, keys, match):

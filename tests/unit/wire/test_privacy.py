@@ -12,6 +12,7 @@ from heptad.model.erasing import (
     Hold,
     OrderCall,
     Ordered,
+    RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
 from heptad.model.problems import Problem
@@ -54,6 +55,11 @@ def test_a_decision_comes_back_as_it_went(ground: RefusalGround) -> None:
     assert wire.decode_lift_hold_call(wire.encode_lift_hold_call(call)) == call
 
 
+def test_the_revocation_of_a_lost_key_comes_back_as_it_went() -> None:
+    call = RevokeKeyCall(SUBJECT, "k" * 43, "the phone was stolen")
+    assert wire.decode_revoke_key_call(wire.encode_revoke_key_call(call)) == call
+
+
 @pytest.mark.parametrize("erasure", [RECEIVED, ERASED, REFUSED])
 def test_an_erasure_comes_back_as_it_went(erasure: Erasure) -> None:
     page = ErasurePage((erasure, RECEIVED), "token")
@@ -67,6 +73,7 @@ def test_answers_come_back_as_they_went() -> None:
     assert wire.decode_ordered(wire.encode_ordered(ordered)) == ordered
     assert wire.decode_hold_set(wire.encode_hold_set(HOLDS)) == HOLDS
     assert wire.decode_hold_lifted(wire.encode_hold_lifted(HOLDS)) == HOLDS
+    assert wire.decode_key_revoked(wire.encode_key_revoked(2**40)) == 2**40
     assert wire.decode_list_call(wire.encode_list_call(page_size=3, page_token="t")) == (3, "t")
 
 

@@ -16,6 +16,7 @@ from heptad.model.erasing import (
     Hold,
     OrderCall,
     Ordered,
+    RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
 from heptad.model.problems import Problem
@@ -126,6 +127,29 @@ def encode_lift_hold_call(call: DecisionCall) -> bytes:
 def decode_lift_hold_call(data: bytes) -> DecisionCall:
     """A LiftHoldRequest."""
     return _decision(parse(pb.LiftHoldRequest, data))
+
+
+def encode_revoke_key_call(call: RevokeKeyCall) -> bytes:
+    """A RevokeKeyRequest."""
+    return pb.RevokeKeyRequest(
+        subject_id=call.subject_id, kid=call.kid, reason=call.reason
+    ).SerializeToString()
+
+
+def decode_revoke_key_call(data: bytes) -> RevokeKeyCall:
+    """A RevokeKeyRequest."""
+    message = parse(pb.RevokeKeyRequest, data)
+    return RevokeKeyCall(message.subject_id, message.kid, message.reason)
+
+
+def encode_key_revoked(index: int) -> bytes:
+    """A RevokeKeyResponse."""
+    return pb.RevokeKeyResponse(index=index).SerializeToString()
+
+
+def decode_key_revoked(data: bytes) -> int:
+    """A RevokeKeyResponse: the log index of the revocation."""
+    return parse(pb.RevokeKeyResponse, data).index
 
 
 def encode_hold_lifted(holds: Iterable[Hold]) -> bytes:

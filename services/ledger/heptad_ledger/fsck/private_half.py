@@ -17,7 +17,7 @@ from typing import Final
 
 from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
 from heptad.crypto.errors import SealBrokenError
-from heptad.crypto.key_history import KEY_KINDS
+from heptad.crypto.key_history import is_key_change
 from heptad.crypto.peeking import peeked_claims
 from heptad.crypto.sealing import Opened, commitment, open_stored
 from heptad.model.canonical import MalformedError
@@ -218,7 +218,7 @@ class PrivateCheck:
         slot = self._slot_of[index]
         if kind == Kind.SUBJECT_REGISTERED:
             self._registry.check(index, raw, opened, slot=slot, slot_key=self._keys[slot])
-        elif kind in KEY_KINDS:
+        elif is_key_change(kind, raw):
             self._registry.check_change(index, raw, opened, slot=slot)
 
     def _opened(self, found: _Found, slot: int) -> Opened | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from heptad.consensus.genesis import genesis_block
 from heptad.crypto import signatures
+from heptad.runtime.attestation import attestation_keys
 from heptad.runtime.config import Cell
 from heptad.runtime.group import agreed_cell
 from heptad.runtime.vkeys import cell_policy
@@ -273,6 +274,7 @@ class _Run:
                 own_slot=int.from_bytes(without_check(b"meta", key, row), "big"),
                 origin=self._job.cell.origin,
                 cell_code=self._job.cell.code,
+                attestation_keys=attestation_keys(self._job.cell),
             )
         except (StoreError, VaultError) as error:
             self._findings.add(Code.REGISTRY_WRONG, "log/meta own slot", str(error))

@@ -49,6 +49,7 @@ class Access:
     caller: Identity
     reason: str = field(repr=False)
     ground: str = field(default="", repr=False)
+    what: str = ""
 
 
 class AccessRecorder:
@@ -105,6 +106,7 @@ class AccessRecorder:
             caller=access.caller.id,
             ground=access.ground,
             reason=access.reason,
+            what=access.what,
         )
 
     async def _recorded(self, private: PrivateRecord, name: RequestId) -> int:

@@ -22,6 +22,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     f"/{wire.SERVICE}/RefuseErasure": _OFFICER,
     f"/{wire.SERVICE}/SetHold": _OFFICER,
     f"/{wire.SERVICE}/LiftHold": _OFFICER,
+    f"/{wire.SERVICE}/RevokeKey": _OFFICER,
     f"/{wire.SERVICE}/GetErasure": _OFFICER | {Role.GATEWAY},
     f"/{wire.SERVICE}/ListErasures": _OFFICER,
 }
@@ -43,6 +44,7 @@ class PrivacyDoor:
             "RefuseErasure": self._refuse,
             "SetHold": self._set_hold,
             "LiftHold": self._lift_hold,
+            "RevokeKey": self._revoke_key,
             "GetErasure": self._get,
             "ListErasures": self._list,
         }
@@ -69,6 +71,10 @@ class PrivacyDoor:
     async def _lift_hold(self, data: bytes, caller: Identity) -> bytes:
         call = wire.decode_lift_hold_call(data)
         return wire.encode_hold_lifted(await self._desk.lift_hold(call, caller=caller))
+
+    async def _revoke_key(self, data: bytes, caller: Identity) -> bytes:
+        call = wire.decode_revoke_key_call(data)
+        return wire.encode_key_revoked(await self._desk.revoke_key(call, caller=caller))
 
     async def _get(self, data: bytes, caller: Identity) -> bytes:
         name = wire.decode_erasure_call(data)

@@ -1,7 +1,8 @@
 """Entries that add and revoke keys, applied to the registry: from the log alone, in its order.
 
 A change is proved before it counts: its request is signed by a key of the same subject that is
-active at this place in the log, and a new key has signed for itself. The rules are those by which
+active at this place in the log, and a new key has signed for itself; an officer's revocation, by
+the ledger's attestation key. The rules are those by which
 validators prove the keys in a lease (`heptad.crypto.key_history`). What breaks one is filed like
 any other record of that slot and changes nothing, so a validator that records rubbish, or an old
 request once more, achieves nothing.
@@ -80,7 +81,7 @@ class KeyChanges:
             change = read_change(decode_entry(entry), opened, origin=self._registry.origin)
         except MalformedError as error:
             raise KeyChangeRefusedError(f"the entry: {error}") from None
-        subject = self._subject(change.request.iss, slot)
+        subject = self._subject(change.subject_id, slot)
         step = change.step
         rows = changed(subject.keys, step, index=index)
         change.verify(self._signer(subject, change))
@@ -97,8 +98,16 @@ class KeyChanges:
         return subject
 
     def _signer(self, subject: Subject, change: KeyChange) -> PublicKey:
-        """The key that must have signed the change; it is active, so it has a row."""
+        """The key that must have signed the change; a subject's is active, so it has a row.
+
+        Raises: KeyChangeRefusedError, StoreDamagedError.
+        """
         kid = change.step.signer_kid
+        if change.step.by_officer:
+            key = self._registry.attestation_keys.get(kid)
+            if key is None:
+                raise KeyChangeRefusedError("attested by a key that is none of this ledger's")
+            return key
         if kid in self._new_keys:
             return self._new_keys[kid]
         [row] = (row for row in subject.keys if row.kid == kid)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from heptad.crypto.jwk import PublicKey
-from heptad.model.access import REASON_CHARACTERS_MAX, check_words
-from heptad.model.erasing import SUBJECTS_MAX, DecisionCall, Hold, OrderCall, Ordered
+from heptad.model.access import KEY_REVOKED, REASON_CHARACTERS_MAX, check_words
+from heptad.model.erasing import SUBJECTS_MAX, DecisionCall, Hold, OrderCall, Ordered, RevokeKeyCall
 from heptad.model.erasure import ErasureState
 from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
@@ -124,6 +124,25 @@ class OfficerDesk:
         await self._record(LIFT_HOLD, call.subject_id, call.ground, call.reason, caller)
         return self.holds_of(call.subject_id)
 
+    async def revoke_key(self, call: RevokeKeyCall, *, caller: Identity) -> int:
+        """Revoke a key of a subject who has lost it, be it the last one; the entry's log index.
+
+        From the answer on the ledger lends no lease in which the key is active, and has told all
+        validators. Raises: Problem `subject_unknown`, `subject_erased`, `key_not_active`, and why
+        it cannot be recorded now.
+        """
+        _require_reason(call.reason)
+        self._require_active(call)
+        return await self._record(
+            KEY_REVOKED, call.subject_id, "", call.reason, caller, what=call.kid
+        )
+
+    def _require_active(self, call: RevokeKeyCall) -> None:
+        keys = self._subject(call.subject_id).keys
+        if not any(row.kid == call.kid and not row.revoked for row in keys):
+            detail = "the subject has no active key of this kid"
+            raise Problem("key_not_active", detail, field="kid")
+
     def holds_of(self, subject_id: str) -> tuple[Hold, ...]:
         """The holds of a subject; none of one that is not, or no longer, there."""
         with self._store.snapshot() as snapshot:
@@ -158,16 +177,29 @@ class OfficerDesk:
         return row
 
     async def _record(
-        self, action: str, subject_id: str, ground: str, reason: str, caller: Identity
-    ) -> None:
-        """Returns once the decision is applied here. Raises: Problem."""
+        self,
+        action: str,
+        subject_id: str,
+        ground: str,
+        reason: str,
+        caller: Identity,
+        *,
+        what: str = "",
+    ) -> int:
+        """Returns the entry's index once the decision is applied here. Raises: Problem."""
         access = Access(
-            subject_id=subject_id, action=action, caller=caller, ground=str(ground), reason=reason
+            subject_id=subject_id,
+            action=action,
+            caller=caller,
+            ground=str(ground),
+            reason=reason,
+            what=what,
         )
         index = await self._accesses.record(access)
         if not await self._applied_size.reached(index + 1, timeout_s=APPLY_S_MAX):
             detail = f"entry {index} is recorded, and not yet applied here"
             raise Problem("deadline_exceeded", detail, retry_after_s=1)
+        return index
 
     def _subject(self, subject_id: str) -> Subject:
         """Raises: Problem `subject_unknown`, `subject_erased`, `parameter_invalid`."""

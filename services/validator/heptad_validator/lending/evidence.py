@@ -15,6 +15,7 @@ revocation is seen by the subject, whose receipt for it is in the log.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from heptad.crypto.jwk import PublicKey
@@ -54,7 +55,17 @@ class EvidenceRefusedError(Exception):
 class EvidenceVerifier:
     """Proves keys of one cell's subjects; remembers what it has proved, within bounds."""
 
-    def __init__(self, *, origin: str, cell_code: str, policy: Policy, keys_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        origin: str,
+        cell_code: str,
+        policy: Policy,
+        keys_max: int,
+        attestation_keys: Mapping[str, PublicKey] = MappingProxyType({}),
+    ) -> None:
+        """`attestation_keys` are the ledger's, by kid: they revoke for officers, add nothing."""
+        self._attestation_keys = attestation_keys
         self._origin = origin
         self._cell_code = cell_code
         self._policy = policy
@@ -127,9 +138,10 @@ class EvidenceVerifier:
     ) -> KeyStep:
         opened = Opened(evidence.witness, evidence.payload)
         change = read_change(decode_entry(evidence.entry), opened, origin=self._origin)
-        if change.request.iss != subject:
+        if change.subject_id != subject:
             raise EvidenceRefusedError("another subject's request")
-        signer = keys.get(change.step.signer_kid)
+        signers = self._attestation_keys if change.step.by_officer else keys
+        signer = signers.get(change.step.signer_kid)
         if signer is None:
             raise EvidenceRefusedError("signed by a key that is not proved")
         change.verify(signer)

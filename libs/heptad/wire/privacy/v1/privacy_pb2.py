@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheptad/privacy/v1/privacy.proto\x12\x11heptad.privacy.v1\"l\n\x13OrderErasureRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.ErasureGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x14OrderErasureResponse\x12+\n\x07ordered\x18\x01 \x03(\x0b\x32\x1a.heptad.privacy.v1.Ordered\"G\n\x07Ordered\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x14\n\x0crefused_code\x18\x03 \x01(\t\"l\n\x14RefuseErasureRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"D\n\x15RefuseErasureResponse\x12+\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1a.heptad.privacy.v1.Erasure\"f\n\x0eSetHoldRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x0fSetHoldResponse\x12&\n\x05holds\x18\x01 \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\"g\n\x0fLiftHoldRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\":\n\x10LiftHoldResponse\x12&\n\x05holds\x18\x01 \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\"J\n\x04Hold\x12\x30\n\x06ground\x18\x01 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x10\n\x08since_ms\x18\x02 \x01(\x04\"G\n\x11GetErasureRequest\x12\x14\n\nrequest_id\x18\x01 \x01(\x0cH\x00\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x42\x06\n\x04name\"A\n\x12GetErasureResponse\x12+\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1a.heptad.privacy.v1.Erasure\"\xf5\x03\n\x07\x45rasure\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.heptad.privacy.v1.ErasureState\x12\x30\n\nordered_by\x18\x03 \x01(\x0e\x32\x1c.heptad.privacy.v1.OrderedBy\x12\x30\n\x06ground\x18\x04 \x01(\x0e\x32 .heptad.privacy.v1.ErasureGround\x12\x16\n\x0ereceived_at_ms\x18\x05 \x01(\x04\x12\x14\n\x0c\x64\x65\x63ide_by_ms\x18\x06 \x01(\x04\x12\x18\n\x0border_index\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\rrefusal_index\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\x38\n\x0erefusal_ground\x18\t \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x38\n\x0b\x63\x65rtificate\x18\n \x01(\x0b\x32#.heptad.privacy.v1.CertificateParts\x12\x12\n\nsubject_id\x18\x0b \x01(\t\x12&\n\x05holds\x18\x0c \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\x12\x0c\n\x04salt\x18\r \x01(\x0c\x42\x0e\n\x0c_order_indexB\x10\n\x0e_refusal_index\"m\n\x10\x43\x65rtificateParts\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\x13\n\x0border_entry\x18\x04 \x01(\x0c\x12\x17\n\x0forder_inclusion\x18\x05 \x03(\x0c\"<\n\x13ListErasuresRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x14ListErasuresResponse\x12,\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x1a.heptad.privacy.v1.Erasure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x93\x02\n\rErasureGround\x12\x1e\n\x1a\x45RASURE_GROUND_UNSPECIFIED\x10\x00\x12#\n\x1f\x45RASURE_GROUND_NO_LONGER_NEEDED\x10\x01\x12$\n ERASURE_GROUND_CONSENT_WITHDRAWN\x10\x02\x12\x1c\n\x18\x45RASURE_GROUND_OBJECTION\x10\x03\x12&\n\"ERASURE_GROUND_UNLAWFUL_PROCESSING\x10\x04\x12*\n&ERASURE_GROUND_ERASURE_REQUIRED_BY_LAW\x10\x05\x12%\n!ERASURE_GROUND_OFFERED_TO_A_CHILD\x10\x06*\xb3\x02\n\rRefusalGround\x12\x1e\n\x1aREFUSAL_GROUND_UNSPECIFIED\x10\x00\x12\"\n\x1eREFUSAL_GROUND_FREE_EXPRESSION\x10\x01\x12#\n\x1fREFUSAL_GROUND_LEGAL_OBLIGATION\x10\x02\x12\x1e\n\x1aREFUSAL_GROUND_PUBLIC_TASK\x10\x03\x12 \n\x1cREFUSAL_GROUND_PUBLIC_HEALTH\x10\x04\x12\x1c\n\x18REFUSAL_GROUND_ARCHIVING\x10\x05\x12\x1d\n\x19REFUSAL_GROUND_LEGAL_HOLD\x10\x06\x12\x1c\n\x18REFUSAL_GROUND_NO_GROUND\x10\x07\x12\x1c\n\x18REFUSAL_GROUND_EXCESSIVE\x10\x08*\x99\x01\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RASURE_STATE_RECEIVED\x10\x01\x12\x19\n\x15\x45RASURE_STATE_ORDERED\x10\x02\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x03\x12\x19\n\x15\x45RASURE_STATE_REFUSED\x10\x04*W\n\tOrderedBy\x12\x1a\n\x16ORDERED_BY_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDERED_BY_SUBJECT\x10\x01\x12\x16\n\x12ORDERED_BY_OFFICER\x10\x02\x32\xb8\x04\n\x0ePrivacyService\x12_\n\x0cOrderErasure\x12&.heptad.privacy.v1.OrderErasureRequest\x1a\'.heptad.privacy.v1.OrderErasureResponse\x12\x62\n\rRefuseErasure\x12\'.heptad.privacy.v1.RefuseErasureRequest\x1a(.heptad.privacy.v1.RefuseErasureResponse\x12P\n\x07SetHold\x12!.heptad.privacy.v1.SetHoldRequest\x1a\".heptad.privacy.v1.SetHoldResponse\x12S\n\x08LiftHold\x12\".heptad.privacy.v1.LiftHoldRequest\x1a#.heptad.privacy.v1.LiftHoldResponse\x12Y\n\nGetErasure\x12$.heptad.privacy.v1.GetErasureRequest\x1a%.heptad.privacy.v1.GetErasureResponse\x12_\n\x0cListErasures\x12&.heptad.privacy.v1.ListErasuresRequest\x1a\'.heptad.privacy.v1.ListErasuresResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheptad/privacy/v1/privacy.proto\x12\x11heptad.privacy.v1\"l\n\x13OrderErasureRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.ErasureGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x14OrderErasureResponse\x12+\n\x07ordered\x18\x01 \x03(\x0b\x32\x1a.heptad.privacy.v1.Ordered\"G\n\x07Ordered\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x14\n\x0crefused_code\x18\x03 \x01(\t\"l\n\x14RefuseErasureRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"D\n\x15RefuseErasureResponse\x12+\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1a.heptad.privacy.v1.Erasure\"f\n\x0eSetHoldRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x0fSetHoldResponse\x12&\n\x05holds\x18\x01 \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\"g\n\x0fLiftHoldRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x30\n\x06ground\x18\x02 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x0e\n\x06reason\x18\x03 \x01(\t\":\n\x10LiftHoldResponse\x12&\n\x05holds\x18\x01 \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\"C\n\x10RevokeKeyRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\"\n\x11RevokeKeyResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"J\n\x04Hold\x12\x30\n\x06ground\x18\x01 \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x10\n\x08since_ms\x18\x02 \x01(\x04\"G\n\x11GetErasureRequest\x12\x14\n\nrequest_id\x18\x01 \x01(\x0cH\x00\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x42\x06\n\x04name\"A\n\x12GetErasureResponse\x12+\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1a.heptad.privacy.v1.Erasure\"\xf5\x03\n\x07\x45rasure\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.heptad.privacy.v1.ErasureState\x12\x30\n\nordered_by\x18\x03 \x01(\x0e\x32\x1c.heptad.privacy.v1.OrderedBy\x12\x30\n\x06ground\x18\x04 \x01(\x0e\x32 .heptad.privacy.v1.ErasureGround\x12\x16\n\x0ereceived_at_ms\x18\x05 \x01(\x04\x12\x14\n\x0c\x64\x65\x63ide_by_ms\x18\x06 \x01(\x04\x12\x18\n\x0border_index\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\rrefusal_index\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\x38\n\x0erefusal_ground\x18\t \x01(\x0e\x32 .heptad.privacy.v1.RefusalGround\x12\x38\n\x0b\x63\x65rtificate\x18\n \x01(\x0b\x32#.heptad.privacy.v1.CertificateParts\x12\x12\n\nsubject_id\x18\x0b \x01(\t\x12&\n\x05holds\x18\x0c \x03(\x0b\x32\x17.heptad.privacy.v1.Hold\x12\x0c\n\x04salt\x18\r \x01(\x0c\x42\x0e\n\x0c_order_indexB\x10\n\x0e_refusal_index\"m\n\x10\x43\x65rtificateParts\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\x13\n\x0border_entry\x18\x04 \x01(\x0c\x12\x17\n\x0forder_inclusion\x18\x05 \x03(\x0c\"<\n\x13ListErasuresRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x14ListErasuresResponse\x12,\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x1a.heptad.privacy.v1.Erasure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x93\x02\n\rErasureGround\x12\x1e\n\x1a\x45RASURE_GROUND_UNSPECIFIED\x10\x00\x12#\n\x1f\x45RASURE_GROUND_NO_LONGER_NEEDED\x10\x01\x12$\n ERASURE_GROUND_CONSENT_WITHDRAWN\x10\x02\x12\x1c\n\x18\x45RASURE_GROUND_OBJECTION\x10\x03\x12&\n\"ERASURE_GROUND_UNLAWFUL_PROCESSING\x10\x04\x12*\n&ERASURE_GROUND_ERASURE_REQUIRED_BY_LAW\x10\x05\x12%\n!ERASURE_GROUND_OFFERED_TO_A_CHILD\x10\x06*\xb3\x02\n\rRefusalGround\x12\x1e\n\x1aREFUSAL_GROUND_UNSPECIFIED\x10\x00\x12\"\n\x1eREFUSAL_GROUND_FREE_EXPRESSION\x10\x01\x12#\n\x1fREFUSAL_GROUND_LEGAL_OBLIGATION\x10\x02\x12\x1e\n\x1aREFUSAL_GROUND_PUBLIC_TASK\x10\x03\x12 \n\x1cREFUSAL_GROUND_PUBLIC_HEALTH\x10\x04\x12\x1c\n\x18REFUSAL_GROUND_ARCHIVING\x10\x05\x12\x1d\n\x19REFUSAL_GROUND_LEGAL_HOLD\x10\x06\x12\x1c\n\x18REFUSAL_GROUND_NO_GROUND\x10\x07\x12\x1c\n\x18REFUSAL_GROUND_EXCESSIVE\x10\x08*\x99\x01\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RASURE_STATE_RECEIVED\x10\x01\x12\x19\n\x15\x45RASURE_STATE_ORDERED\x10\x02\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x03\x12\x19\n\x15\x45RASURE_STATE_REFUSED\x10\x04*W\n\tOrderedBy\x12\x1a\n\x16ORDERED_BY_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDERED_BY_SUBJECT\x10\x01\x12\x16\n\x12ORDERED_BY_OFFICER\x10\x02\x32\x90\x05\n\x0ePrivacyService\x12_\n\x0cOrderErasure\x12&.heptad.privacy.v1.OrderErasureRequest\x1a\'.heptad.privacy.v1.OrderErasureResponse\x12\x62\n\rRefuseErasure\x12\'.heptad.privacy.v1.RefuseErasureRequest\x1a(.heptad.privacy.v1.RefuseErasureResponse\x12P\n\x07SetHold\x12!.heptad.privacy.v1.SetHoldRequest\x1a\".heptad.privacy.v1.SetHoldResponse\x12S\n\x08LiftHold\x12\".heptad.privacy.v1.LiftHoldRequest\x1a#.heptad.privacy.v1.LiftHoldResponse\x12V\n\tRevokeKey\x12#.heptad.privacy.v1.RevokeKeyRequest\x1a$.heptad.privacy.v1.RevokeKeyResponse\x12Y\n\nGetErasure\x12$.heptad.privacy.v1.GetErasureRequest\x1a%.heptad.privacy.v1.GetErasureResponse\x12_\n\x0cListErasures\x12&.heptad.privacy.v1.ListErasuresRequest\x1a\'.heptad.privacy.v1.ListErasuresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heptad.wire.privacy.v1.privacy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERASUREGROUND']._serialized_start=1803
-  _globals['_ERASUREGROUND']._serialized_end=2078
-  _globals['_REFUSALGROUND']._serialized_start=2081
-  _globals['_REFUSALGROUND']._serialized_end=2388
-  _globals['_ERASURESTATE']._serialized_start=2391
-  _globals['_ERASURESTATE']._serialized_end=2544
-  _globals['_ORDEREDBY']._serialized_start=2546
-  _globals['_ORDEREDBY']._serialized_end=2633
+  _globals['_ERASUREGROUND']._serialized_start=1908
+  _globals['_ERASUREGROUND']._serialized_end=2183
+  _globals['_REFUSALGROUND']._serialized_start=2186
+  _globals['_REFUSALGROUND']._serialized_end=2493
+  _globals['_ERASURESTATE']._serialized_start=2496
+  _globals['_ERASURESTATE']._serialized_end=2649
+  _globals['_ORDEREDBY']._serialized_start=2651
+  _globals['_ORDEREDBY']._serialized_end=2738
   _globals['_ORDERERASUREREQUEST']._serialized_start=54
   _globals['_ORDERERASUREREQUEST']._serialized_end=162
   _globals['_ORDERERASURERESPONSE']._serialized_start=164
@@ -57,20 +57,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFTHOLDREQUEST']._serialized_end=752
   _globals['_LIFTHOLDRESPONSE']._serialized_start=754
   _globals['_LIFTHOLDRESPONSE']._serialized_end=812
-  _globals['_HOLD']._serialized_start=814
-  _globals['_HOLD']._serialized_end=888
-  _globals['_GETERASUREREQUEST']._serialized_start=890
-  _globals['_GETERASUREREQUEST']._serialized_end=961
-  _globals['_GETERASURERESPONSE']._serialized_start=963
-  _globals['_GETERASURERESPONSE']._serialized_end=1028
-  _globals['_ERASURE']._serialized_start=1031
-  _globals['_ERASURE']._serialized_end=1532
-  _globals['_CERTIFICATEPARTS']._serialized_start=1534
-  _globals['_CERTIFICATEPARTS']._serialized_end=1643
-  _globals['_LISTERASURESREQUEST']._serialized_start=1645
-  _globals['_LISTERASURESREQUEST']._serialized_end=1705
-  _globals['_LISTERASURESRESPONSE']._serialized_start=1707
-  _globals['_LISTERASURESRESPONSE']._serialized_end=1800
-  _globals['_PRIVACYSERVICE']._serialized_start=2636
-  _globals['_PRIVACYSERVICE']._serialized_end=3204
+  _globals['_REVOKEKEYREQUEST']._serialized_start=814
+  _globals['_REVOKEKEYREQUEST']._serialized_end=881
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=883
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=917
+  _globals['_HOLD']._serialized_start=919
+  _globals['_HOLD']._serialized_end=993
+  _globals['_GETERASUREREQUEST']._serialized_start=995
+  _globals['_GETERASUREREQUEST']._serialized_end=1066
+  _globals['_GETERASURERESPONSE']._serialized_start=1068
+  _globals['_GETERASURERESPONSE']._serialized_end=1133
+  _globals['_ERASURE']._serialized_start=1136
+  _globals['_ERASURE']._serialized_end=1637
+  _globals['_CERTIFICATEPARTS']._serialized_start=1639
+  _globals['_CERTIFICATEPARTS']._serialized_end=1748
+  _globals['_LISTERASURESREQUEST']._serialized_start=1750
+  _globals['_LISTERASURESREQUEST']._serialized_end=1810
+  _globals['_LISTERASURESRESPONSE']._serialized_start=1812
+  _globals['_LISTERASURESRESPONSE']._serialized_end=1905
+  _globals['_PRIVACYSERVICE']._serialized_start=2741
+  _globals['_PRIVACYSERVICE']._serialized_end=3397
 # @@protoc_insertion_point(module_scope)

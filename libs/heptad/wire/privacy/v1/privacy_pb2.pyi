@@ -141,6 +141,22 @@ class LiftHoldResponse(_message.Message):
     holds: _containers.RepeatedCompositeFieldContainer[Hold]
     def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ...) -> None: ...
 
+class RevokeKeyRequest(_message.Message):
+    __slots__ = ("subject_id", "kid", "reason")
+    SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    KID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    subject_id: str
+    kid: str
+    reason: str
+    def __init__(self, subject_id: _Optional[str] = ..., kid: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RevokeKeyResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
 class Hold(_message.Message):
     __slots__ = ("ground", "since_ms")
     GROUND_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class PrivacyServiceStub:
                 request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.SerializeToString,
                 response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.FromString,
                 _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/heptad.privacy.v1.PrivacyService/RevokeKey',
+                request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
         self.GetErasure = channel.unary_unary(
                 '/heptad.privacy.v1.PrivacyService/GetErasure',
                 request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.GetErasureRequest.SerializeToString,
@@ -99,6 +104,13 @@ class PrivacyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeKey(self, request, context):
+        """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetErasure(self, request, context):
         """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer.
         """
@@ -135,6 +147,11 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
                     servicer.LiftHold,
                     request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.FromString,
                     response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyResponse.SerializeToString,
             ),
             'GetErasure': grpc.unary_unary_rpc_method_handler(
                     servicer.GetErasure,
@@ -256,6 +273,33 @@ class PrivacyService:
             '/heptad.privacy.v1.PrivacyService/LiftHold',
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.SerializeToString,
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.privacy.v1.PrivacyService/RevokeKey',
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyRequest.SerializeToString,
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

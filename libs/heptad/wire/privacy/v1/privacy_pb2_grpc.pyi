@@ -41,6 +41,8 @@ class PrivacyServiceStub:
     """From now on a subject's data are kept, whoever asks for their erasure. Roles: officer."""
     LiftHold: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.LiftHoldRequest, _privacy_pb2.LiftHoldResponse]
     """Ends a hold. Roles: officer."""
+    RevokeKey: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]
+    """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]
     """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
     ListErasures: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]
@@ -59,6 +61,8 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
     """From now on a subject's data are kept, whoever asks for their erasure. Roles: officer."""
     LiftHold: _aio.UnaryUnaryMultiCallable[_privacy_pb2.LiftHoldRequest, _privacy_pb2.LiftHoldResponse]  # type: ignore[assignment]
     """Ends a hold. Roles: officer."""
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]  # type: ignore[assignment]
+    """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _aio.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]  # type: ignore[assignment]
     """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
     ListErasures: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]  # type: ignore[assignment]
@@ -98,6 +102,14 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_privacy_pb2.LiftHoldResponse, _abc.Awaitable[_privacy_pb2.LiftHoldResponse]]:
         """Ends a hold. Roles: officer."""
+
+    @_abc_1.abstractmethod
+    def RevokeKey(
+        self,
+        request: _privacy_pb2.RevokeKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_privacy_pb2.RevokeKeyResponse, _abc.Awaitable[_privacy_pb2.RevokeKeyResponse]]:
+        """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
 
     @_abc_1.abstractmethod
     def GetErasure(
