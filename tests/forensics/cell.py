@@ -8,7 +8,7 @@ import hashlib
 import re
 import shutil
 import uuid
-from base64 import b64encode, urlsafe_b64decode
+from base64 import urlsafe_b64decode
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -38,7 +38,7 @@ from heptad_ledger.synthetic.fill import new_home, open_home
 from heptad_ledger.synthetic.group import Group
 from heptad_replica.storage import LmdbStore
 
-NOW_MS = 1_800_000_000_000
+NOW_MS = 1_767_300_000_000
 REPLICAS = 2
 
 
@@ -265,20 +265,6 @@ def finds_payload(attacker, person):
     told = [claims_in(payload) for payload in attacker.payloads()]
     # The same request may be open once whole and once as the remains of a page.
     return len({found for text in told for found in re.findall(f"{person.canary}#[0-9]+", text)})
-
-
-def spellings(secret):
-    """The ways in which bytes could lie open in a file."""
-    yield secret
-    yield secret.hex().encode()
-    yield secret.hex().upper().encode()
-    with suppress(UnicodeDecodeError):
-        yield secret.decode().encode("utf-16-le")
-        yield secret.decode().encode("utf-16-be")
-    for offset in range(3):
-        encoded = b64encode(bytes(offset) + secret)[4 * (offset > 0) : -4]
-        yield encoded
-        yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
 
 
 def jti(name, number):

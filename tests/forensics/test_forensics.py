@@ -5,14 +5,18 @@ that his failure means something. Here only the vault's part of an erasure is do
 deleted and no replica drops anything, which is the harder case for us and holds all the same.
 """
 
+import json
 from types import SimpleNamespace
 
 import pytest
-from forensics.cell import CellOnDisk, finds_payload, spellings
+from forensics.cell import CellOnDisk, finds_payload
+from typer.testing import CliRunner
 
+from heptad.cli import main
 from heptad.crypto.derivation import lease_key, subject_index_key
 from heptad.trials.forensics.attacker import WAYS
 from heptad.trials.forensics.loot import read_files
+from heptad.trials.privacy.canaries import needles_of
 
 REQUESTS = 4
 LONG = "a long text " * 600
@@ -84,7 +88,8 @@ def test_nothing_personal_lies_open_in_any_file(story):
             person.slot_key, lease, subject_index_key(person.slot_key), person.lease_id,
         ]  # fmt: skip
         for secret in secrets:
-            assert [where for s in spellings(secret) for where in everywhere.holding(s)] == []
+            needles = needles_of("secret", secret)
+            assert [where for n in needles for where in everywhere.holding(n.data)] == []
 
 
 def test_no_root_key_but_the_live_one_lies_anywhere(story):
@@ -139,3 +144,22 @@ def test_each_place_is_searched_for_itself(cell, story, place):
     assert finds_payload(attacker, story.ben) == 0
     before = cell.attacker(read_files([folder]), story.t0, story.root_t0)
     assert finds_payload(before, story.ben) == REQUESTS
+
+
+# As an operator drills it.
+
+
+def test_the_command_tells_what_is_found_and_what_is_not(cell, story):
+    def run(person, *paths):
+        words = ["privacy", "forensics", *map(str, paths), "--home", str(cell.home), "--json"]
+        words += ["--canary", person.canary, "--subject", person.subject_id]
+        words += [word for index in person.indexes for word in ("--entry", str(index))]
+        done = CliRunner().invoke(main.build(words), words)
+        return done.exit_code, json.loads(done.stdout)
+
+    status, found = run(story.anna, cell.folder / "t0", cell.home)
+    assert (status, found["opened"], found["links"], found["in_the_open"]) == (0, 0, {}, [])
+    status, found = run(story.ben, cell.home)
+    assert status == 1
+    assert found["opened"] >= REQUESTS
+    assert found["links"]["pointers"] == story.ben.indexes

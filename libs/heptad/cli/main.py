@@ -53,7 +53,7 @@ COMMANDS: Final = (
     Row("audit", "Follow a log and raise alarms, with proofs, when anything is wrong."),
     Row("ledger", "Check, back up and restore the ledger: `heptad ledger fsck`, …"),
     Row("simulate", "Run consensus in a simulated, hostile world."),
-    Row("privacy", "Try what a cell shows, and to whom: `heptad privacy check`."),
+    Row("privacy", "Try what a cell shows, and to whom: `heptad privacy check`, …"),
     Row("faults", "Break things on a running cell, under load, and check its history."),
     Row("hostile", "Let an evil member with real keys attack a running cell, and measure."),
     Row("model", "Check the protocol's rules exhaustively, and that each is needed."),

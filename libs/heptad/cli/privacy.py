@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heptad.cli import privacy_forensics
 from heptad.cli.exits import EXIT_FAILED, fail, told
 from heptad.cli.up import HOME_OPTION
 
@@ -52,6 +53,9 @@ def check_command(
     else:
         _print(report)
     sys.exit(report.exit_status())
+
+
+app.command("forensics")(privacy_forensics.command)
 
 
 def _tell(what: str) -> None:
