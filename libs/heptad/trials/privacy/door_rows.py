@@ -13,6 +13,7 @@ from heptad.runtime.tls import TlsMaterial, load_tls
 from heptad.trials.meshes import RunningMesh
 from heptad.trials.privacy.doors import REFUSED, CannotKnockError, Door, Knock, Knocker
 from heptad.trials.privacy.listeners import Listeners
+from heptad.trials.privacy.open_door import lets_in, open_doors
 from heptad.trials.privacy.report import Outcome, Row, row_of
 
 _CALL_S_MAX: Final = 10.0
@@ -32,13 +33,29 @@ async def judge(mesh: RunningMesh, listeners: Listeners) -> list[Row]:
         for name, address in listeners.of_kind("grpc").items()
     ]
     knocker = Knocker(_tls(mesh, "operator"), origin=origin)
-    rows = [await _welcomed(knocker, doors)]
+    rows = [await _welcomed(knocker, doors), await _control()]
     rows += [await _refused(knocker, doors, knock) for knock in REFUSED]
     return [*rows, await _wrong_roles(mesh), await _classical(knocker, doors)]
 
 
+async def _control() -> Row:
+    """Each knock that is refused below gets in where nobody refuses it."""
+    failed, tried = [], 0
+    async with open_doors() as (knocker, doors):
+        for knock in REFUSED:
+            try:
+                is_in = await lets_in(knocker, doors, knock)
+            except CannotKnockError:
+                continue  # its own row says that it was not checked
+            tried += 1
+            if not is_in:
+                failed.append(f"{knock.value} fails at an open door too")
+    claim = "positive control: the knocks that are refused get in at a door that refuses nobody"
+    return row_of("listeners", claim, f"{tried - len(failed)} of {tried}", failed)
+
+
 async def _welcomed(knocker: Knocker, doors: list[Door]) -> Row:
-    """The positive control of all that follows."""
+    """A control too: what is refused below is not refused for being a stranger to HTTP/2."""
     let_in = await asyncio.gather(*(knocker.is_let_in(door, Knock.OPERATOR) for door in doors))
     shut = [door.member for door, is_in in zip(doors, let_in, strict=True) if not is_in]
     claim = "positive control: the right certificate is let in"

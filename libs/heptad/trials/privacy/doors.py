@@ -27,7 +27,8 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 _SETTINGS: Final = 4
 _KNOCK_S_MAX: Final = 8.0
-_LEGACY_CIPHERS: Final = "DEFAULT:@SECLEVEL=0"
+LEGACY_CIPHERS: Final = "DEFAULT:@SECLEVEL=0"
+"""What OpenSSL needs to be told to speak TLS 1.0 and 1.1 at all."""
 
 
 class Knock(StrEnum):
@@ -111,7 +112,7 @@ class Knocker:
         if knock is Knock.CLASSICAL:
             context.set_ecdh_curve("prime256v1")
         if top < ssl.TLSVersion.TLSv1_2:
-            context.set_ciphers(_LEGACY_CIPHERS)
+            context.set_ciphers(LEGACY_CIPHERS)
         return context
 
 

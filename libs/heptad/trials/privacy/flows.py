@@ -75,8 +75,7 @@ class Flow:
             elif ahead:
                 self.gaps += 1
         if payload:
-            end = segment.sequence + len(segment.payload)
-            self._next_sequence = end & _SEQUENCE_MASK
+            self._next_sequence = segment.sequence + len(segment.payload)
             self.bytes_seen += len(payload)
             if self.seen_from_start:
                 self._begin(payload)
