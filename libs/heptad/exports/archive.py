@@ -74,6 +74,10 @@ class Archive:
         yield from self._file("manifest.json", self._manifest())
         yield self._piece(self._zip.finish())
 
+    @property
+    def _is_complete(self) -> bool:
+        return self._about.from_index == 0 and self._source.continues_at is None
+
     # Files.
 
     def _file(self, name: str, content: Iterable[bytes]) -> Iterator[Piece]:
@@ -124,6 +128,7 @@ class Archive:
             kinds=dict(sorted(self._kinds.items())),
             not_held=self._not_held,
             pages=numbered,
+            continues_at=self._source.continues_at,
         )
         rows = self._rows()
         for page in range(1, numbered + 1):
@@ -137,7 +142,7 @@ class Archive:
         checkpoint = Checkpoint.parse(Note.parse(about.checkpoint.note).text)
         members: dict[str, object] = {
             "format": FORMAT,
-            "state": "complete",
+            "state": "complete" if self._is_complete else "part",
             "origin": about.origin,
             "subject": about.subject_id,
             "created": in_utc(about.created_ms),
@@ -149,6 +154,8 @@ class Archive:
                 "entries": len(index),
                 "first_index": index[0] if index else None,
                 "last_index": index[-1] if index else None,
+                "from_index": about.from_index,
+                "continues_at": self._source.continues_at,
                 "kinds": dict(sorted(self._kinds.items())),
                 "private_halves_not_held": self._not_held,
             },

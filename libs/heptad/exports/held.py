@@ -34,7 +34,12 @@ class Source(Protocol):
 
     @property
     def indexes(self) -> Sequence[int]:
-        """The subject's entries under the checkpoint, ascending."""
+        """The subject's entries under the checkpoint, or as many of them as one export may have;
+        ascending."""
+
+    @property
+    def continues_at(self) -> int | None:
+        """The first entry that is too much for this export; None where it is complete."""
 
     def held(self, kinds: Container[Kind] | None = None) -> Iterator[Held]:
         """All of them in this order, or those of some kinds; each call reads them anew."""
@@ -59,6 +64,7 @@ class About:
 
     `role` and `caller` are of whoever asked: `subject` and an empty text, or those of an officer's
     certificate. `own_index` is the entry that records this export. `created_ms` is Unix time.
+    Entries from `from_index` on were asked for.
     """
 
     origin: str
@@ -70,3 +76,4 @@ class About:
     checkpoint: PublishedCheckpoint
     software: str
     services: Sequence[ServiceFacts]
+    from_index: int = 0

@@ -40,6 +40,7 @@ class Summary:
     kinds: Mapping[str, int]
     not_held: int
     pages: int
+    continues_at: int | None = None
 
 
 def page_count(entries: int) -> int:
@@ -121,6 +122,10 @@ def _opening(summary: Summary) -> Iterator[str]:
     for name, value in facts.items():
         yield f"<dt>{escape(name)}</dt><dd>{value}</dd>"
     yield "</dl>\n"
+    if about.from_index or summary.continues_at is not None:
+        more = f", and not those from {summary.continues_at} on" if summary.continues_at else ""
+        yield f'<p class="bad">This is a part: your entries from index {about.from_index} on{more}.'
+        yield "</p>\n"
     if summary.not_held:
         yield f'<p class="bad">Of {summary.not_held:,} entries the private half is not held any '
         yield "more: the log shows that something was recorded, and what it was is gone.</p>\n"

@@ -18,6 +18,8 @@ KEY_ADD: Final = "key.add"
 KEY_REVOKE: Final = "key.revoke"
 EXPORT: Final = "subject.export"
 ERASE: Final = "subject.erase"
+RECEIPT: Final = "receipt.open"
+"""A subject reads a receipt of its own with its private half: shown to the ledger, not recorded."""
 
 OWN_KINDS: Final[Mapping[str, Kind]] = {
     KEY_ADD: Kind.KEY_ADDED,
@@ -30,5 +32,5 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
 A registration has a way of its own: who registers has no subject id yet.
 """
 
-RESERVED_ACTIONS: Final = frozenset({REGISTER, *OWN_KINDS})
+RESERVED_ACTIONS: Final = frozenset({REGISTER, RECEIPT, *OWN_KINDS})
 """Actions that only the cell's own service has. Asked of another they would do nothing."""

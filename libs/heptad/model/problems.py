@@ -11,6 +11,7 @@ from typing import Final
 
 from heptad.model.device_key_problems import DEVICE_KEY_ROWS
 from heptad.model.erasure_problems import ERASURE_ROWS
+from heptad.model.export_problems import EXPORT_ROWS
 from heptad.model.problem_kind import GrpcStatus, ProblemKind
 
 __all__ = ["PROBLEMS", "GrpcStatus", "Problem", "ProblemKind"]
@@ -436,6 +437,7 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
     ),
     # Erasure.
     *ERASURE_ROWS,
+    *EXPORT_ROWS,
     # Between services.
     ProblemKind(
         "role_refused",

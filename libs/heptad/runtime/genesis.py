@@ -73,11 +73,15 @@ DEFAULT_SERVICES: Final = (
         id="tax-portal",
         actions=("authenticate", "consent.grant", "consent.withdraw", "record.access"),
         purpose="Lets citizens sign in, see and file their tax returns.",
+        recipients=("the tax office of your district",),
+        retention="Ten years after the year that a return is for.",
     ),
     RelyingService(
         id="health-records",
         actions=("authenticate", "consent.grant", "consent.withdraw", "record.access"),
         purpose="Keeps medical records and shows them to those whom the patient has allowed.",
+        recipients=("whom you have given your consent",),
+        retention="Ten years after the last treatment.",
     ),
 )
 

@@ -24,6 +24,7 @@ from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
 from heptad.runtime.vkeys import cell_policy, log_vkeys, witness_vkey
 from heptad.wire.convert import ledger as ledger_wire
+from heptad.wire.convert import privacy as privacy_wire
 from heptad.wire.convert import vault as vault_wire
 from heptad_ledger import service
 from heptad_ledger.apply import Applied
@@ -44,8 +45,11 @@ from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import Parts, open_parts
 from heptad_ledger.policy_changes import PolicyChangeReporter
-from heptad_ledger.privacy import accesses
+from heptad_ledger.privacy import access_door, accesses
+from heptad_ledger.privacy.access_door import AccessDoor
 from heptad_ledger.privacy.accesses import AccessRecorder
+from heptad_ledger.privacy.assembly import Log, make_exports
+from heptad_ledger.privacy.exporting import Exports
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
 from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
@@ -121,13 +125,8 @@ class LedgerService:
         self._duplicates = self._make_duplicate_reporter()
         self._accesses = self._make_access_recorder()
         self._static = self._make_static_keeper()
-        LedgerDoor(
-            reads=self._reads,
-            queries=self._queries,
-            watches=self._watches,
-            read_status=self._status,
-        ).register(context.server)
-        self._vault_door.register(context.server)
+        self._exports, self._access_door = self._make_exports()
+        self._open_doors()
         self._export_metrics()
 
     # The process's life.
@@ -157,6 +156,7 @@ class LedgerService:
         await self._context.tasks.close()
         await asyncio.gather(*(channel.close() for channel in self._channels))
         await asyncio.to_thread(self._writer.shutdown)
+        await asyncio.to_thread(self._exports.close)
         if self._static is not None:
             await self._static.stop()
         self._parts.close()
@@ -230,6 +230,26 @@ class LedgerService:
             self._context.log.info("routing_keys_destroyed", numbers=list(done))
 
     # Construction.
+
+    def _open_doors(self) -> None:
+        server = self._context.server
+        LedgerDoor(
+            reads=self._reads,
+            queries=self._queries,
+            watches=self._watches,
+            read_status=self._status,
+        ).register(server)
+        self._vault_door.register(server)
+        self._access_door.register(server)
+
+    def _make_exports(self) -> tuple[Exports, AccessDoor]:
+        log = Log(
+            reads=self._reads,
+            latest=lambda: self._publisher.latest,
+            published_size=self._publisher.size,
+            catch_up=self._follower.catch_up,
+        )
+        return make_exports(self._context, self._parts, log=log, accesses=self._accesses)
 
     def _make_publisher(self) -> Publisher:
         context = self._context
@@ -453,7 +473,10 @@ async def build(context: Context[LedgerConfig]) -> LedgerService:
 KIND: Final = ServiceKind(
     config=LedgerConfig,
     build=build,
-    roles={**service.ROLES, **vault_door.ROLES},
-    services=(ledger_wire.SERVICE, vault_wire.SERVICE),
-    calls_max={service.WATCH: WATCHES_PER_CALLER_MAX},
+    roles={**service.ROLES, **vault_door.ROLES, **access_door.ROLES},
+    services=(ledger_wire.SERVICE, vault_wire.SERVICE, privacy_wire.SERVICE),
+    calls_max={
+        service.WATCH: WATCHES_PER_CALLER_MAX,
+        access_door.EXPORT: access_door.EXPORTS_PER_CALLER_MAX,
+    },
 )

@@ -56,6 +56,7 @@ class Log:
     bundles: dict[int, tuple[int, list[bytes]]] = field(default_factory=dict)
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     checkpoint: PublishedCheckpoint | None = None
+    continues_at: int | None = None
     _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def add(self, entry: Entry) -> int:

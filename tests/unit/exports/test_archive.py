@@ -84,6 +84,16 @@ def test_what_an_officer_gets_says_so(kit):
     assert "officer dpo" in export.read("index.html").decode()
 
 
+def test_a_part_says_that_it_is_one_and_where_it_goes_on(kit):
+    log, subject = kit.filled()
+    log.continues_at = 99
+    export = kit.made(log, subject, from_index=1)
+    manifest = export.json("manifest.json")
+    assert manifest["state"] == "part"
+    assert (manifest["scope"]["from_index"], manifest["scope"]["continues_at"]) == (1, 99)
+    assert "This is a part" in export.read("index.html").decode()
+
+
 def test_a_private_half_that_is_gone_is_told_and_breaks_nothing(kit):
     log, subject = kit.filled()
     log.helds[1] = Held(log.helds[1].index, log.helds[1].data)

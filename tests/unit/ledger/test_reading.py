@@ -39,13 +39,13 @@ class Office:
         note = Note(body, (NoteSignature("log.test", b"abcd", bytes(64)),)).encode()
         return PublishedCheckpoint(note, head.size)
 
-    def reader(self, person, checkpoint=None, *, count_max=1_000, slot_key=None):
+    def reader(self, person, checkpoint=None, *, count_max=1_000, from_index=0, slot_key=None):
         reader = SubjectReader(
             self.ledger.store,
             slot_key=slot_key or (lambda: person.slot_key),
             checkpoint=checkpoint or self.checkpoint(),
         )
-        reader.find(count_max)
+        reader.find(from_index=from_index, count_max=count_max)
         return reader
 
 
@@ -133,9 +133,13 @@ def test_a_record_that_is_gone_or_opens_to_nobody_leaves_its_entry(desk, monkeyp
         assert [(held.payload, held.witness) for held in helds] == [(None, None)] * 2
 
 
-def test_more_than_the_limit_is_found_to_be_too_much_and_not_read(desk):
+def test_as_many_as_may_be_are_read_and_where_to_go_on_is_told(desk):
     desk.commit([desk.office.request(desk.anna)[0] for _ in range(20)])
-    assert len(desk.reader(desk.anna, count_max=7).indexes) == 8
+    whole = list(desk.reader(desk.anna).indexes)
+    first = desk.reader(desk.anna, count_max=7)
+    assert (list(first.indexes), first.continues_at) == (whole[:7], whole[7])
+    rest = desk.reader(desk.anna, from_index=first.continues_at)
+    assert (list(rest.indexes), rest.continues_at) == (whole[7:], None)
 
 
 def test_a_subject_that_is_erased_meanwhile_is_not_read_on(desk, monkeypatch):

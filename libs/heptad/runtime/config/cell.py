@@ -105,6 +105,9 @@ class RelyingService:
     actions: Annotated[tuple[str, ...], Length(1, 64)]
     # Why it processes personal data; shown to subjects in their export.
     purpose: Annotated[str, Length(1, 500)]
+    # Who else gets them, and how long they are kept: shown to subjects in their export.
+    recipients: Annotated[tuple[str, ...], Length(0, 32)] = ()
+    retention: Annotated[str, Length(0, 500)] = ""
     # Keys with which it signs bundles, retired ones included: at most eight are in use at a time.
     keys: Annotated[tuple[ServiceKey, ...], Length(0, LATER_KEYS_MAX)] = ()
 

@@ -111,18 +111,19 @@ class KeyChanges:
         if kid in self._new_keys:
             return self._new_keys[kid]
         [row] = (row for row in subject.keys if row.kid == kid)
-        return self._stored_key(row, subject.slot_key)
+        return stored_key(self._snapshot, row, slot_key=subject.slot_key)
 
-    def _stored_key(self, row: KeyRow, slot_key: bytes) -> PublicKey:
-        """The public key of a row, out of the record that brought it. Raises: StoreDamagedError."""
-        entry, stored = self._snapshot.entry(row.index), self._snapshot.sealed(row.index)
-        if stored is None:
-            raise StoreDamagedError(f"entry {row.index} brings a key, and its record is gone")
-        try:
-            opened = open_stored(stored, entry=entry, entry_index=row.index, slot_key=slot_key)
-            request = parse_request(opened.payload)
-            if request.act == KEY_ADD:
-                return read_addition(request).key
-            return read_registration(request)
-        except (Problem, SealBrokenError) as error:
-            raise StoreDamagedError(f"entry {row.index} brings a key: {error}") from error
+
+def stored_key(snapshot: Snapshot, row: KeyRow, *, slot_key: bytes) -> PublicKey:
+    """The public key of a row, out of the record that brought it. Raises: StoreDamagedError."""
+    entry, stored = snapshot.entry(row.index), snapshot.sealed(row.index)
+    if stored is None:
+        raise StoreDamagedError(f"entry {row.index} brings a key, and its record is gone")
+    try:
+        opened = open_stored(stored, entry=entry, entry_index=row.index, slot_key=slot_key)
+        request = parse_request(opened.payload)
+        if request.act == KEY_ADD:
+            return read_addition(request).key
+        return read_registration(request)
+    except (Problem, SealBrokenError) as error:
+        raise StoreDamagedError(f"entry {row.index} brings a key: {error}") from error

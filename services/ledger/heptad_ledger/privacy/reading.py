@@ -68,21 +68,29 @@ class SubjectReader:
         self._tree = TiledTree(size=checkpoint.size, tiles=StoreTiles(store))
         self._bundles: OrderedDict[int, _Bundle] = OrderedDict()
         self._indexes = array("Q")
+        self._continues_at: int | None = None
 
     @property
     def indexes(self) -> Sequence[int]:
         """See `heptad.exports.Source`."""
         return self._indexes
 
-    def find(self, count_max: int) -> None:
-        """Find the subject's entries, at most one more than `count_max` of them: 5 µs each."""
+    @property
+    def continues_at(self) -> int | None:
+        """See `heptad.exports.Source`."""
+        return self._continues_at
+
+    def find(self, *, from_index: int, count_max: int) -> None:
+        """Find the subject's entries from an index on, so many at most: 5 µs each."""
         with self._store.snapshot() as snapshot:
             rows = entries_of(snapshot, slot_key=self._slot_key())
-            found = takewhile(lambda index: index < self._checkpoint.size, rows)
-            for index in found:
-                self._indexes.append(index)
-                if len(self._indexes) > count_max:
+            for index in takewhile(lambda index: index < self._checkpoint.size, rows):
+                if index < from_index:
+                    continue
+                if len(self._indexes) == count_max:
+                    self._continues_at = index
                     return
+                self._indexes.append(index)
 
     def held(self, kinds: Container[Kind] | None = None) -> Iterator[Held]:
         """See `heptad.exports.Source`. Raises: StoreDamagedError; Problem of `slot_key`."""

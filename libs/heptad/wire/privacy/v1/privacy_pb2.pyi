@@ -1,3 +1,4 @@
+from heptad.wire.ledger.v1 import ledger_pb2 as _ledger_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -238,3 +239,71 @@ class ListErasuresResponse(_message.Message):
     erasures: _containers.RepeatedCompositeFieldContainer[Erasure]
     next_page_token: str
     def __init__(self, erasures: _Optional[_Iterable[_Union[Erasure, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExportRequest(_message.Message):
+    __slots__ = ("subject_jws", "officer")
+    SUBJECT_JWS_FIELD_NUMBER: _ClassVar[int]
+    OFFICER_FIELD_NUMBER: _ClassVar[int]
+    subject_jws: bytes
+    officer: OfficersExport
+    def __init__(self, subject_jws: _Optional[bytes] = ..., officer: _Optional[_Union[OfficersExport, _Mapping]] = ...) -> None: ...
+
+class OfficersExport(_message.Message):
+    __slots__ = ("subject_id", "reason", "ground", "from_index")
+    SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GROUND_FIELD_NUMBER: _ClassVar[int]
+    FROM_INDEX_FIELD_NUMBER: _ClassVar[int]
+    subject_id: str
+    reason: str
+    ground: str
+    from_index: int
+    def __init__(self, subject_id: _Optional[str] = ..., reason: _Optional[str] = ..., ground: _Optional[str] = ..., from_index: _Optional[int] = ...) -> None: ...
+
+class ExportResponse(_message.Message):
+    __slots__ = ("begun", "chunk")
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    begun: ExportBegun
+    chunk: ExportChunk
+    def __init__(self, begun: _Optional[_Union[ExportBegun, _Mapping]] = ..., chunk: _Optional[_Union[ExportChunk, _Mapping]] = ...) -> None: ...
+
+class ExportBegun(_message.Message):
+    __slots__ = ("subject_id", "entries", "own_index")
+    SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    OWN_INDEX_FIELD_NUMBER: _ClassVar[int]
+    subject_id: str
+    entries: int
+    own_index: int
+    def __init__(self, subject_id: _Optional[str] = ..., entries: _Optional[int] = ..., own_index: _Optional[int] = ...) -> None: ...
+
+class ExportChunk(_message.Message):
+    __slots__ = ("data", "done", "total")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    done: int
+    total: int
+    def __init__(self, data: _Optional[bytes] = ..., done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class OpenReceiptRequest(_message.Message):
+    __slots__ = ("subject_jws", "request_id", "event")
+    SUBJECT_JWS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    subject_jws: bytes
+    request_id: bytes
+    event: int
+    def __init__(self, subject_jws: _Optional[bytes] = ..., request_id: _Optional[bytes] = ..., event: _Optional[int] = ...) -> None: ...
+
+class OpenReceiptResponse(_message.Message):
+    __slots__ = ("receipt", "payload", "witness")
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_FIELD_NUMBER: _ClassVar[int]
+    receipt: _ledger_pb2.GetReceiptResponse
+    payload: bytes
+    witness: bytes
+    def __init__(self, receipt: _Optional[_Union[_ledger_pb2.GetReceiptResponse, _Mapping]] = ..., payload: _Optional[bytes] = ..., witness: _Optional[bytes] = ...) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PrivacyServiceStub:
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure.
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds.
     """
 
     def __init__(self, channel):
@@ -70,10 +70,20 @@ class PrivacyServiceStub:
                 request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresRequest.SerializeToString,
                 response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresResponse.FromString,
                 _registered_method=True)
+        self.Export = channel.unary_stream(
+                '/heptad.privacy.v1.PrivacyService/Export',
+                request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportRequest.SerializeToString,
+                response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.OpenReceipt = channel.unary_unary(
+                '/heptad.privacy.v1.PrivacyService/OpenReceipt',
+                request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptRequest.SerializeToString,
+                response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptResponse.FromString,
+                _registered_method=True)
 
 
 class PrivacyServiceServicer:
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure.
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds.
     """
 
     def OrderErasure(self, request, context):
@@ -125,6 +135,21 @@ class PrivacyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Export(self, request, context):
+        """Hands out all that is held about a subject, as a zip archive (docs/spec/privacy.md). That somebody asks is in the log before a byte goes out:
+        a subject's signed request, or the access of an officer. Roles: gateway (with the subject's request), officer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenReceipt(self, request, context):
+        """Gives a subject a receipt of its own with its private half. Roles: gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PrivacyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +188,16 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
                     request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresRequest.FromString,
                     response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresResponse.SerializeToString,
             ),
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportRequest.FromString,
+                    response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportResponse.SerializeToString,
+            ),
+            'OpenReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenReceipt,
+                    request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptRequest.FromString,
+                    response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'heptad.privacy.v1.PrivacyService', rpc_method_handlers)
@@ -172,7 +207,7 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PrivacyService:
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure.
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds.
     """
 
     @staticmethod
@@ -354,6 +389,60 @@ class PrivacyService:
             '/heptad.privacy.v1.PrivacyService/ListErasures',
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresRequest.SerializeToString,
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListErasuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/heptad.privacy.v1.PrivacyService/Export',
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportRequest.SerializeToString,
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.privacy.v1.PrivacyService/OpenReceipt',
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptRequest.SerializeToString,
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.OpenReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PrivacyServiceStub:
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure."""
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,10 +47,16 @@ class PrivacyServiceStub:
     """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
     ListErasures: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]
     """Erasures that are not decided, or not done: those that came first are first. Roles: officer."""
+    Export: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportRequest, _privacy_pb2.ExportResponse]
+    """Hands out all that is held about a subject, as a zip archive (docs/spec/privacy.md). That somebody asks is in the log before a byte goes out:
+    a subject's signed request, or the access of an officer. Roles: gateway (with the subject's request), officer.
+    """
+    OpenReceipt: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.OpenReceiptRequest, _privacy_pb2.OpenReceiptResponse]
+    """Gives a subject a receipt of its own with its private half. Roles: gateway."""
 
 @_typing.type_check_only
 class PrivacyServiceAsyncStub(PrivacyServiceStub):
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure."""
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OrderErasure: _aio.UnaryUnaryMultiCallable[_privacy_pb2.OrderErasureRequest, _privacy_pb2.OrderErasureResponse]  # type: ignore[assignment]
@@ -67,9 +73,15 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
     """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
     ListErasures: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]  # type: ignore[assignment]
     """Erasures that are not decided, or not done: those that came first are first. Roles: officer."""
+    Export: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportRequest, _privacy_pb2.ExportResponse]  # type: ignore[assignment]
+    """Hands out all that is held about a subject, as a zip archive (docs/spec/privacy.md). That somebody asks is in the log before a byte goes out:
+    a subject's signed request, or the access of an officer. Roles: gateway (with the subject's request), officer.
+    """
+    OpenReceipt: _aio.UnaryUnaryMultiCallable[_privacy_pb2.OpenReceiptRequest, _privacy_pb2.OpenReceiptResponse]  # type: ignore[assignment]
+    """Gives a subject a receipt of its own with its private half. Roles: gateway."""
 
 class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What data-protection officers ask of the ledger, and gateways for those who have asked for an erasure."""
+    """What data-protection officers ask of the ledger, and gateways for those whose data it holds."""
 
     @_abc_1.abstractmethod
     def OrderErasure(
@@ -126,5 +138,23 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_privacy_pb2.ListErasuresResponse, _abc.Awaitable[_privacy_pb2.ListErasuresResponse]]:
         """Erasures that are not decided, or not done: those that came first are first. Roles: officer."""
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _privacy_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_privacy_pb2.ExportResponse], _abc.AsyncIterator[_privacy_pb2.ExportResponse]]:
+        """Hands out all that is held about a subject, as a zip archive (docs/spec/privacy.md). That somebody asks is in the log before a byte goes out:
+        a subject's signed request, or the access of an officer. Roles: gateway (with the subject's request), officer.
+        """
+
+    @_abc_1.abstractmethod
+    def OpenReceipt(
+        self,
+        request: _privacy_pb2.OpenReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_privacy_pb2.OpenReceiptResponse, _abc.Awaitable[_privacy_pb2.OpenReceiptResponse]]:
+        """Gives a subject a receipt of its own with its private half. Roles: gateway."""
 
 def add_PrivacyServiceServicer_to_server(servicer: PrivacyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,87 @@
+"""Puts together what hands out personal data: authority, exports, receipts, and their door."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from heptad.exports import ServiceFacts
+from heptad.model.log_reads import PublishedCheckpoint
+from heptad.model.own_actions import OWN_SERVICE
+from heptad.runtime.config import LedgerConfig
+from heptad.runtime.config.cell import Cell
+from heptad.runtime.service_kind import Context
+from heptad.runtime.version import VERSION
+from heptad_ledger.log_reads import LogReads
+from heptad_ledger.parts import Parts
+from heptad_ledger.privacy.access_door import AccessDoor
+from heptad_ledger.privacy.accesses import AccessRecorder
+from heptad_ledger.privacy.authority import Authority, Terms
+from heptad_ledger.privacy.export_limits import ExportLimits
+from heptad_ledger.privacy.exporting import Exports
+from heptad_ledger.privacy.receipts import PrivateReceipts
+from heptad_ledger.watermark import Watermark
+
+_OWN = ServiceFacts(
+    OWN_SERVICE,
+    "Keeps this record itself: who you are here, your keys, and who opened your data.",
+    (),
+    "Until it is erased; the public half of each entry stays in the log.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """How far the ledger's log is, and how to wait for it."""
+
+    reads: LogReads
+    latest: Callable[[], PublishedCheckpoint | None]
+    published_size: Watermark
+    catch_up: Callable[[float], Awaitable[bool]]
+
+
+def make_exports(
+    context: Context[LedgerConfig], parts: Parts, *, log: Log, accesses: AccessRecorder
+) -> tuple[Exports, AccessDoor]:
+    """The exports, and the door before them."""
+    cell, config, vault = context.cell, context.config, parts.vault
+    authority = Authority(
+        store=parts.store,
+        registry=parts.registry,
+        index_key=vault.index_key,
+        terms=Terms(
+            origin=cell.origin,
+            skew_s_max=cell.limits.clock_skew_s_max,
+            lifetime_s_max=cell.limits.request_lifetime_s_max,
+        ),
+        catch_up=log.catch_up,
+        now_s=lambda: int(time.time()),
+    )
+    exports = Exports(
+        store=parts.store,
+        vault=vault,
+        authority=authority,
+        accesses=accesses,
+        limits=ExportLimits(
+            at_once_max=config.exports_at_once_max,
+            per_hour_max=config.subject_exports_per_hour_max,
+            now_s=time.monotonic,
+        ),
+        entries_max=config.export_entries_max,
+        latest=log.latest,
+        published_size=log.published_size,
+        origin=cell.origin,
+        software=f"heptad {VERSION}",
+        services=service_facts(cell),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    receipts = PrivateReceipts(store=parts.store, reads=log.reads, authority=authority)
+    return exports, AccessDoor(exports=exports, receipts=receipts)
+
+
+def service_facts(cell: Cell) -> tuple[ServiceFacts, ...]:
+    """What the cell says of its services, and of itself."""
+    named = (
+        ServiceFacts(service.id, service.purpose, service.recipients, service.retention)
+        for service in cell.services
+    )
+    return (_OWN, *named)
