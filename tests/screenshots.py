@@ -110,6 +110,12 @@ async def checker(page: chromium.Page, base: str, name: str, receipt: Path, poli
     await picture(page, name, 1_100)
 
 
+async def control_room(page: chromium.Page, base: str, name: str, height_max: int) -> None:
+    await page.open(f"{base}/dashboard")
+    await page.until("document.querySelectorAll('#charts path').length > 2")
+    await picture(page, name, height_max)
+
+
 async def show(mesh: meshes.RunningMesh, port: int, folder: Path) -> None:
     """All pictures."""
     index = await fill(mesh.home, folder)
@@ -118,6 +124,7 @@ async def show(mesh: meshes.RunningMesh, port: int, folder: Path) -> None:
         await explorer(page, base, "explorer", 900)
         await entry(page, base, "entry", index)
         await checker(page, base, "checker", folder / "receipt.json", policy)
+        await control_room(page, base, "control-room", 1_500)
     async with looking(port, DESK, dark=True) as page:
         await explorer(page, base, "explorer-dark", 900)
         await checker(page, base, "checker-dark", folder / "receipt.json", policy)

@@ -12,6 +12,8 @@ from pathlib import Path
 import chromium
 import pytest
 
+from heptad.trials import meshes
+
 CHECKER = Path(str(files("heptad_gateway").joinpath("web", "checker.html")))
 
 pytestmark = pytest.mark.skipif(chromium.executable() is None, reason="there is no Chromium here")
@@ -42,6 +44,32 @@ def test_what_is_recorded_appears_in_an_open_page_and_its_receipt_is_valid(
         await page.choose("#receipt", receipt)
         await page.choose("#policy", mesh.home / "policy")
         await page.until("document.querySelector('.verdict strong').textContent === 'VALID'")
+
+    async def whole():
+        async with chromium.page(chromium_port) as page:
+            await story(page)
+
+    asyncio.run(whole())
+
+
+def test_the_control_room_shows_every_member_and_misses_one_that_is_paused(doomed, chromium_port):
+    async def story(page):
+        await page.open(f"{doomed.gateway_url}/dashboard")
+        await page.until("document.querySelectorAll('#rows tr').length === 11")
+        await page.until("document.getElementById('ring-says').textContent.startsWith('7 of 7')")
+        await page.until("document.querySelectorAll('#rows .no').length === 0")
+        await asyncio.to_thread(meshes.order, doomed.home, "pause", "replica-6")
+        try:
+            await page.until("document.getElementById('ring-says').textContent.startsWith('6 of')")
+            await page.until("document.getElementById('alerts').textContent.includes('replica-6')")
+            await page.until("document.getElementById('verdict').className !== 'well'")
+        finally:
+            await asyncio.to_thread(meshes.order, doomed.home, "resume", "replica-6")
+        await page.until("document.getElementById('ring-says').textContent.startsWith('7 of 7')")
+        await page.run("document.getElementById('pause').click()")
+        assert await page.run("document.getElementById('pause').textContent") == "Go on"
+        assert page.complaints == []
+        assert all(url.startswith(doomed.gateway_url) for url in page.requested if "://" in url)
 
     async def whole():
         async with chromium.page(chromium_port) as page:

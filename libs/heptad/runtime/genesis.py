@@ -11,7 +11,7 @@ and the public files.
 import base64
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -179,7 +179,7 @@ class _Genesis:
         _write_certificate(folder, issued)
         for duty in DUTIES[identity.role]:
             save_key(folder / "keys" / duty.file_name, self._key())
-        config = node_config(member_id, self._plan.ports)
+        config = node_config(member_id, self._plan.ports, members=self._member_ids())
         write_config(config, folder / NODE_FILE, head=f"{member_id} of {self._origin}")
 
     def _cell(self, ids: list[str], signing_keys: dict[str, Ed25519Key]) -> Cell:
@@ -244,8 +244,16 @@ class _Genesis:
         return key.public_key
 
 
-def node_config(member_id: str, ports: PortPlan) -> DataclassLike:
-    """The configuration of a member on one machine, all paces and bounds at their defaults."""
+def watched_by_gateway(ports: PortPlan, members: Iterable[str]) -> tuple[Endpoint, ...]:
+    """Where a gateway's control room finds these members' metrics."""
+    return tuple(Endpoint(name, ports.metrics_address(name)) for name in members)
+
+
+def node_config(member_id: str, ports: PortPlan, *, members: Sequence[str]) -> DataclassLike:
+    """The configuration of a member on one machine, all paces and bounds at their defaults.
+
+    `members` are the ids of all members of the cell.
+    """
     node = Node(id=member_id, listen=ports.grpc_listen(member_id), metrics=ports.metrics(member_id))
     match node.role:
         case Role.REPLICA:
@@ -255,7 +263,12 @@ def node_config(member_id: str, ports: PortPlan) -> DataclassLike:
         case Role.LEDGER:
             return LedgerConfig(node)
         case Role.GATEWAY:
-            return GatewayConfig(node, http=ports.http_listen(), admin=ports.admin())
+            return GatewayConfig(
+                node,
+                http=ports.http_listen(),
+                admin=ports.admin(),
+                watched=watched_by_gateway(ports, members),
+            )
     raise AssertionError(f"{member_id!r} is no member")
 
 

@@ -62,8 +62,12 @@ class PortPlan:
         """What a member binds for that."""
         return self._listen(_offset(member_id), member_id)
 
+    def metrics_address(self, member_id: str) -> str:
+        """Where others find a member's Prometheus endpoint."""
+        return self._address(_offset(member_id) + METRICS_OFFSET, member_id)
+
     def metrics(self, member_id: str) -> str:
-        """What a member binds for Prometheus."""
+        """What a member binds for that."""
         return self._listen(_offset(member_id) + METRICS_OFFSET, member_id)
 
     def _address(self, offset: int, member_id: str = "") -> str:

@@ -4,6 +4,7 @@ Addresses stand in `cell.toml`, in each member's configuration and in each clien
 each of them can live on a machine of its own; here all are on one, and change together.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from heptad.runtime.config.gateway import GatewayConfig
 from heptad.runtime.config.ledger import LedgerConfig
 from heptad.runtime.config.replica import ReplicaConfig
 from heptad.runtime.config.validator import ValidatorConfig
-from heptad.runtime.genesis import CELL_HEAD, client_profile
+from heptad.runtime.genesis import CELL_HEAD, client_profile, watched_by_gateway
 from heptad.runtime.identity import Role
 from heptad.runtime.ports import PortPlan
 
@@ -35,7 +36,7 @@ def readdress(home: Path, ports: PortPlan) -> Cell:
     """
     cell = _moved(load_cell(home), ports)
     for member_id in cell.member_addresses():
-        _move_member(home, member_id, ports)
+        _move_member(home, member_id, ports, members=tuple(cell.member_addresses()))
     for folder in sorted((home / "clients").iterdir()):
         profile = load_profile(folder)
         fresh = client_profile(cell, role=Role(profile.role), name=profile.name)
@@ -65,7 +66,7 @@ def _moved(cell: Cell, ports: PortPlan) -> Cell:
     )
 
 
-def _move_member(home: Path, member_id: str, ports: PortPlan) -> None:
+def _move_member(home: Path, member_id: str, ports: PortPlan, *, members: Sequence[str]) -> None:
     match member_id.rpartition("-")[0]:
         case Role.REPLICA:
             _move_node(ReplicaConfig, home, member_id, ports)
@@ -78,7 +79,13 @@ def _move_member(home: Path, member_id: str, ports: PortPlan) -> None:
             node = replace(
                 config.node, listen=ports.grpc_listen(member_id), metrics=ports.metrics(member_id)
             )
-            moved = replace(config, node=node, http=ports.http_listen(), admin=ports.admin())
+            moved = replace(
+                config,
+                node=node,
+                http=ports.http_listen(),
+                admin=ports.admin(),
+                watched=watched_by_gateway(ports, members),
+            )
             write_config(moved, home / member_id / NODE_FILE, head=member_id)
 
 

@@ -16,6 +16,7 @@ from heptad_gateway.admin import AdminApi
 from heptad_gateway.auditing import AuditingApi
 from heptad_gateway.bundles import BundlesApi
 from heptad_gateway.connections import GuardedServer
+from heptad_gateway.control_room.room import ControlRoom
 from heptad_gateway.door import Door
 from heptad_gateway.entries import EntriesApi
 from heptad_gateway.erasures import ErasureReader, ErasuresApi
@@ -118,6 +119,14 @@ class App:
             exposition=self._metrics.exposition,
             is_draining=lambda: self.door.draining,
         )
+        control_room = ControlRoom(
+            ledger=ports.ledger,
+            cell=self._cell,
+            config=self._config,
+            exposition=self._metrics.exposition,
+            now_s=time.monotonic,
+            unix_s=time.time,
+        )
         bundles = BundlesApi(validators=ports.validators, deadline_s=deadline_s)
         erasures = ErasuresApi(
             submissions=ports.submissions, erasures=ports.erasures, deadline_s=deadline_s
@@ -131,6 +140,7 @@ class App:
             entries,
             self.watching,
             operations,
+            control_room,
             PagesApi(),
         )
         return [route for part in parts for route in part.routes()]

@@ -55,6 +55,7 @@ class PagesApi:
             Route("GET", "/", self.explorer),
             Route("GET", "/entry/{index}", self.entry),
             Route("GET", "/checker.html", self.checker),
+            Route("GET", "/dashboard", self.control_room),
             Route("GET", "/web/{name}", self.part),
         ]
 
@@ -70,6 +71,10 @@ class PagesApi:
     async def checker(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """The receipt checker, one file that also works from disk."""
         return _answer(request, self._pages[CHECKER_FILE])
+
+    async def control_room(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
+        """How the whole cell is, live."""
+        return _answer(request, self._pages["dashboard.html"])
 
     async def part(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
         """A style or a module of the pages."""

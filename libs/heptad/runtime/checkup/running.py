@@ -1,21 +1,18 @@
 """The members as they run: what each says at its own listener, read like Prometheus would."""
 
 import http.client
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from heptad.observability.exposition import Exposition
 from heptad.runtime.checkup.findings import Finding, fail, ok, warn
 from heptad.runtime.version import VERSION
 
 ANSWER_S_MAX: Final = 3.0
 ANSWER_BYTES_MAX: Final = 4 << 20
 OFFSET_S_MAX: Final = 2.0
-
-_SAMPLE: Final = re.compile(r"^([a-z_:]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
-_LABEL: Final = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 ALARMS: Final[Mapping[str, tuple[str, str]]] = {
     "consensus_follows_only": (
@@ -39,7 +36,7 @@ def check_running(targets: Mapping[str, str]) -> Iterator[Finding]:
     """All members whose listeners are named, by member id to host:port."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
         pages = dict(zip(targets, pool.map(exposition_of, targets.values()), strict=True))
-    answering = {name: page for name, page in pages.items() if page is not None}
+    answering = {name: Exposition(page) for name, page in pages.items() if page is not None}
     if not answering:
         yield warn("members", "none answers at its listener", "start the cell, if it should run")
         return
@@ -49,13 +46,15 @@ def check_running(targets: Mapping[str, str]) -> Iterator[Finding]:
     yield from _alarms(answering)
 
 
-def _presence(pages: Mapping[str, str | None], answering: Mapping[str, str]) -> Iterator[Finding]:
+def _presence(
+    pages: Mapping[str, str | None], answering: Mapping[str, Exposition]
+) -> Iterator[Finding]:
     silent = [name for name in pages if name not in answering]
     if silent:
         yield fail(
             "members", f"no answer from {', '.join(silent)}", "docs/runbooks/HeptadMemberDown.md"
         )
-    waiting = [name for name, page in answering.items() if _value(page, "heptad_ready") == 0]
+    waiting = [name for name, page in answering.items() if page.value("heptad_ready") == 0]
     if waiting:
         yield fail(
             "members",
@@ -66,11 +65,11 @@ def _presence(pages: Mapping[str, str | None], answering: Mapping[str, str]) -> 
         yield ok("members", f"all {len(pages)} are ready")
 
 
-def _versions(answering: Mapping[str, str]) -> Finding:
+def _versions(answering: Mapping[str, Exposition]) -> Finding:
     versions = Counter(
-        labels.get("version", "?")
+        sample.labels.get("version", "?")
         for page in answering.values()
-        for labels, _ in _samples(page, "heptad_build_info")
+        for sample in page.samples("heptad_build_info")
     )
     told = ", ".join(f"{count} of {version}" for version, count in versions.most_common())
     if len(versions) > 1:
@@ -82,11 +81,11 @@ def _versions(answering: Mapping[str, str]) -> Finding:
     return ok("versions", f"all members and this command are {VERSION}")
 
 
-def _clocks(answering: Mapping[str, str]) -> Iterator[Finding]:
+def _clocks(answering: Mapping[str, Exposition]) -> Iterator[Finding]:
     offsets = {
         name: value
         for name, page in answering.items()
-        if (value := _value(page, "validator_clock_offset_seconds")) is not None
+        if (value := page.value("validator_clock_offset_seconds")) is not None
     }
     for name, offset_s in offsets.items():
         if abs(offset_s) > OFFSET_S_MAX:
@@ -100,22 +99,11 @@ def _clocks(answering: Mapping[str, str]) -> Iterator[Finding]:
         yield ok("clocks", f"validators are within {abs(worst):.3f} s of the replicas' median")
 
 
-def _alarms(answering: Mapping[str, str]) -> Iterator[Finding]:
+def _alarms(answering: Mapping[str, Exposition]) -> Iterator[Finding]:
     for name, page in answering.items():
         for metric, (what, where) in ALARMS.items():
-            if _value(page, metric):
+            if page.value(metric):
                 yield fail("alarms", f"{name} {what}", where)
-
-
-def _value(page: str, metric: str) -> float | None:
-    """The first sample of a metric; None if there is none."""
-    return next((value for _, value in _samples(page, metric)), None)
-
-
-def _samples(page: str, metric: str) -> Iterator[tuple[dict[str, str], float]]:
-    for name, labels, value in _SAMPLE.findall(page):
-        if name == metric:
-            yield dict(_LABEL.findall(labels)), float(value)
 
 
 def exposition_of(address: str) -> str | None:

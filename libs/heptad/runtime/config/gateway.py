@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from heptad.runtime.config.addresses import address_mistake
-from heptad.runtime.config.decode import Between
+from heptad.runtime.config.decode import Between, Length
 from heptad.runtime.config.node import Node
+from heptad.runtime.config.profile import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class GatewayConfig:
     # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off,
     # as it must be behind a proxy, where all clients have one address.
     client_requests_per_s_max: Annotated[int, Between(0, 1_000_000)] = 20_000
+    # Where the control room finds the members' metrics; without any it shows only this gateway.
+    watched: Annotated[tuple[Endpoint, ...], Length(0, 200)] = ()
     # Deadline of a client that names none.
     deadline_ms: Annotated[int, Between(100, 60_000)] = 10_000
 
