@@ -10,6 +10,7 @@
 from heptad.client.blocking import BlockingClient
 from heptad.client.calls import LedgerReader, Terms, ValidatorCalls
 from heptad.client.client import Client, connect
+from heptad.client.officer import Officer, connect_officer
 from heptad.client.peek import issuer_of
 from heptad.client.privacy_calls import PrivacyCalls
 from heptad.client.signing import sign, sign_bundle, sign_new_subject
@@ -24,12 +25,14 @@ __all__ = [
     "Client",
     "Event",
     "LedgerReader",
+    "Officer",
     "PrivacyCalls",
     "Standing",
     "Submitter",
     "Terms",
     "ValidatorCalls",
     "connect",
+    "connect_officer",
     "find_standing",
     "follow",
     "issuer_of",

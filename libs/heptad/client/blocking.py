@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from heptad.client.client import DEADLINE_S, Client, connect
+from heptad.client.erasures import CERTIFICATE_S_MAX
 from heptad.client.standing import Standing
 from heptad.crypto.bundles import Bundle, Event
 from heptad.crypto.keys import RequestKey
 from heptad.model.answers import BundleRecorded, Recorded, Registered
+from heptad.model.erasing import Erasure
+from heptad.model.erasure import ErasureGround
 from heptad.model.problems import Problem
-from heptad.verification import BundleFile, ReceiptFile
+from heptad.verification import BundleFile, CertificateFile, ReceiptFile
 
 ResultT = TypeVar("ResultT")
 
@@ -115,6 +118,22 @@ class BlockingClient:
     ) -> ReceiptFile:
         """See `Client.receipt`."""
         return self._run(self._client.receipt(request_id, event=event, wait_s=wait_s))
+
+    def erase(
+        self, *, subject: str, key: RequestKey, ground: ErasureGround | None = None
+    ) -> Recorded:
+        """See `Client.erase`."""
+        return self._run(self._client.erase(subject=subject, key=key, ground=ground))
+
+    def erasure(self, request_id: bytes | str) -> Erasure:
+        """See `Client.erasure`."""
+        return self._run(self._client.erasure(request_id))
+
+    def certificate(
+        self, request_id: bytes | str, *, wait_s: float = CERTIFICATE_S_MAX
+    ) -> CertificateFile:
+        """See `Client.certificate`."""
+        return self._run(self._client.certificate(request_id, wait_s=wait_s))
 
     def event_receipt(
         self, bundle: Bundle, event: int, *, wait_s: float = DEADLINE_S

@@ -26,7 +26,9 @@ import grpc
 
 from heptad.client import signing
 from heptad.client.calls import RETRYING, LedgerReader, Terms, ValidatorCalls
+from heptad.client.erasures import CERTIFICATE_S_MAX, await_certificate
 from heptad.client.peek import issuer_of
+from heptad.client.privacy_calls import PrivacyCalls
 from heptad.client.standing import Standing, find_standing
 from heptad.client.submission import Submitter
 from heptad.client.watching import follow
@@ -35,6 +37,9 @@ from heptad.crypto.keys import RequestKey, load_key
 from heptad.model import base64url
 from heptad.model.answers import BundleRecorded, Recorded, Registered, Wait
 from heptad.model.bundles import private_half
+from heptad.model.erasing import Erasure
+from heptad.model.erasure import ErasureGround
+from heptad.model.own_actions import ERASE, OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.model.queries import EntryFilter, EntryQuery, WatchedEntries
 from heptad.runtime.channels import open_channel
@@ -46,6 +51,7 @@ from heptad.transparency.policy import Policy
 from heptad.transparency.receipt import Receipt
 from heptad.verification import (
     BundleFile,
+    CertificateFile,
     ReceiptFile,
     ReceiptReport,
     examine_bundle_file,
@@ -102,6 +108,7 @@ class Client:
         """The raw gRPC channel to the ledger."""
         by_number = {int(name.rpartition("-")[2]): c for name, c in self.channels.items()}
         self.ledger = LedgerReader(self.ledger_channel)
+        self.privacy = PrivacyCalls(self.ledger_channel)
         self.validators = ValidatorCalls(by_number)
         self._submitter = Submitter(
             by_number, coalesce_s=COALESCE_S, deadline_s=DEADLINE_S, in_flight_max=IN_FLIGHT_MAX
@@ -289,6 +296,33 @@ class Client:
         See `heptad.client.follow`; what a ledger says of entries is proved by their hashes only.
         """
         return follow(self.ledger, wanted, terms=TERMS)
+
+    async def erase(
+        self, *, subject: str, key: RequestKey, ground: ErasureGround | None = None
+    ) -> Recorded:
+        """Ask for the erasure of all of a subject's data, signed by the subject's own key.
+
+        Follow it by the answer's `request_id`. Raises: Problem `subject_erased` for one that is
+        erased already, and as `submit`.
+        """
+        data = {"ground": ground.value} if ground is not None else {}
+        request = self.sign(subject=subject, service=OWN_SERVICE, action=ERASE, data=data, key=key)
+        return await self.submit(request)
+
+    async def erasure(self, request_id: bytes | str) -> Erasure:
+        """How an erasure stands. Raises: Problem `erasure_unknown`, also in its first moment."""
+        return await self.privacy.erasure(_id_bytes(request_id), terms=TERMS)
+
+    async def certificate(
+        self, request_id: bytes | str, *, wait_s: float = CERTIFICATE_S_MAX
+    ) -> CertificateFile:
+        """The certificate of an erasure, once it is there, judged by the profile's policy.
+
+        Raises: Problem `certificate_pending`, `erasure_refused`; ReceiptRefusedError.
+        """
+        return await await_certificate(
+            self.privacy, _id_bytes(request_id), policy=self.policy, wait_s=wait_s
+        )
 
     async def event_receipt(
         self, bundle: Bundle, event: int, *, wait_s: float = DEADLINE_S

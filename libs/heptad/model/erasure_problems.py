@@ -64,6 +64,15 @@ ERASURE_ROWS: Final[tuple[ProblemKind, ...]] = (
         "Ask how the erasure stands: it is ordered, done or refused.",
     ),
     ProblemKind(
+        "erasure_refused",
+        409,
+        GrpcStatus.FAILED_PRECONDITION,
+        False,
+        "The erasure was refused",
+        "Its ground stands in the log and in the erasure's status. Who was refused may complain to"
+        " a supervisory authority.",
+    ),
+    ProblemKind(
         "certificate_pending",
         404,
         GrpcStatus.NOT_FOUND,

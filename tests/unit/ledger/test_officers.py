@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -21,6 +22,7 @@ from heptad.transparency.notes import Note, NoteSignature
 from heptad.transparency.receipt import Receipt
 from heptad.wire.convert import privacy as wire
 from heptad.wire.convert.entry import decode_entry
+from heptad.wire.privacy.v1 import privacy_pb2 as pb
 from heptad_ledger.log_reads import LogReads
 from heptad_ledger.privacy import door as privacy_door
 from heptad_ledger.privacy.door import ROLES, PrivacyDoor
@@ -422,7 +424,7 @@ def test_a_page_has_a_limit(world):
 def test_only_officers_decide_and_gateways_may_only_ask_for_one():
     officers_only = {name for name, roles in ROLES.items() if roles == {Role.OFFICER}}
     assert {name.rpartition("/")[2] for name in ROLES.keys() - officers_only} == {"GetErasure"}
-    assert ROLES[f"/{wire.SERVICE}/GetErasure"] == {Role.OFFICER, Role.GATEWAY}
+    assert ROLES[f"/{wire.SERVICE}/GetErasure"] == {Role.OFFICER, Role.GATEWAY, Role.SERVICE}
     assert Role.OPERATOR not in set().union(*ROLES.values()) < ALL_ROLES
 
 
@@ -439,12 +441,8 @@ def call(world, monkeypatch):
     monkeypatch.setattr(privacy_door, "peer_identity", lambda context: context)
 
     def call(method, data, caller=DPO):
-        class Details:
-            pass
-
-        details = Details()
+        details = SimpleNamespace(invocation_metadata=())
         details.method = f"/{wire.SERVICE}/{method}"
-        details.invocation_metadata = ()
         found = server.handler.service(details)
         assert isinstance(found, grpc.RpcMethodHandler)
         return asyncio.run(found.unary_unary(data, caller))
@@ -485,8 +483,15 @@ def test_the_door_tells_a_gateway_less(world, call):
     assert wire.decode_erasure(call("GetErasure", data, GATEWAY)).subject_id == ""
 
 
-def test_every_method_of_the_proto_has_roles():
-    from heptad.wire.privacy.v1 import privacy_pb2 as pb
+def test_a_service_asks_by_the_requests_id_and_not_by_a_subjects(world, call):
+    world.book.put(RECEIVED, subject_id=NOBODY, state=ErasureState.ERASED)
+    service = Identity("log.test", Role.SERVICE, "tax-portal")
+    told = call("GetErasure", wire.encode_erasure_call(b"r" * 32), service)
+    assert wire.decode_erasure(told).subject_id == ""
+    with pytest.raises(Problem, match="role_refused"):
+        call("GetErasure", wire.encode_erasure_call(NOBODY), service)
 
+
+def test_every_method_of_the_proto_has_roles():
     [service] = pb.DESCRIPTOR.services_by_name.values()
     assert {f"/{service.full_name}/{method.name}" for method in service.methods} == set(ROLES)

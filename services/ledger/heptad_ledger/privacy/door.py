@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from heptad.model.problems import Problem
 from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Identity, Role
 from heptad.wire.convert import privacy as wire
@@ -23,7 +24,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     f"/{wire.SERVICE}/SetHold": _OFFICER,
     f"/{wire.SERVICE}/LiftHold": _OFFICER,
     f"/{wire.SERVICE}/RevokeKey": _OFFICER,
-    f"/{wire.SERVICE}/GetErasure": _OFFICER | {Role.GATEWAY},
+    f"/{wire.SERVICE}/GetErasure": _OFFICER | {Role.GATEWAY, Role.SERVICE},
     f"/{wire.SERVICE}/ListErasures": _OFFICER,
 }
 
@@ -78,6 +79,8 @@ class PrivacyDoor:
 
     async def _get(self, data: bytes, caller: Identity) -> bytes:
         name = wire.decode_erasure_call(data)
+        if caller.role is Role.SERVICE and isinstance(name, str):
+            raise Problem("role_refused", "a service asks by the request's id")
         is_officer = caller.role is Role.OFFICER
         return wire.encode_erasure(self._reads.find(name, is_officer=is_officer))
 

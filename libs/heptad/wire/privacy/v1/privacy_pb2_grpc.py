@@ -122,7 +122,7 @@ class PrivacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetErasure(self, request, context):
-        """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer.
+        """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, service (by request id), officer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class PrivacyServiceStub:
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]
     """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]
-    """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
+    """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, service (by request id), officer."""
     ListErasures: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]
     """Erasures that are not decided, or not done: those that came first are first. Roles: officer."""
     Export: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportRequest, _privacy_pb2.ExportResponse]
@@ -70,7 +70,7 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
     RevokeKey: _aio.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _aio.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]  # type: ignore[assignment]
-    """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
+    """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, service (by request id), officer."""
     ListErasures: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ListErasuresRequest, _privacy_pb2.ListErasuresResponse]  # type: ignore[assignment]
     """Erasures that are not decided, or not done: those that came first are first. Roles: officer."""
     Export: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportRequest, _privacy_pb2.ExportResponse]  # type: ignore[assignment]
@@ -129,7 +129,7 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _privacy_pb2.GetErasureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_privacy_pb2.GetErasureResponse, _abc.Awaitable[_privacy_pb2.GetErasureResponse]]:
-        """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, officer."""
+        """Tells how far an erasure has come; once it is done, with all of its certificate. Roles: gateway, service (by request id), officer."""
 
     @_abc_1.abstractmethod
     def ListErasures(
