@@ -60,6 +60,7 @@ def tables(figures: dict[str, Any]) -> "list[Table]":
         ("vault: a look-up, warm p50", f"{vault['warm']['p50_us']:.0f} µs"),
         ("vault: a look-up, cold p50", f"{cold['look_up_p50_us'] / 1e3:.1f} ms"),
         ("vault: bytes a subject", f"{vault['bytes_per_subject']:.0f}"),
+        ("one small durable write, p50", f"{vault['sync_ms']:.1f} ms"),
         (
             "ledger: start, warm / cold",
             f"{ledger['start_warm_ms']:,.0f} / {ledger['start_cold_ms']:,.0f} ms",

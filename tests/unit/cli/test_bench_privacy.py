@@ -2,12 +2,31 @@
 
 import json
 import random
+from dataclasses import asdict
 
 import pytest
 from rich.console import Console
 
 from heptad.cli import bench_privacy
-from heptad_ledger.synthetic import FillPlan, fill, new_home, pages, subjects_cost, vault_cost
+from heptad_ledger.synthetic import (
+    FillPlan,
+    fill,
+    new_home,
+    pages,
+    subjects_cost,
+    vault_cost,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few():
+    """Enough to see that it is counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vault_cost, "_ERASED_AT_EACH_SIZE", 20)
+        patch.setattr(vault_cost, "_GROUPS_OF_A_SIZE", 2)
+        patch.setattr(vault_cost, "COLD_STARTS", 3)
+        patch.setattr(subjects_cost, "COLD_STARTS", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -17,22 +36,27 @@ def vault(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
+def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("ledger") / "cell"
     new_home(home)
-    fill(home, FillPlan(entries=600, subjects=300, batch_records=100, block_batches=2))
+    fill(home, FillPlan(entries=1_200, subjects=600, batch_records=100, block_batches=2))
+    return home
+
+
+@pytest.fixture(scope="module")
+def ledger(home):
     return subjects_cost.measure(home, tell=lambda line: None)
 
 
 def test_a_vault_is_measured_in_groups_of_each_size(vault):
-    assert [(row.group, row.groups) for row in vault.erasures] == [(1, 300), (100, 10)]
+    assert [(row.group, row.groups) for row in vault.erasures] == [(1, 20), (100, 2)]
     assert all(row.per_s > 0 and row.p99_ms >= row.p50_ms > 0 for row in vault.erasures)
     assert vault.subjects == 2_000
     assert 32 < vault.bytes_per_subject <= vault.bytes_per_subject_after_erasures
 
 
 def test_a_ledgers_bytes_are_told_by_table(ledger):
-    assert (ledger.subjects, ledger.entries) == (300, 600)
+    assert (ledger.subjects, ledger.entries) == (600, 1_200)
     assert set(ledger.bytes_per_subject) == {
         *("sealed", "by_subject", "by_request", "recent", "subject", "public", "vault")
     }
@@ -41,10 +65,9 @@ def test_a_ledgers_bytes_are_told_by_table(ledger):
     assert ledger.look_up_warm_us > 0
 
 
-def test_all_figures_are_shown(vault, ledger, monkeypatch, capsys):
-    from dataclasses import asdict
-
-    figures = json.loads(json.dumps({"vault": asdict(vault), "ledger": asdict(ledger)}))
+def test_all_figures_are_shown(vault, ledger, capsys):
+    parts = {"vault": vault, "ledger": ledger}
+    figures = json.loads(json.dumps({name: asdict(part) for name, part in parts.items()}))
     console = Console(width=100)
     for table in bench_privacy.tables(figures):
         console.print(table)

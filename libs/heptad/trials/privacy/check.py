@@ -48,8 +48,10 @@ class Check:
         self._home = home
         self._tell = tell
         self._searcher = Searcher(self.canaries.needles())
-        self._control = Control(self.canaries)
         self._listeners = Listeners(dict(listeners_of(home, load_cell(home))))
+        ports = self._listeners.places
+        between = (port for port in range(min(ports), max(ports)) if port not in ports)
+        self._control = Control(self.canaries, among=between)
         places = {**self._listeners.places, self._control.port: Control.PLACE}
         self._flows = Flows(self._searcher, places)
         self._clients: dict[tuple[int, int], str] = {}

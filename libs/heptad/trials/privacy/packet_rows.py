@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 
 from heptad.runtime.channels import open_channel
+from heptad.runtime.ports import is_free
 from heptad.runtime.tls import load_tls
 from heptad.trials.meshes import RunningMesh
 from heptad.trials.privacy.canaries import Canaries, needles_of
@@ -33,9 +34,12 @@ class Control:
 
     PLACE: Final = "positive control"
 
-    def __init__(self, canaries: Canaries) -> None:
+    def __init__(self, canaries: Canaries, *, among: Iterable[int] = ()) -> None:
+        """It listens on a free port among these if there is one, so that the kernel's filter, which
+        knows a range of ports, lets no more through than the cell's own."""
         self._needles = tuple(needles_of("mark", canaries.mark.encode()))
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = next((port for port in among if is_free("127.0.0.1", port)), 0)
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.wanted = [needle.spelling for needle in self._needles]
 

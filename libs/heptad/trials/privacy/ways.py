@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import aiohttp
@@ -66,8 +67,16 @@ class Ways:
         """Look for this, too."""
         self._look_for(tuple(needles_of(what, data, is_nested=False)))
 
-    def signed(self, key: Key, name: str, *, is_secret: bool = False, **changes: object) -> bytes:
-        """A new request with a canary in its data; `changes` are members for `sign`.
+    def signed(
+        self,
+        key: Key,
+        name: str,
+        *,
+        is_secret: bool = False,
+        changes: Mapping[str, object] = MappingProxyType({}),
+        **more: object,
+    ) -> bytes:
+        """A new request with a canary in its data; `changes` and `more` are members for `sign`.
 
         `is_secret`: its UUID and its handle are to be found nowhere, either.
         """
@@ -80,6 +89,7 @@ class Ways:
             "data": {"note": self.text(name)},
             "jti": jti,
             **changes,
+            **more,
         }
         if is_secret:
             self.secret("a request's jti", jti.encode())

@@ -26,6 +26,8 @@ SUBJECTS: Final = 1_000_000
 GROUPS: Final = (1, 10, 100, 1_000)
 LOOK_UPS: Final = 1_000
 COLD_STARTS: Final = 50
+SYNCS: Final = 50
+_BLOCK_BYTES: Final = 4_096
 _DATA_FILE: Final = "data.mdb"
 _GROUPS_OF_A_SIZE: Final = 10
 _ERASED_AT_EACH_SIZE: Final = 300
@@ -48,8 +50,7 @@ class ColdStarts:
     """The vault opened and one random slot looked up, each time with the page cache emptied before.
 
     `resident_max` is the part of the database that was in the page cache at the most when an
-    opening began; `reads_min` how many reads of the drive each look-up waited for at the least
-    (major faults).
+    opening began; `reads_p50` how many reads of the drive a look-up waited for (major faults).
     """
 
     count: int
@@ -57,7 +58,7 @@ class ColdStarts:
     look_up_p50_us: float
     look_up_max_us: float
     resident_max: float
-    reads_min: int
+    reads_p50: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class VaultFigures:
     """`fill_s` is what it took to allocate, `open_warm_ms` from `KeyTree.open` to its return.
 
     `bytes_per_subject` is of the database's file before anything is erased, `after_erasures` when
-    all of `erasures` is done. `memory_bytes` is what the process held beyond mapped files.
+    all of `erasures` is done. `memory_bytes` is what the process held beyond mapped files;
+    `sync_ms` is the median of one small durable write on this disk.
     """
 
     subjects: int
@@ -86,6 +88,7 @@ class VaultFigures:
     warm: WarmLookUps
     erasures: tuple[ErasureRow, ...]
     memory_bytes: int
+    sync_ms: float
 
 
 def measure(
@@ -122,6 +125,7 @@ def measure(
         warm=warm,
         erasures=tuple(rows),
         memory_bytes=memory_bytes,
+        sync_ms=_sync_ms(folder),
     )
 
 
@@ -156,7 +160,7 @@ def _cold(vault: Path, roots: FileRootKeyStore, chance: random.Random, subjects:
         look_up_p50_us=_at(look_ups_us, 0.5),
         look_up_max_us=look_ups_us[-1],
         resident_max=max(resident),
-        reads_min=min(reads),
+        reads_p50=sorted(reads)[len(reads) // 2],
     )
 
 
@@ -176,16 +180,38 @@ def _major_faults() -> int:
 
 
 def _erased(tree: KeyTree, group: int, chance: random.Random) -> ErasureRow:
-    groups = max(_GROUPS_OF_A_SIZE, _ERASED_AT_EACH_SIZE // group)
     took_ms = []
-    for _ in range(groups):
+    for _ in range(groups_of(group)):
         slots = chance.sample(range(1, tree.slot_next), min(group, tree.slot_next - 1))
         started_s = time.perf_counter()
         tree.erase(slots)
         took_ms.append((time.perf_counter() - started_s) * 1e3)
+    return erasure_row(group, took_ms)
+
+
+def groups_of(size: int) -> int:
+    """How many groups of that size are erased."""
+    return max(_GROUPS_OF_A_SIZE, _ERASED_AT_EACH_SIZE // size)
+
+
+def erasure_row(group: int, took_ms: Sequence[float]) -> ErasureRow:
+    """The row of groups of one size, by how long each took."""
     ordered = sorted(took_ms)
-    per_s = group * groups / sum(took_ms) * 1e3
-    return ErasureRow(group, groups, per_s, _at(ordered, 0.5), _at(ordered, 0.99))
+    per_s = group * len(ordered) / sum(ordered) * 1e3
+    return ErasureRow(group, len(ordered), per_s, _at(ordered, 0.5), _at(ordered, 0.99))
+
+
+def _sync_ms(folder: Path) -> float:
+    """What one small durable write costs on this disk, of which an erasure makes several."""
+    path, took_ms = folder / "sync", []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            started_s = time.perf_counter()
+            os.pwrite(file.fileno(), bytes(_BLOCK_BYTES), 0)
+            os.fdatasync(file.fileno())
+            took_ms.append((time.perf_counter() - started_s) * 1e3)
+    path.unlink()
+    return _at(sorted(took_ms), 0.5)
 
 
 def _at(ordered: Sequence[float], part: float) -> float:
