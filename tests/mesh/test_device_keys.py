@@ -99,5 +99,8 @@ def test_the_command_line_replaces_a_key(mesh, tmp_path):
     request = ("--service", "tax-portal", "--action", "authenticate", *at, "--json")
     assert json.loads(heptad("submit", "--key", new, *request))["state"] == "COMMITTED"
     heptad("submit", "--key", old, *request, code=1)
+    listed = json.loads(heptad("subject-key", "list", "--key", new, *at, "--json"))["keys"]
+    assert [key["active"] for key in listed] == [False, True]
+    heptad("subject-key", "list", "--key", old, *at, code=1)
     # Again, as after it broke off: there is nothing left to do.
     heptad("subject-key", "rotate", "--key", old, "--new", new, *at)

@@ -63,9 +63,10 @@ class GatewayHttp:
         proxies: dict[str, str] | None = {} if _is_here(parts.hostname) else None
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
 
-    def get(self, path: str) -> Reply:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Raises: GatewayRefusal, Problem, OSError."""
-        return self._call(urllib.request.Request(self._url + path))  # noqa: S310  checked above
+        request = urllib.request.Request(self._url + path, headers=dict(headers or {}))  # noqa: S310
+        return self._call(request)
 
     def lines(self, path: str, *, headers: Mapping[str, str]) -> Iterator[str]:
         """The lines of an answer that does not end by itself, as they come.

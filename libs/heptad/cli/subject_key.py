@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
@@ -115,6 +116,31 @@ def revoke(
     _print({"revoked": kid, **_recorded(members)}, as_json=as_json)
 
 
+@app.command(name="list")
+def list_keys(*, key: KeyPath, url: Url = URL_DEFAULT, as_json: AsJson = False) -> None:
+    """Show all keys that the subject has or had; asked by any active one, and not recorded."""
+    with told(as_json=as_json):
+        from heptad.client.signing import sign
+        from heptad.model.own_actions import LIST_KEYS, OWN_SERVICE
+
+        subject, private = _subject(key, as_json=as_json), load_key(key, as_json=as_json)
+        jws = sign(
+            private,
+            subject=subject.subject_id,
+            audience=subject.origin,
+            service=OWN_SERVICE,
+            action=LIST_KEYS,
+            data={},
+        )
+        headers = {"Authorization": f"Heptad {jws.decode('ascii')}"}
+        members = GatewayHttp(url).get("/v1/subjects/me/keys", headers=headers).json()
+    if as_json:
+        print(json.dumps(members))
+        return
+    for row in _rows(members):
+        print("  ".join((*row, "  <- this one" if row[0] == private.public.kid else "")).rstrip())
+
+
 @app.command()
 def rotate(
     *,
@@ -146,6 +172,25 @@ def rotate(
         members = _unless(("key_not_active",), lambda: _once_known(gateway, revoked))
     said = _recorded(members) if members is not None else {}
     _print({"added": new_kid, "revoked": old_kid, **said}, as_json=as_json)
+
+
+def _rows(members: dict[str, object]) -> list[tuple[str, ...]]:
+    """Thumbprint, since when, and until when or that it is active. Raises: Problem."""
+    try:
+        return [
+            (
+                str(key["kid"]),
+                f"since {_in_utc(key['added_ms'])}",
+                "active" if key["active"] else f"revoked {_in_utc(key['revoked_ms'])}",
+            )
+            for key in members["keys"]  # type: ignore[attr-defined]
+        ]
+    except (KeyError, TypeError):
+        raise Problem("body_malformed", "the gateway's answer lists no keys") from None
+
+
+def _in_utc(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _subject(key: Path, *, as_json: bool) -> "SubjectFile":

@@ -12,7 +12,9 @@ from heptad.model.erasing import (
     Hold,
     OrderCall,
     Ordered,
+    RevokeKeyCall,
 )
+from heptad.model.listed_keys import ListedKey
 from heptad.wire.convert import privacy as wire
 
 DECISION_S: Final = 30.0
@@ -37,6 +39,15 @@ class PrivacyCalls:
         """Those that are not decided or not done; ask again with the token for the next page."""
         request = wire.encode_list_call(page_size=page_size, page_token=page_token)
         return wire.decode_page(await self._ask("ListErasures", request, terms))
+
+    async def keys(self, jws: bytes, *, terms: Terms) -> tuple[ListedKey, ...]:
+        """The keys of the subject that has signed this request for them."""
+        return wire.decode_keys(await self._ask("ListKeys", wire.encode_keys_call(jws), terms))
+
+    async def revoke_key(self, call: RevokeKeyCall, *, terms: Terms) -> int:
+        """Revoke the key of a lost device; the log index of the revocation."""
+        answer = await self._ask("RevokeKey", wire.encode_revoke_key_call(call), terms)
+        return wire.decode_key_revoked(answer)
 
     async def order(self, call: OrderCall, *, terms: Terms) -> tuple[Ordered, ...]:
         """Order the erasure of subjects."""

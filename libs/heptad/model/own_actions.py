@@ -32,5 +32,8 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
 A registration has a way of its own: who registers has no subject id yet.
 """
 
-RESERVED_ACTIONS: Final = frozenset({REGISTER, RECEIPT, *OWN_KINDS})
+LIST_KEYS: Final = "subject.keys"
+"""A subject asks the ledger, through a gateway, for its own keys: answered and not recorded."""
+
+RESERVED_ACTIONS: Final = frozenset({REGISTER, RECEIPT, LIST_KEYS, *OWN_KINDS})
 """Actions that only the cell's own service has. Asked of another they would do nothing."""

@@ -27,7 +27,7 @@ from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.quorum import QuorumWatch
 from heptad_gateway.requests import RequestsApi
 from heptad_gateway.routing import Route, Router
-from heptad_gateway.subjects import SubjectsApi
+from heptad_gateway.subjects import KeyReader, SubjectsApi
 from heptad_gateway.traffic import Traffic
 from heptad_gateway.watching import WatchingApi
 
@@ -42,6 +42,7 @@ class Ports:
     validators: Validators
     ledger: Ledger
     erasures: ErasureReader
+    keys: KeyReader
 
 
 class App:
@@ -95,6 +96,7 @@ class App:
         limits, ports = self._cell.limits, self._ports
         subjects = SubjectsApi(
             validators=ports.validators,
+            keys=ports.keys,
             request_bytes_max=limits.request_bytes_max,
             deadline_s=deadline_s,
         )

@@ -84,12 +84,14 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
         in_flight_max=config.requests_in_flight_max,
         spawn=context.tasks.spawn,
     )
+    privacy = PrivacyCalls(ledger_channel)
     app = App(
         ports=Ports(
             submissions=submitter,
             validators=ValidatorCalls(by_number),
             ledger=LedgerReader(ledger_channel, watch_channel=watch_channel),
-            erasures=PrivacyCalls(ledger_channel),
+            erasures=privacy,
+            keys=privacy,
         ),
         config=config,
         cell=cell,

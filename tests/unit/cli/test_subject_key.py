@@ -43,6 +43,14 @@ class Cell:
             self._revoke(read_revocation(request))
         return self
 
+    def get(self, path, *, headers):
+        assert path == "/v1/subjects/me/keys"
+        scheme, jws = headers["Authorization"].split(" ")
+        request = parse_request(jws.encode())
+        assert (scheme, request.svc, request.act) == ("Heptad", "heptad", "subject.keys")
+        assert request.kid in self.active
+        return self
+
     def _add(self, kid):
         if kid in self.known:
             raise Problem("key_exists", "there already")
@@ -55,7 +63,11 @@ class Cell:
         self.active.remove(kid)
 
     def json(self):
-        return {"request_id": "r", "state": "COMMITTED", "index": len(self.heard)}
+        keys = [
+            {"kid": kid, "active": kid in self.active, "index": 1, "added_ms": 0, "revoked_ms": 0}
+            for kid in sorted(self.known)
+        ]
+        return {"keys": keys, "request_id": "r", "state": "COMMITTED", "index": len(self.heard)}
 
 
 @pytest.fixture
@@ -151,6 +163,18 @@ def test_a_key_is_revoked_by_another(cell, alice, phone):
     result = run("subject-key", "revoke", "--key", phone, "--kid", kid_of(alice))
     assert result.exit_code == 0, result.stderr
     assert cell.active == {kid_of(phone)}
+
+
+def test_all_keys_are_listed_and_the_one_that_asks_is_marked(cell, alice, phone):
+    run("subject-key", "add", "--key", alice, "--new", phone)
+    run("subject-key", "revoke", "--key", phone, "--kid", kid_of(alice))
+    result = run("subject-key", "list", "--key", phone)
+    assert result.exit_code == 0, result.stderr
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert "revoked" in rows[kid_of(alice)]
+    assert "active" in rows[kid_of(phone)]
+    assert rows[kid_of(phone)].endswith("<- this one")
+    assert set(cell.active) == {kid_of(phone)}
 
 
 def test_a_refusal_ends_with_1_and_its_code(cell, alice):

@@ -144,6 +144,13 @@ def test_what_is_no_jws_is_no_proof(adding: Callable[..., SignedRequest], proof:
         read_addition(with_proof(adding, proof))
 
 
+def test_a_proof_is_short(adding: Callable[..., SignedRequest]) -> None:
+    claims = json.dumps({"iss": ISS, "aud": AUD, "jti": JTI}).encode() + b" " * 800
+    proof = sign_compact(NEW, claims, typ=PROOF_TYP)
+    with pytest.raises(KeyProofInvalidError, match="limit"):
+        read_addition(with_proof(adding, proof.decode()))
+
+
 @pytest.mark.parametrize("data", [{}, {"jwk": 1}, {"proof": "x"}, {"jwk": 1, "proof": 2, "x": 3}])
 def test_an_addition_holds_exactly_jwk_and_proof(
     adding: Callable[..., SignedRequest], data: dict[str, object]

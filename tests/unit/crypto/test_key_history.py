@@ -124,7 +124,7 @@ def officers(**changes: object) -> KeyChange:
     entry = Entry(
         kind=Kind.ACCESS,
         service="heptad",
-        action="key.revoked",
+        action=str(changes.get("action", "key.revoked")),
         outcome=Outcome.NONE,
         time_ms=2_000,
         validator=1,
@@ -140,6 +140,9 @@ def test_an_officer_revokes_and_the_ledger_says_so() -> None:
     assert change.step == KeyStep(ATTESTING.public.kid, revoked_kid=OLD.public.kid, by_officer=True)
     [row] = changed(FIRST, change.step, index=9)
     assert row.revoked_at == 9
+    forged = replace(change, signed=replace(change.signed, signature=b"s" * 64))
+    with pytest.raises(KeyChangeRefusedError, match="signature_invalid"):
+        forged.verify(ATTESTING.public)
     with pytest.raises(KeyChangeRefusedError, match="another key"):
         change.verify(OLD.public)
 

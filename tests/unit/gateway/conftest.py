@@ -222,7 +222,7 @@ async def running(recorded, *, cell=CELL, policy=b"quorum none\n", **config):
     })  # fmt: skip
     metrics = Metrics(cell="cell.example", service="gateway-1")
     app = App(
-        ports=Ports(submissions, validators, ledger, ledger),
+        ports=Ports(submissions, validators, ledger, ledger, ledger),
         config=replace(CONFIG, **config),
         cell=cell,
         policy=policy,

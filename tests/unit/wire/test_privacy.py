@@ -15,6 +15,7 @@ from heptad.model.erasing import (
     RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
+from heptad.model.listed_keys import ListedKey
 from heptad.model.problems import Problem
 from heptad.wire.convert import privacy as wire
 from heptad.wire.privacy.v1 import privacy_pb2 as pb
@@ -53,6 +54,12 @@ def test_a_decision_comes_back_as_it_went(ground: RefusalGround) -> None:
     assert wire.decode_refuse_call(wire.encode_refuse_call(call)) == call
     assert wire.decode_set_hold_call(wire.encode_set_hold_call(call)) == call
     assert wire.decode_lift_hold_call(wire.encode_lift_hold_call(call)) == call
+
+
+def test_listed_keys_come_back_as_they_went() -> None:
+    keys = (ListedKey("k" * 43, 2**40, 5, revoked_index=0, revoked_ms=0), ListedKey("l", 0, 7))
+    assert wire.decode_keys(wire.encode_keys(keys)) == keys
+    assert wire.decode_keys_call(wire.encode_keys_call(b"a.b.c")) == b"a.b.c"
 
 
 def test_the_revocation_of_a_lost_key_comes_back_as_it_went() -> None:

@@ -19,6 +19,7 @@ from heptad.model.erasing import (
     RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
+from heptad.model.listed_keys import ListedKey
 from heptad.model.problems import Problem
 from heptad.wire.convert.parsing import parse
 from heptad.wire.privacy.v1 import privacy_pb2 as pb
@@ -127,6 +128,46 @@ def encode_lift_hold_call(call: DecisionCall) -> bytes:
 def decode_lift_hold_call(data: bytes) -> DecisionCall:
     """A LiftHoldRequest."""
     return _decision(parse(pb.LiftHoldRequest, data))
+
+
+def encode_keys_call(jws: bytes) -> bytes:
+    """A ListKeysRequest."""
+    return pb.ListKeysRequest(jws=jws).SerializeToString()
+
+
+def decode_keys_call(data: bytes) -> bytes:
+    """A ListKeysRequest: the JWS."""
+    return parse(pb.ListKeysRequest, data).jws
+
+
+def encode_keys(keys: Iterable[ListedKey]) -> bytes:
+    """A ListKeysResponse."""
+    return pb.ListKeysResponse(
+        keys=[
+            pb.ListedKey(
+                kid=key.kid,
+                index=key.index,
+                added_ms=key.added_ms,
+                revoked_index=key.revoked_index,
+                revoked_ms=key.revoked_ms,
+            )
+            for key in keys
+        ]
+    ).SerializeToString()
+
+
+def decode_keys(data: bytes) -> tuple[ListedKey, ...]:
+    """A ListKeysResponse."""
+    return tuple(
+        ListedKey(
+            kid=key.kid,
+            index=key.index,
+            added_ms=key.added_ms,
+            revoked_index=key.revoked_index if key.HasField("revoked_index") else None,
+            revoked_ms=key.revoked_ms if key.HasField("revoked_ms") else None,
+        )
+        for key in parse(pb.ListKeysResponse, data).keys
+    )
 
 
 def encode_revoke_key_call(call: RevokeKeyCall) -> bytes:

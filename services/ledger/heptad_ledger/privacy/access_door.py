@@ -14,7 +14,9 @@ import grpc
 from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
 from heptad.wire.convert import exports as wire
+from heptad.wire.convert import privacy as privacy_wire
 from heptad_ledger.privacy.exporting import Exports
+from heptad_ledger.privacy.key_list import KeyList
 from heptad_ledger.privacy.receipts import PrivateReceipts
 
 EXPORT: Final = f"/{wire.SERVICE}/Export"
@@ -25,21 +27,24 @@ EXPORTS_PER_CALLER_MAX: Final = 64
 ROLES: Final[Mapping[str, frozenset[Role]]] = {
     EXPORT: frozenset({Role.GATEWAY, Role.OFFICER}),
     f"/{wire.SERVICE}/OpenReceipt": frozenset({Role.GATEWAY}),
+    f"/{wire.SERVICE}/ListKeys": frozenset({Role.GATEWAY}),
 }
 
 
 class AccessDoor:
     """Serves the RPCs."""
 
-    def __init__(self, *, exports: Exports, receipts: PrivateReceipts) -> None:
+    def __init__(self, *, exports: Exports, receipts: PrivateReceipts, keys: KeyList) -> None:
         self._exports = exports
         self._receipts = receipts
+        self._keys = keys
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the handlers to a server. They take and return bytes."""
         table: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "Export": grpc.unary_stream_rpc_method_handler(self._export),
             "OpenReceipt": grpc.unary_unary_rpc_method_handler(self._open_receipt),
+            "ListKeys": grpc.unary_unary_rpc_method_handler(self._list_keys),
         }
         handler = grpc.method_handlers_generic_handler(wire.SERVICE, table)
         server.add_generic_rpc_handlers((handler,))
@@ -58,3 +63,7 @@ class AccessDoor:
     async def _open_receipt(self, data: bytes, _context: Context) -> bytes:
         call = wire.decode_open_receipt_call(data)
         return wire.encode_opened_receipt(self._receipts.open(call))
+
+    async def _list_keys(self, data: bytes, _context: Context) -> bytes:
+        jws = privacy_wire.decode_keys_call(data)
+        return privacy_wire.encode_keys(self._keys.keys_of(jws))

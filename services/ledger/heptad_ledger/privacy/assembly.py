@@ -18,6 +18,7 @@ from heptad_ledger.privacy.accesses import AccessRecorder
 from heptad_ledger.privacy.authority import Authority, Terms
 from heptad_ledger.privacy.export_limits import ExportLimits
 from heptad_ledger.privacy.exporting import Exports
+from heptad_ledger.privacy.key_list import KeyList
 from heptad_ledger.privacy.receipts import PrivateReceipts
 from heptad_ledger.watermark import Watermark
 
@@ -75,7 +76,8 @@ def make_exports(
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     receipts = PrivateReceipts(store=parts.store, reads=log.reads, authority=authority)
-    return exports, AccessDoor(exports=exports, receipts=receipts)
+    keys = KeyList(store=parts.store, authority=authority)
+    return exports, AccessDoor(exports=exports, receipts=receipts, keys=keys)
 
 
 def service_facts(cell: Cell) -> tuple[ServiceFacts, ...]:

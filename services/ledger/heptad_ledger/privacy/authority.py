@@ -18,7 +18,7 @@ from heptad.crypto.sealing import Opened, open_stored
 from heptad.model import base64url
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Kind, Outcome
-from heptad.model.own_actions import EXPORT, OWN_SERVICE, RECEIPT
+from heptad.model.own_actions import EXPORT, LIST_KEYS, OWN_SERVICE, RECEIPT
 from heptad.model.problems import Problem
 from heptad.wire.convert.entry import decode_entry
 from heptad_ledger.privacy.key_changes import stored_key
@@ -100,10 +100,16 @@ class Authority:
             wanted["event"] = event
         if request.data != wanted:
             raise Problem("claim_invalid", "data names another receipt", field="data")
-        with self._store.snapshot() as snapshot:
-            subject = self.subject(request.iss, snapshot)
-            self._verify(request, subject, snapshot)
-        return subject
+        return self._signer(request)
+
+    def listing_keys(self, jws: bytes) -> Subject:
+        """The subject who asks for its own keys by this request, which is proved here.
+
+        Raises: Problem.
+        """
+        request = self._read(jws, LIST_KEYS)
+        self._require_fresh(request)
+        return self._signer(request)
 
     def subject(self, subject_id: str, snapshot: Snapshot) -> Subject:
         """A registered subject. Raises: Problem `subject_unknown`."""
@@ -111,6 +117,13 @@ class Authority:
         if found is None:
             raise Problem("subject_unknown", "nobody is registered under this id")
         return found
+
+    def _signer(self, request: SignedRequest) -> Subject:
+        """The subject, once it is proved that it has signed the request. Raises: Problem."""
+        with self._store.snapshot() as snapshot:
+            subject = self.subject(request.iss, snapshot)
+            self._verify(request, subject, snapshot)
+        return subject
 
     def _read(self, jws: bytes, action: str) -> SignedRequest:
         request = parse_request(jws)

@@ -142,6 +142,32 @@ class LiftHoldResponse(_message.Message):
     holds: _containers.RepeatedCompositeFieldContainer[Hold]
     def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ...) -> None: ...
 
+class ListKeysRequest(_message.Message):
+    __slots__ = ("jws",)
+    JWS_FIELD_NUMBER: _ClassVar[int]
+    jws: bytes
+    def __init__(self, jws: _Optional[bytes] = ...) -> None: ...
+
+class ListKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[ListedKey]
+    def __init__(self, keys: _Optional[_Iterable[_Union[ListedKey, _Mapping]]] = ...) -> None: ...
+
+class ListedKey(_message.Message):
+    __slots__ = ("kid", "index", "added_ms", "revoked_index", "revoked_ms")
+    KID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ADDED_MS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_MS_FIELD_NUMBER: _ClassVar[int]
+    kid: str
+    index: int
+    added_ms: int
+    revoked_index: int
+    revoked_ms: int
+    def __init__(self, kid: _Optional[str] = ..., index: _Optional[int] = ..., added_ms: _Optional[int] = ..., revoked_index: _Optional[int] = ..., revoked_ms: _Optional[int] = ...) -> None: ...
+
 class RevokeKeyRequest(_message.Message):
     __slots__ = ("subject_id", "kid", "reason")
     SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class PrivacyServiceStub:
                 request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.SerializeToString,
                 response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.FromString,
                 _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/heptad.privacy.v1.PrivacyService/ListKeys',
+                request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/heptad.privacy.v1.PrivacyService/RevokeKey',
                 request_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.RevokeKeyRequest.SerializeToString,
@@ -109,6 +114,13 @@ class PrivacyServiceServicer:
 
     def LiftHold(self, request, context):
         """Ends a hold. Roles: officer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeys(self, request, context):
+        """Tells a subject that asks for it by a signed request which keys it has and had. Roles: gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,6 +184,11 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
                     servicer.LiftHold,
                     request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.FromString,
                     response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysRequest.FromString,
+                    response_serializer=heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -308,6 +325,33 @@ class PrivacyService:
             '/heptad.privacy.v1.PrivacyService/LiftHold',
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldRequest.SerializeToString,
             heptad_dot_privacy_dot_v1_dot_privacy__pb2.LiftHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heptad.privacy.v1.PrivacyService/ListKeys',
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysRequest.SerializeToString,
+            heptad_dot_privacy_dot_v1_dot_privacy__pb2.ListKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class PrivacyServiceStub:
     """From now on a subject's data are kept, whoever asks for their erasure. Roles: officer."""
     LiftHold: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.LiftHoldRequest, _privacy_pb2.LiftHoldResponse]
     """Ends a hold. Roles: officer."""
+    ListKeys: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ListKeysRequest, _privacy_pb2.ListKeysResponse]
+    """Tells a subject that asks for it by a signed request which keys it has and had. Roles: gateway."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]
     """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]
@@ -67,6 +69,8 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
     """From now on a subject's data are kept, whoever asks for their erasure. Roles: officer."""
     LiftHold: _aio.UnaryUnaryMultiCallable[_privacy_pb2.LiftHoldRequest, _privacy_pb2.LiftHoldResponse]  # type: ignore[assignment]
     """Ends a hold. Roles: officer."""
+    ListKeys: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ListKeysRequest, _privacy_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """Tells a subject that asks for it by a signed request which keys it has and had. Roles: gateway."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_privacy_pb2.RevokeKeyRequest, _privacy_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key of a subject whose device is lost, be it the subject's last one. Roles: officer."""
     GetErasure: _aio.UnaryUnaryMultiCallable[_privacy_pb2.GetErasureRequest, _privacy_pb2.GetErasureResponse]  # type: ignore[assignment]
@@ -114,6 +118,14 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_privacy_pb2.LiftHoldResponse, _abc.Awaitable[_privacy_pb2.LiftHoldResponse]]:
         """Ends a hold. Roles: officer."""
+
+    @_abc_1.abstractmethod
+    def ListKeys(
+        self,
+        request: _privacy_pb2.ListKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_privacy_pb2.ListKeysResponse, _abc.Awaitable[_privacy_pb2.ListKeysResponse]]:
+        """Tells a subject that asks for it by a signed request which keys it has and had. Roles: gateway."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
