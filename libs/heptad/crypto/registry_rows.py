@@ -6,6 +6,9 @@
     keys      count u8, then for each: entry index u64be | revoked u8 | kid 43 (ASCII)
               then for each that is revoked: index of the revoking entry u64be
 
+An erased subject's row is a *tombstone*: the eight bytes "erased/1" and the digest of its request,
+32 bytes. It says that the id was used, to whoever has the id, and leads it to the certificate.
+
 The slot must be found before the subject's key is, so it is hidden under a key of the ledger alone;
 which entries are the subject's is hidden under the subject's own key, and is gone with it, even
 from pages that a database has only marked as free. What stays readable, to whoever has the ledger's
@@ -34,6 +37,8 @@ _KEYS_AT: Final = _SLOT_BOX_AT + _SLOT_BYTES + aead.TAG_BYTES
 _KEYS_BOX_AT: Final = _KEYS_AT + aead.NONCE_BYTES
 _KID_CHARACTERS: Final = 43
 _INDEX_BYTES: Final = 8
+_TOMBSTONE: Final = b"erased/1"
+_DIGEST_BYTES: Final = 32
 _KEY_ROW_BYTES: Final = _INDEX_BYTES + 1 + _KID_CHARACTERS
 
 
@@ -98,6 +103,18 @@ def open_slot(row: bytes, *, registry_key: bytes, subject_id: str) -> int:
         associated=subject_id.encode(),
     )
     return int.from_bytes(plain, "big")
+
+
+def tombstone(digest: bytes) -> bytes:
+    """The row of an erased subject, by the 32-byte digest of the request that it was erased for."""
+    assert len(digest) == _DIGEST_BYTES, len(digest)
+    return _TOMBSTONE + digest
+
+
+def tombstone_digest(row: bytes) -> bytes | None:
+    """The digest in a tombstone; None for the row of a subject that lives, which is longer."""
+    is_tombstone = len(row) == len(_TOMBSTONE) + _DIGEST_BYTES and row.startswith(_TOMBSTONE)
+    return row[len(_TOMBSTONE) :] if is_tombstone else None
 
 
 def open_keys(row: bytes, *, slot_key: bytes, subject_id: str) -> tuple[KeyRow, ...]:

@@ -178,9 +178,13 @@ class RequestFound:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Pushed: the leases of these subjects end now. None stands for all."""
+    """Pushed: the leases of these subjects end now. None stands for all.
+
+    `is_erased`: they will never be lent again, and what is remembered of them is to be forgotten.
+    """
 
     subject_ids: tuple[str, ...]
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,14 @@ LEDGER_STORE_FULL: Final = _gauge(
 LEDGER_BACKUP_KEYS_OVERDUE: Final = _gauge(
     "ledger_backup_keys_overdue", "Backup keys whose day has come and that are not destroyed."
 )
+LEDGER_ERASURES_TOTAL: Final = _counter(
+    "ledger_erasures_total",
+    "Erasures that have come to a state: received, ordered, erased, refused.",
+    "state",
+)
+LEDGER_ERASURES_OPEN: Final = _gauge(
+    "ledger_erasures_open", "Erasures that the ledger is at work on, by state.", "state"
+)
 LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(

@@ -9,13 +9,14 @@ database opens the erased key, while all other keys live on under the new root.
 The order of an erasure, and what a crash leaves behind:
 
 1. the replicas have ordered it (the caller's part);
-2. the next root key is staged.         Crash: the database is still at the old epoch; the staged
+2. records and rows are deleted (the caller's part, while the key still finds them);
+3. the next root key is staged.         Crash: the database is still at the old epoch; the staged
                                         key has sealed nothing that counts and is destroyed.
-3. the new path is committed, epoch + 1. Crash: the database is at the new epoch; the old root key
+4. the new path is committed, epoch + 1. Crash: the database is at the new epoch; the old root key
                                         is found beside the new one and destroyed then.
-4. the old root key is effaced and read back;
-5. open nodes are dropped (ciphertexts, rows and leases: the caller's part);
-6. the caller attests.
+5. the old root key is effaced and read back;
+6. open nodes are dropped, leases waited for (the caller's part);
+7. the caller attests.
 
 So the epoch in the database decides, and opening the vault ends what a crash interrupted. After a
 crash the caller erases the same slots again: what is done already is answered from the record.
@@ -52,6 +53,7 @@ from heptad.vault.nodes import (
 )
 from heptad.vault.open_nodes import OpenNodes
 from heptad.vault.root_keys import ROOT_KEY_BYTES, RootKey, RootKeyStore
+from heptad.vault.steps import OnStep, Step, unheard
 
 MAP_BYTES_DEFAULT: Final = 16 * 1024**3
 """Room for all 134 million slots and the pages that rewriting them leaves free."""
@@ -91,6 +93,8 @@ class KeyTree:
         self._cell_keys: CellKeys | None = None
         self._roots_settled = True
         self._lock = RLock()
+        self.on_step: OnStep = unheard
+        """Told of steps 3 to 5 of each change of the root key, as they become durable."""
 
     @classmethod
     def create(
@@ -298,21 +302,24 @@ class KeyTree:
         return draft
 
     def _replace_root(self, draft: Draft, slots: Iterable[int]) -> dict[int, ErasedSlot]:
-        """Steps 2 to 5 of an erasure; the numbers are those of the module's head."""
+        """Steps 3 to 5 of an erasure; the numbers are those of the module's head."""
         next_key = RootKey(self._state.epoch + 1, self._entropy(ROOT_KEY_BYTES))
         blobs = draft.seal(next_key)
         root_hash = hashlib.sha256(blobs[ROOT]).digest()
         erased = tuple(ErasedSlot(slot, next_key.epoch, root_hash) for slot in slots)
         state = VaultState(next_key.epoch, self._state.slot_next)
         self._roots_settled = False
-        self._roots.stage(next_key)  # 2
-        self._store.commit(state, blobs, erased)  # 3
-        # From here on the new epoch is the truth, whatever happens to the old root key: 5 comes
-        # before 4, so that a store that cannot efface does not leave erased keys in memory.
+        self._roots.stage(next_key)  # 3
+        self.on_step(Step.ROOT_STAGED)
+        self._store.commit(state, blobs, erased)  # 4
+        # From here on the new epoch is the truth, whatever happens to the old root key: nodes are
+        # dropped before 5, so that a store that cannot efface leaves no erased keys in memory.
         self._state = state
         self._nodes = OpenNodes(self._store, next_key)
         self._cell_keys = None
-        self._settle_roots()  # 4
+        self.on_step(Step.PATH_COMMITTED)
+        self._settle_roots()  # 5
+        self.on_step(Step.ROOT_EFFACED)
         return {row.slot: row for row in erased}
 
     def _settle_roots(self) -> None:

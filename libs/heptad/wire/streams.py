@@ -19,7 +19,10 @@ _COMMITTED: Final = Struct(">QQ32sQ32sQ")
 _REFUSED: Final = Struct(">QQ")
 _STANDING: Final = Struct(">BQQ")
 _FOLLOW: Final = Struct(">QB")
-_APPLIED: Final = Struct(">QQ")
+_APPLIED: Final = Struct(">QQQ")
+_APPLIED_BEFORE: Final = Struct(">QQ")
+"""Of a ledger from before erasures."""
+
 _BLOCK: Final = Struct(">QQII")
 _COSIGNATURE: Final = Struct(">Q32sQ64s")
 
@@ -109,11 +112,13 @@ class FollowFrame:
 class AppliedFrame:
     """Ledger to replica: all blocks up to `height` are durable here, `published_size` is published.
 
-    Replicas may prune what a ledger has applied and published.
+    Replicas may prune what a ledger has applied and published. Up to `drop_height` they prune it
+    even where they would keep it for others: it holds records of subjects that were erased since.
     """
 
     height: int
     published_size: int
+    drop_height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +212,8 @@ def encode_from_ledger(frame: LedgerToReplica) -> bytes:
     match frame:
         case FollowFrame(height, want_batches):
             return bytes((_KIND_FOLLOW,)) + _FOLLOW.pack(height, want_batches)
-        case AppliedFrame(height, published_size):
-            return bytes((_KIND_APPLIED,)) + _APPLIED.pack(height, published_size)
+        case AppliedFrame(height, published_size, drop_height):
+            return bytes((_KIND_APPLIED,)) + _APPLIED.pack(height, published_size, drop_height)
         case EvidenceFrame(evidence):
             return bytes((_KIND_EVIDENCE,)) + evidence
 
@@ -221,6 +226,8 @@ def decode_from_ledger(body: bytes) -> LedgerToReplica:
         height, want_batches = _FOLLOW.unpack_from(body, 1)
         return FollowFrame(height, bool(want_batches))
     if kind == _KIND_APPLIED:
+        if len(body) == 1 + _APPLIED_BEFORE.size:
+            return AppliedFrame(*_APPLIED_BEFORE.unpack_from(body, 1))
         _exactly(body, 1 + _APPLIED.size)
         return AppliedFrame(*_APPLIED.unpack_from(body, 1))
     if kind == _KIND_EVIDENCE:

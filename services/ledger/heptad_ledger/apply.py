@@ -9,12 +9,13 @@ each level stay in memory (no reads), rows are put in sorted runs, and what an e
 falls with the size of a wave: a page that is touched once for ten rows is written once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from heptad.model.batch import Batch, join_leaves
 from heptad.model.canonical import MalformedError
 from heptad.model.entry import Kind
+from heptad.model.own_actions import OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.transparency.merkle import CompactRange, leaf_hashes
 from heptad.transparency.tiled_tree import append_leaves
@@ -25,6 +26,7 @@ from heptad_ledger.errors import FollowRefusedError, StoreError
 from heptad_ledger.filing import Filer, WaveFiling
 from heptad_ledger.heads import Head
 from heptad_ledger.privacy.key_changes import ChangedKeys
+from heptad_ledger.privacy.noticing import STATED, noticed
 from heptad_ledger.store import (
     AppliedState,
     Duplicate,
@@ -46,6 +48,7 @@ class Applied:
     """What a wave has led to.
 
     `heads` are those after each of its blocks, `changed_keys` whose keys are others from now on.
+    `erasures` counts entries that concern erasures.
     """
 
     state: AppliedState
@@ -53,14 +56,23 @@ class Applied:
     duplicates: Sequence[Duplicate]
     stated: int
     changed_keys: Sequence[ChangedKeys] = ()
+    erasures: int = 0
+
+
+def _take_none() -> None:
+    """For a ledger that only applies."""
 
 
 class Applier:
     """Applies blocks to the store, in the one thread that writes to it."""
 
-    def __init__(self, store: LogStore, filer: Filer) -> None:
+    def __init__(
+        self, store: LogStore, filer: Filer, *, take_erasures: Callable[[], None] = _take_none
+    ) -> None:
+        """`take_erasures` looks at what the store has queued about erasures."""
         self._store = store
         self._filer = filer
+        self._take_erasures = take_erasures
 
     def apply(self, blocks: Sequence[CheckedBlock]) -> Applied:
         """Make one wave of blocks durable; they follow the store's state without a gap.
@@ -77,8 +89,15 @@ class Applier:
             # The filer counted rows that were never written.
             self._filer.forget()
             raise
+        if draft.queued:
+            self._take_erasures()
         return Applied(
-            self._store.state, draft.heads, duplicates, len(draft.stated), draft.changed_keys
+            state=self._store.state,
+            heads=draft.heads,
+            duplicates=duplicates,
+            stated=len(draft.stated),
+            changed_keys=draft.changed_keys,
+            erasures=len(draft.queued),
         )
 
 
@@ -98,6 +117,7 @@ class _WaveDraft:
         self._postings: list[ServicePosting] = []
         self._totals = Totals()
         self.stated: list[bytes] = []
+        self.queued: list[tuple[int, bytes]] = []
         self.heads: list[Head] = []
 
     @property
@@ -155,6 +175,7 @@ class _WaveDraft:
             subjects=tuple(rows.subjects.items()),
             stated=self.stated,
             totals=self._totals,
+            queued=self.queued,
         )
 
     def _add_batch(self, batch: Batch, first_index: int) -> list[bytes]:
@@ -163,10 +184,14 @@ class _WaveDraft:
         kinds = [kind for kind, _ in facts]
         self._totals.add(facts)
         self._leaves.append((pack_index(first_index), batch.leaves))
-        self._postings += batch_postings([service for _, service in facts], first_index)
-        self._filing.add(
-            first_index=first_index, entries=entries, kinds=kinds, records=batch.sealed_records()
-        )
+        services = [service for _, service in facts]
+        self._postings += batch_postings(services, first_index)
+        records = batch.sealed_records()
+        self._filing.add(first_index=first_index, entries=entries, kinds=kinds, records=records)
+        if OWN_SERVICE in services or not STATED.isdisjoint(kinds):
+            self.queued += noticed(
+                first_index=first_index, entries=entries, facts=facts, records=records
+            )
         if Kind.DUPLICATE in kinds:
             stating = (entries[at] for at, kind in enumerate(kinds) if kind == Kind.DUPLICATE)
             self.stated += [index for entry in stating for index in self._stated_by(entry)]

@@ -6,8 +6,9 @@ done to every record of the cell, so the loop is flat and what it calls works on
 
 A validator may be evil, so nothing here may break the ledger, whatever a record holds. A record
 stays unfiled (its leaf stays, it is counted) if its header does not open, if its slot was never
-given out or is erased, if it names a slot on which nobody is registered, or registers somebody on a
-slot that is taken. So the first row of a slot is always its subject's registration.
+given out, is erased or is to be, if it names a slot on which nobody is registered, or registers
+somebody on a slot that is taken, or whose id is known. So the first row of a slot is always its
+subject's registration, and no id ever gets a second one.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from heptad.crypto.key_history import KEY_KINDS, KeyChangeRefusedError, is_key_c
 from heptad.crypto.sealing import NO_REQUEST_REF, Opened, open_record
 from heptad.model.entry import Kind
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
+from heptad.vault.genesis import FIRST_SLOT
 from heptad.vault.tree import KeyTree, SlotKey
 from heptad_ledger.bundles import stated_bundle
 from heptad_ledger.privacy.key_changes import ChangedKeys, KeyChanges
@@ -64,10 +66,17 @@ class Filer:
         self.registry = registry
         self.slots: dict[bytes, _Slot] = {}
         """The slots that are remembered, by their number as u64be."""
+        self.closed: set[int] = set()
+        """Slots whose erasure is ordered: nothing more is filed for them, while their keys live."""
 
     def forget(self) -> None:
         """Drop everything remembered: after a wave that was not written, or an erasure."""
         self.slots.clear()
+
+    def close(self, slot: int) -> None:
+        """File nothing more for that slot."""
+        self.closed.add(slot)
+        self.slots.pop(slot.to_bytes(8, "big"), None)
 
     def begin(self, snapshot: Snapshot) -> "WaveFiling":
         """File one wave; `snapshot` shows the store before it."""
@@ -79,7 +88,7 @@ class Filer:
 
     def slot_key(self, slot: int) -> bytes | None:
         """The key of a slot that a subject may have; None for any other."""
-        if slot == self.registry.own_slot:
+        if slot == self.registry.own_slot or slot in self.closed:
             return None
         try:
             return self._vault.lookup(slot)
@@ -92,11 +101,15 @@ class Filer:
         if slot_key is None:
             return None
         index_key = subject_index_key(slot_key)
-        known = _Slot(index_key, _row_next(snapshot, index_key))
+        known = _Slot(index_key, row_count(snapshot, index_key))
         while len(self.slots) >= SLOTS_REMEMBERED_MAX:
             del self.slots[next(iter(self.slots))]
         self.slots[packed_slot] = known
         return known
+
+    def was_given_out(self, slot: int) -> bool:
+        """Whether a subject may have, or have had, that slot."""
+        return slot != self.registry.own_slot and FIRST_SLOT <= slot < self._vault.slot_next
 
     def register(
         self, *, entry: bytes, sealed: bytes, routing: RoutingFields, index: int
@@ -214,6 +227,7 @@ class WaveFiling:
             return False
         try:
             new = self._filer.register(entry=entry, sealed=sealed, routing=routing, index=index)
+            self._require_new(new.rows)
         except RegistrationRefusedError:
             self.rows.unfiled += 1
             return False
@@ -234,8 +248,18 @@ class WaveFiling:
             return
         self.rows.changed_keys.append(made)
 
+    def _require_new(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Refuse the id of a subject that is there, or was: its record, sealed once more for
+        another slot by who has kept it, would take the subject's place or bring it back.
 
-def _row_next(snapshot: Snapshot, index_key: bytes) -> int:
+        Raises: RegistrationRefusedError.
+        """
+        for key, _ in rows:
+            if key in self.rows.subjects or self._snapshot.subject(key) is not None:
+                raise RegistrationRefusedError("a registration of an id that is known")
+
+
+def row_count(snapshot: Snapshot, index_key: bytes) -> int:
     """How many rows a subject has: they are numbered from 0 without a gap, so a galloping search
     finds the end in O(log n) look-ups and no count has to be kept where it would say something.
     """

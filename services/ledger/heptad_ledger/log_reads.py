@@ -74,7 +74,10 @@ class LogReads:
         store: LogStore,
         latest: Callable[[], PublishedCheckpoint | None],
         index_key: Callable[[], bytes],
+        require_settled: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_settled` raises a Problem while requests may be found that were erased."""
+        self._require_settled = require_settled
         self._store = store
         self._latest = latest
         self._index_key = index_key
@@ -292,6 +295,7 @@ class LogReads:
                 f"a request id has {REQUEST_ID_BYTES} bytes, not {len(request_id)}",
                 field="request_id",
             )
+        self._require_settled()
         name = request_id_of(request_id)
         return snapshot.request(request_ref(cell_index_key=self._index_key(), request_id=name))
 

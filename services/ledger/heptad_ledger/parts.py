@@ -18,6 +18,7 @@ from heptad.crypto.jwk import PublicKey
 from heptad.runtime.config import LedgerConfig
 from heptad.transparency.merkle import CompactRange
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
+from heptad.vault.genesis import FIRST_SLOT
 from heptad.vault.root_files import FileRootKeyStore
 from heptad.vault.tree import KeyTree
 from heptad_ledger.apply import Applier
@@ -25,6 +26,8 @@ from heptad_ledger.chain import Chain, Tip
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.filing import Filer
 from heptad_ledger.following.ingest import Ingest
+from heptad_ledger.privacy.gate import OLD_VAULT
+from heptad_ledger.privacy.intake import Intake
 from heptad_ledger.registry import Registry
 from heptad_ledger.store import AppliedState, LogStore
 
@@ -42,6 +45,7 @@ class Parts:
     vault: KeyTree
     registry: Registry
     filer: Filer
+    intake: Intake
     ingest: Ingest
 
     def close(self) -> None:
@@ -59,8 +63,8 @@ def open_parts(
     now_ms: int,
     attestation_keys: Mapping[str, PublicKey] = MappingProxyType({}),
 ) -> Parts:
-    """Open what lies in `data`, or begin it. Only what `attestation_keys` have signed counts as an
-    officer's.
+    """Open what lies in `data`, or begin it. Only what `attestation_keys` have signed is carried
+    out, or counts as an officer's.
 
     Raises: StoreError; heptad.vault.errors.VaultFaultError.
     """
@@ -96,17 +100,29 @@ def open_parts(
         store.close()
         raise
     filer = Filer(vault, registry)
+    intake = Intake(
+        store=store,
+        filer=filer,
+        keys=attestation_keys,
+        origin=cell.origin,
+        index_key=vault.index_key,
+    )
+    intake.close_ordered()
     state = store.state
     tip = Tip(state.height, state.block_id, state.size)
     chain = Chain(cell, verifier=signatures, tip=tip)
-    ingest = Ingest(store=store, chain=chain, applier=Applier(store, filer))
-    return Parts(store, vault, registry, filer, ingest)
+    applier = Applier(store, filer, take_erasures=intake.take)
+    ingest = Ingest(store=store, chain=chain, applier=applier)
+    return Parts(store, vault, registry, filer, intake, ingest)
 
 
 def _own_slot(store: LogStore, vault: KeyTree) -> int:
     """The ledger's own slot; a crash between taking and keeping it wastes one of 134 million."""
     kept = store.kept(OWN_SLOT)
     if kept is None:
+        if vault.slot_next > FIRST_SLOT:
+            # The log begins anew, and the vault may hold keys that were destroyed in another one.
+            store.keep(OLD_VAULT, vault.slot_next.to_bytes(8, "big"))
         slot = vault.allocate(1)[0].slot
         store.keep(OWN_SLOT, slot.to_bytes(8, "big"))
         return slot

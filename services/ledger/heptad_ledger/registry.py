@@ -19,7 +19,7 @@ two, and no longer than the replicas' copies of the same header do.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from heptad.crypto.errors import SealBrokenError
 from heptad.crypto.filing import open_routing_box, routing_box
@@ -31,6 +31,8 @@ from heptad.crypto.registry_rows import (
     open_slot,
     registry_row_key,
     seal_row,
+    tombstone,
+    tombstone_digest,
 )
 from heptad.crypto.requests import parse_request
 from heptad.crypto.sealing import Opened
@@ -41,7 +43,10 @@ from heptad.vault.errors import SlotErasedError
 from heptad.vault.tree import SlotKey
 from heptad_ledger.errors import LedgerError
 from heptad_ledger.store import Snapshot
-from heptad_ledger.store.checked import with_check, without_check
+from heptad_ledger.store.checked import CHECK_BYTES, with_check, without_check
+
+TOMBSTONE_BYTES: Final = len(tombstone(bytes(32))) + CHECK_BYTES
+"""A row of that length is a tombstone: that of a subject which lives is longer."""
 
 
 class RegistrationRefusedError(LedgerError):
@@ -112,7 +117,7 @@ class Registry:
     def find(self, rows: SubjectRows, subject: str) -> Subject | None:
         """The subject of that id; None if nobody is registered under it (any more)."""
         row = rows.subject(self._row_key(subject))
-        if row is None:
+        if row is None or self._tombstone_digest(subject, row) is not None:
             return None
         slot = open_slot(row, registry_key=self._registry_key, subject_id=subject)
         try:
@@ -121,6 +126,19 @@ class Registry:
             return None
         keys = open_keys(row, slot_key=slot_key, subject_id=subject)
         return Subject(subject, slot, slot_key, keys)
+
+    def erased(self, snapshot: Snapshot, subject: str) -> bytes | None:
+        """The digest of the request for which that subject was erased; None if it was not.
+
+        Raises: StoreDamagedError.
+        """
+        row = snapshot.subject(self._row_key(subject))
+        return None if row is None else self._tombstone_digest(subject, row)
+
+    def tombstone(self, subject: str, digest: bytes) -> tuple[bytes, bytes]:
+        """The row that takes the place of an erased subject's."""
+        row_key = self._row_key(subject)
+        return row_key, with_check(b"subject", row_key, tombstone(digest))
 
     def slot_of_registration(
         self, snapshot: Snapshot, *, request_ref: bytes, entry: bytes
@@ -146,7 +164,7 @@ class Registry:
 
         Raises: StoreDamagedError.
         """
-        key = self._registration_key(request_ref)
+        key = self.registration_key(request_ref)
         row = snapshot.subject(key)
         return None if row is None else without_check(b"subject", key, row)
 
@@ -167,7 +185,7 @@ class Registry:
         key = self._read(opened)
         keys = (KeyRow(key.kid, index),)
         subject = Subject(self._name_of(opened), slot_key.slot, slot_key.key, keys)
-        box_key = self._registration_key(request_ref)
+        box_key = self.registration_key(request_ref)
         box = with_check(b"subject", box_key, routing_box(sealed))
         return Registration((self.row_of(subject, keys), (box_key, box)), key)
 
@@ -193,12 +211,18 @@ class Registry:
     def _name_of(self, opened: Opened) -> SubjectId:
         return subject_id(cell_code=self._cell_code, witness=opened.witness, payload=opened.payload)
 
+    def registration_key(self, request_ref: bytes) -> bytes:
+        """Where a registration's routing header stands. No subject's id holds a colon."""
+        return self._row_key(f"registration:{request_ref.hex()}")
+
     def _row_key(self, subject_id: str) -> bytes:
         return registry_row_key(registry_key=self._registry_key, subject_id=subject_id)
 
-    def _registration_key(self, request_ref: bytes) -> bytes:
-        """No subject's id holds a colon."""
-        return self._row_key(f"registration:{request_ref.hex()}")
+    def _tombstone_digest(self, subject: str, row: bytes) -> bytes | None:
+        """Raises: StoreDamagedError."""
+        if len(row) != TOMBSTONE_BYTES:
+            return None
+        return tombstone_digest(without_check(b"subject", self._row_key(subject), row))
 
     def _read(self, opened: Opened) -> PublicKey:
         """The key that a registration brings. Raises: RegistrationRefusedError."""

@@ -5,6 +5,9 @@ time a new one is made and pushed to the validators. The old one is needed until
 it is applied. No validator seals under it for longer than a lease after the push, and what it has
 sealed is committed within minutes or the mesh stands still; so an hour of applied log behind the
 replacement is enough. Where no log comes at all, two days of clock are.
+
+An erasure makes the current key old, too, at most once a minute: what shows that an erased person's
+records were one person's are the headers in old copies, and they open until that key is destroyed.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,11 @@ from heptad.vault.tree import KeyTree
 
 APPLIED_MS_MIN: Final = 3_600_000
 IDLE_MS_MIN: Final = 2 * 86_400_000
+ERASURE_PAUSE_MS: Final = 60_000
+"""Keys that erasures have made old follow each other no faster."""
+
+CHECK_MS_MAX: Final = 3_600_000
+"""No destruction that is due waits longer for the ledger to look and to catch up, while it runs."""
 
 
 class RoutingKeyRotation:
@@ -25,12 +33,21 @@ class RoutingKeyRotation:
         self._vault = vault
         self._age_ms_max = age_ms_max
 
-    def rotate_if_due(self, *, now_ms: int) -> bool:
-        """Make a new key if the current one is too old; tell whether there is a new one."""
-        if now_ms - self._vault.current_routing_key().created_ms < self._age_ms_max:
+    def rotate_if_due(self, *, now_ms: int, erased_ms: int = 0) -> bool:
+        """Make a new key if the current one is too old; tell whether there is a new one.
+
+        `erased_ms` is when the last slot was erased.
+        """
+        created_ms = self._vault.current_routing_key().created_ms
+        age_ms_max = ERASURE_PAUSE_MS if self.is_owed(erased_ms) else self._age_ms_max
+        if now_ms - created_ms < age_ms_max:
             return False
         self._vault.rotate_routing_key(now_ms=now_ms)
         return True
+
+    def is_owed(self, erased_ms: int) -> bool:
+        """Whether the current key hides headers from before that erasure; 0: there was none."""
+        return 0 < erased_ms >= self._vault.current_routing_key().created_ms
 
     def destroy_done(self, *, now_ms: int, applied_ms: int) -> Sequence[int]:
         """Destroy the keys that no record can need any more; return their numbers.
@@ -41,6 +58,14 @@ class RoutingKeyRotation:
         if done:
             self._vault.erase(routing_key_ids=done)
         return done
+
+
+def linked_until_ms(erased_ms: int) -> int:
+    """Until when, at the latest, a key is held that hides headers from before that erasure.
+
+    For a ledger that runs: one that is away destroys what is due once it has caught up.
+    """
+    return erased_ms + ERASURE_PAUSE_MS + IDLE_MS_MIN + CHECK_MS_MAX
 
 
 def done_with(keys: Sequence[DatedRoutingKey], *, now_ms: int, applied_ms: int) -> Sequence[int]:

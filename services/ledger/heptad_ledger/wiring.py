@@ -22,7 +22,7 @@ from heptad.runtime.config import LedgerConfig, cell_digest
 from heptad.runtime.group import agreed_cell, member_index, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
 from heptad.runtime.streams import open_frame_stream
-from heptad.runtime.vkeys import cell_policy, log_vkeys, witness_vkey
+from heptad.runtime.vkeys import cell_policy, witness_vkey
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import privacy as privacy_wire
 from heptad.wire.convert import vault as vault_wire
@@ -37,7 +37,7 @@ from heptad_ledger.following.replica_link import ReplicaLink
 from heptad_ledger.heads import Head
 from heptad_ledger.lending import vault_door
 from heptad_ledger.lending.desk import LendingDesk
-from heptad_ledger.lending.elsewhere import ElsewhereBook
+from heptad_ledger.lending.elsewhere import elsewhere_book
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.key_news import KeyNews, RevokedBook
 from heptad_ledger.lending.loans import MARGIN_S, LoanBook
@@ -49,6 +49,7 @@ from heptad_ledger.privacy import access_door, accesses
 from heptad_ledger.privacy.access_door import AccessDoor
 from heptad_ledger.privacy.accesses import AccessRecorder
 from heptad_ledger.privacy.assembly import Log, make_exports
+from heptad_ledger.privacy.erasing import Erasing
 from heptad_ledger.privacy.exporting import Exports
 from heptad_ledger.publishing.contradictions import Contradiction, prove
 from heptad_ledger.publishing.cosignatures import CosignatureBook
@@ -57,17 +58,11 @@ from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.publishing.signers import log_signers
 from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.queries.watching import WATCHES_PER_CALLER_MAX, Watches
+from heptad_ledger.routing_key_keeper import RoutingKeyKeeper
 from heptad_ledger.routing_keys import RoutingKeyRotation
 from heptad_ledger.service import LedgerDoor
-from heptad_ledger.static.exporter import Exporter
-from heptad_ledger.static.folder import DiskFolder
-from heptad_ledger.static.keeper import StaticKeeper
+from heptad_ledger.static.making import make_static_keeper
 from heptad_ledger.watermark import Watermark
-
-ROTATION_CHECK_S: Final = 600.0
-
-CATCH_UP_S_MAX: Final = 60.0
-"""How long one check waits for a ledger that is behind; the next one comes in ten minutes."""
 
 
 class LedgerService:
@@ -82,16 +77,7 @@ class LedgerService:
         self._applied_size = Watermark(self._store.state.size)
         self._equivocations = context.metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
         self._publisher = self._make_publisher()
-        self._follower = Follower(
-            ingest=self._parts.ingest,
-            writer=self._writer,
-            applied_height=self._store.state.height,
-            fetch_bytes_max=config.fetch_bytes_max,
-            on_applied=self._on_applied,
-            on_cosignature=self._publisher.offer,
-            log=context.log,
-            metrics=context.metrics,
-        )
+        self._follower = self._make_follower()
         self._channels: list[grpc.aio.Channel] = []
         self._publisher.on_forger = self._follower.forger
         self._links = self._replica_links()
@@ -100,6 +86,7 @@ class LedgerService:
             store=self._store,
             latest=lambda: self._publisher.latest,
             index_key=self._parts.vault.index_key,
+            require_settled=self._require_settled,
         )
         self._queries = EntryQueries(
             store=self._store,
@@ -108,6 +95,9 @@ class LedgerService:
         )
         self._watches = Watches(self._queries)
         self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
+        self._elsewhere = elsewhere_book(context.cell)
+        self._validators = self._validator_channels()
+        self._erasing = self._make_erasing()
         self._vault_door = VaultDoor(
             desk=self._make_desk(),
             cell_keys=self._cell_keys,
@@ -117,14 +107,12 @@ class LedgerService:
             log=context.log,
         )
         self._key_news = KeyNews(self._vault_door.push_revoked)
-        self._rotation = RoutingKeyRotation(
-            self._parts.vault, age_ms_max=config.routing_key_s_max * 1000
-        )
-        self._validators = self._validator_channels()
+        self._erasing.join(self._vault_door)
         self._overdue_keys = OverdueKeys(context.data, context.log)
+        self._rotation = self._make_key_keeper()
         self._duplicates = self._make_duplicate_reporter()
         self._accesses = self._make_access_recorder()
-        self._static = self._make_static_keeper()
+        self._static = make_static_keeper(context, self._store)
         self._exports, self._access_door = self._make_exports()
         self._open_doors()
         self._export_metrics()
@@ -140,7 +128,10 @@ class LedgerService:
         spawn("publish", self._publisher.run())
         spawn("duplicates", self._duplicates.run())
         spawn("policy changes", self._make_policy_change_reporter().run())
-        spawn("routing keys", self._rotate())
+        spawn("routing keys", self._rotation.run())
+        spawn("erasures", self._erasing.office.run())
+        spawn("erasures owed", self._erasing.open())
+        spawn("blocks of the erased", self._erasing.drop())
         if self._static is not None:
             spawn("static files", self._static.run())
         for link in self._links:
@@ -170,6 +161,8 @@ class LedgerService:
         self._key_news.applied(applied.changed_keys)
         if applied.duplicates or applied.stated:
             self._duplicates.has_news()
+        if applied.erasures:
+            self._erasing.office.has_news()
 
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
@@ -207,27 +200,6 @@ class LedgerService:
             raise fault
 
         self._context.tasks.spawn("vault", fail())
-
-    async def _rotate(self) -> None:
-        while True:
-            if await asyncio.to_thread(self._rotation.rotate_if_due, now_ms=_now_ms()):
-                self._context.log.info("routing_key_rotated")
-                self._vault_door.push_cell_keys()
-            await self._destroy_done_routing_keys()
-            await asyncio.to_thread(self._overdue_keys.look, now_ms=_now_ms())
-            await asyncio.sleep(ROTATION_CHECK_S)
-
-    async def _destroy_done_routing_keys(self) -> None:
-        """Only once all that is committed is applied: a ledger that was away for days has records
-        before it which no other key opens, however old that key is by the clock."""
-        if not await self._follower.catch_up(CATCH_UP_S_MAX):
-            return
-        now_ms, applied_ms = _now_ms(), self._store.state.time_ms
-        done = await asyncio.to_thread(
-            self._rotation.destroy_done, now_ms=now_ms, applied_ms=applied_ms
-        )
-        if done:
-            self._context.log.info("routing_keys_destroyed", numbers=list(done))
 
     # Construction.
 
@@ -279,6 +251,18 @@ class LedgerService:
         publisher.applied([Head(state.size, state.edge.root(), state.time_ms)])
         return publisher
 
+    def _make_follower(self) -> Follower:
+        return Follower(
+            ingest=self._parts.ingest,
+            writer=self._writer,
+            applied_height=self._store.state.height,
+            fetch_bytes_max=self._context.config.fetch_bytes_max,
+            on_applied=self._on_applied,
+            on_cosignature=self._publisher.offer,
+            log=self._context.log,
+            metrics=self._context.metrics,
+        )
+
     def _make_anchor(self) -> Anchor:
         kept = read_kept(self._context.data / KEPT_FILE, cell_policy(self._context.cell))
         return Anchor(kept, StoreTiles(self._store))
@@ -310,21 +294,49 @@ class LedgerService:
             registry=self._parts.registry,
             evidence=Evidence(self._reads),
             loans=self._loans,
-            elsewhere=self._make_elsewhere_book(),
+            elsewhere=self._elsewhere,
             applied_size=self._applied_size,
             published_size=self._publisher.size,
             catch_up=self._follower.catch_up,
             now_s=time.monotonic,
+            require_settled=self._require_settled,
         )
 
-    def _make_elsewhere_book(self) -> ElsewhereBook:
-        cell = self._context.cell
-        return ElsewhereBook(
-            validators=[member_number(validator.id) for validator in cell.validators],
-            ttl_s=cell.limits.lease_s_max,
-            skew_s_max=cell.limits.clock_skew_s_max,
-            lifetime_s_max=cell.limits.request_lifetime_s_max,
+    def _make_erasing(self) -> Erasing:
+        context = self._context
+        return Erasing(
+            self._parts,
+            data=context.data,
+            cell=context.cell,
+            config=context.config,
+            key=load_service_key(context.keys / KeyRole.ATTESTATION.file_name),
+            channels=list(self._validators.values()),
+            loans=self._loans,
+            elsewhere=self._elsewhere,
+            writer=self._writer,
+            catch_up=self._follower.catch_up,
+            drop_until=self._follower.drop_until,
+            log=context.log,
+            metrics=context.metrics,
         )
+
+    def _make_key_keeper(self) -> RoutingKeyKeeper:
+        return RoutingKeyKeeper(
+            RoutingKeyRotation(
+                self._parts.vault, age_ms_max=self._context.config.routing_key_s_max * 1000
+            ),
+            erased_ms=self._erasing.last_erased_ms,
+            news=self._erasing.keys_erased,
+            catch_up=self._follower.catch_up,
+            applied_ms=lambda: self._store.state.time_ms,
+            on_rotated=self._vault_door.push_cell_keys,
+            look=self._overdue_keys.look,
+            log=self._context.log,
+        )
+
+    def _require_settled(self) -> None:
+        """Raises: Problem `vault_unavailable` before a restored ledger has replayed erasures."""
+        self._erasing.gate.require_open()
 
     def _validator_channels(self) -> dict[int, grpc.aio.Channel]:
         """By the validator's number."""
@@ -367,25 +379,6 @@ class LedgerService:
             log=context.log,
         )
 
-    def _make_static_keeper(self) -> StaticKeeper | None:
-        context, config = self._context, self._context.config
-        if not config.static_folder:
-            return None
-        exporter = Exporter(
-            store=self._store,
-            folder=DiskFolder(context.data / config.static_folder),
-            log_keys=log_vkeys(context.cell),
-            verify=signatures.verify,
-            partials_s=config.static_partials_s,
-            now_s=time.monotonic,
-        )
-        return StaticKeeper(
-            exporter,
-            interval_s=config.static_interval_ms / 1000,
-            log=context.log,
-            metrics=context.metrics,
-        )
-
     def _cell_keys(self) -> CellKeys:
         vault = self._parts.vault
         routing = vault.current_routing_key().key
@@ -416,7 +409,7 @@ class LedgerService:
         size, kept_size = self._store.state.size, self._publisher.kept_size
         if size < kept_size:
             return f"publishes nothing yet: {size} entries, the kept checkpoint has {kept_size}"
-        return self._overdue_keys.note
+        return self._erasing.gate.note or self._overdue_keys.note
 
     def _is_store_full(self) -> bool:
         return self._follower.is_store_full or self._publisher.is_store_full

@@ -4,6 +4,7 @@ Everything that changes the replica goes through the driver's loop; the doors on
 read the store and pass on what the loop has made durable.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -30,6 +31,7 @@ from heptad_replica.loop import Clock, DriverLoop, EventQueue
 from heptad_replica.peer_door import PeerDoor
 from heptad_replica.peers import PeerLink, PeerOutbox
 from heptad_replica.reporting import Reporter, read_status
+from heptad_replica.storage import PRUNE_BLOCKS_MAX
 from heptad_replica.validators import ValidatorDoor
 from heptad_replica.wiring import build_driver, mark_started, open_store
 
@@ -56,6 +58,9 @@ RECEIVED_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (64 << 10)
 VOTING: Final = f"{SERVICE}/Voting"
 """For the health service: whether this replica takes part, beyond serving what it holds."""
 
+PRUNE_PAUSE_S: Final = 0.05
+"""Between two short transactions of a prune that takes many."""
+
 FOLLOWS: Final = "follows only: the safety record is lost, nothing is signed until it is re-keyed"
 
 
@@ -81,6 +86,8 @@ class ReplicaService:
         self._followers = FollowerDoor(
             store=self._store, applied=self._prune, accused=self._accused
         )
+        self._applied = AppliedFrame(0, 0)
+        self._is_pruning = False
         self._register()
         context.health.note = self._note
 
@@ -185,12 +192,31 @@ class ReplicaService:
         return FOLLOWS if self._driver.status().is_follower else ""
 
     def _prune(self, applied: AppliedFrame) -> None:
-        """Drop the oldest blocks that the ledger has made durable and published."""
-        self._store.prune(
-            height_max=Height(applied.height),
-            size_max=applied.published_size,
+        """Drop the oldest blocks that the ledger has made durable and published.
+
+        After an erasure there may be many: then a task goes on, a few at a time.
+        """
+        self._applied = applied
+        if self._prune_some() == PRUNE_BLOCKS_MAX and not self._is_pruning:
+            self._is_pruning = True
+            self._context.tasks.spawn("prune", self._prune_on())
+
+    def _prune_some(self) -> int:
+        return self._store.prune(
+            height_max=Height(self._applied.height),
+            size_max=self._applied.published_size,
             retention_bytes=self._context.config.retention_bytes_max,
+            drop_height=self._applied.drop_height,
         )
+
+    async def _prune_on(self) -> None:
+        try:
+            is_more = True
+            while is_more:
+                await asyncio.sleep(PRUNE_PAUSE_S)
+                is_more = self._prune_some() == PRUNE_BLOCKS_MAX
+        finally:
+            self._is_pruning = False
 
     def _status(self) -> ReplicaStatus:
         status = self._driver.status()

@@ -247,16 +247,19 @@ class LmdbStore:
                 return None
             return Height(_HEIGHT.unpack(cursor.key())[0])
 
-    def prune(self, *, height_max: Height, size_max: int, retention_bytes: int) -> int:
+    def prune(
+        self, *, height_max: Height, size_max: int, retention_bytes: int, drop_height: int = 0
+    ) -> int:
         """Delete the oldest committed blocks with all that belongs to them; returns how many.
 
         A block goes when its height is at most `height_max`, the log after it is at most `size_max`
         long, and more than `retention_bytes` (headers, proofs and batches) of later blocks are
-        kept. The last committed block stays, and what is not committed is not touched. At most
+        kept; up to `drop_height` it goes whatever is kept. The last
+        committed block stays, and what is not committed is not touched. At most
         `PRUNE_BLOCKS_MAX` go in one call.
         """
         with self._env.begin() as txn:
-            heights = self._prunable(txn, height_max, size_max, retention_bytes)
+            heights = self._prunable(txn, height_max, size_max, retention_bytes, drop_height)
         if heights:
             with self._env.begin(write=True) as txn:
                 for height in heights:
@@ -264,7 +267,12 @@ class LmdbStore:
         return len(heights)
 
     def _prunable(
-        self, txn: lmdb.Transaction, height_max: Height, size_max: int, retention_bytes: int
+        self,
+        txn: lmdb.Transaction,
+        height_max: Height,
+        size_max: int,
+        retention_bytes: int,
+        drop_height: int,
     ) -> list[int]:
         """The oldest blocks that may go. The log after each is as long as that before the next."""
         last = self._number(txn, b"height")
@@ -278,7 +286,8 @@ class LmdbStore:
                 (height,) = _HEIGHT.unpack(key)
                 bytes_after = bytes_total - _COMMIT.unpack_from(row)[1]
                 size_after = _COMMIT.unpack_from(following)[0]
-                if height > height_max or size_after > size_max or bytes_after <= retention_bytes:
+                is_kept = bytes_after <= retention_bytes and height > drop_height
+                if height > height_max or size_after > size_max or is_kept:
                     break
                 heights.append(height)
         return heights

@@ -192,6 +192,8 @@ class Registrar:
         )
         self._parts.window.add(ticket)
         self._parts.dispatcher.add(record, ticket)
+        # Nothing else is sealed under it, and who erases the subject soon need not wait for it.
+        self._parts.book.give_back(slot.lease_id)
         return _Registration(key.kid, subject, ticket)
 
     def _require_room(self) -> None:

@@ -5,10 +5,11 @@ behind it, so the caller's certificate is all that speaks for it. The same state
 minutes is the same entry: a ledger that lost an answer simply asks again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
+from heptad.crypto.erasures import parse_certificate, parse_order, parse_refusal
 from heptad.model.answers import RequestState
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import Problem
@@ -22,11 +23,27 @@ from heptad_validator.sinks import wait_for_commit
 from heptad_validator.tickets import Ticket
 
 ALLOWED_KINDS: Final[Mapping[Role, frozenset[Kind]]] = {
-    Role.LEDGER: frozenset({Kind.DUPLICATE, Kind.POLICY_CHANGE})
+    Role.LEDGER: frozenset(
+        {
+            Kind.DUPLICATE,
+            Kind.ERASURE_ORDERED,
+            Kind.ERASED,
+            Kind.ERASURE_REFUSED,
+            Kind.POLICY_CHANGE,
+        }
+    )
 }
 
 STATEMENT_BYTES_MAX: Final = 16 << 10
 REMEMBERED_S: Final = 300
+
+_ATTESTED: Final[Mapping[Kind, Callable[[bytes], object]]] = {
+    Kind.ERASURE_ORDERED: parse_order,
+    Kind.ERASED: parse_certificate,
+    Kind.ERASURE_REFUSED: parse_refusal,
+}
+"""What the ledger's attestation key signs. Here only the form is checked: what it is worth, ledger
+and verifiers decide by the signature, which a validator could leave out anyway."""
 
 _DOMAIN: Final = b"heptad/v1/statement-name\0"
 
@@ -88,7 +105,9 @@ def check_statement(kind: Kind, statement: bytes, *, role: Role) -> None:
     if len(statement) > STATEMENT_BYTES_MAX:
         detail = f"a statement of {len(statement)} bytes; the limit is {STATEMENT_BYTES_MAX}"
         raise Problem("parameter_invalid", detail, field="statement")
-    if kind is Kind.DUPLICATE:
+    if kind in _ATTESTED:
+        _check_attested(kind, statement)
+    elif kind is Kind.DUPLICATE:
         index, first_index = decode_duplicate(statement)
         if first_index >= index:
             raise Problem(
@@ -98,3 +117,12 @@ def check_statement(kind: Kind, statement: bytes, *, role: Role) -> None:
             )
     if kind is Kind.POLICY_CHANGE:
         decode_policy_change(statement)
+
+
+def _check_attested(kind: Kind, statement: bytes) -> None:
+    """Raises: Problem `parameter_invalid`."""
+    try:
+        _ATTESTED[kind](statement)
+    except Problem as problem:
+        detail = f"no {kind.name} in its form: {problem.detail}"
+        raise Problem("parameter_invalid", detail, field="statement") from problem

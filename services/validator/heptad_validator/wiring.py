@@ -10,7 +10,7 @@ from typing import Final
 
 from heptad.crypto.verifier import BatchVerifier
 from heptad.model.ids import ValidatorNumber
-from heptad.model.lending import LentElsewhere, Revoked
+from heptad.model.lending import LentElsewhere
 from heptad.runtime.attestation import attestation_keys, attestation_keys_in_use
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.validator import ValidatorConfig
@@ -33,6 +33,7 @@ from heptad_validator.lending.desk import Home, LeaseDesk
 from heptad_validator.lending.evidence import EvidenceVerifier
 from heptad_validator.lending.leases import LeaseBook
 from heptad_validator.lending.look_ups import LookUps
+from heptad_validator.lending.revoking import take_back
 from heptad_validator.lending.slots import SlotStock
 from heptad_validator.lending.vault_link import VaultLink
 from heptad_validator.measures import ValidatorMeasures
@@ -113,6 +114,7 @@ def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -
         recorder=recorder,
         dispatcher=dispatcher,
     )
+    vault.on_revoked = partial(take_back, parts=parts, vault=vault)
     links = _links(context, submission, dispatcher)
     group = GroupWatch(links, quorum=cell.quorum)
     dispatcher.shortage = lambda: group.shortage
@@ -266,17 +268,9 @@ def _vault_and_desk(
 ) -> tuple[VaultLink, LeaseDesk]:
     cell = context.cell
 
-    def revoke(revoked: Revoked) -> None:
-        now_s = clock.monotonic_s()
-        if not revoked.subject_ids:
-            book.revoke_all(now_s)
-        for subject_id in revoked.subject_ids:
-            book.revoke(subject_id, now_s)
-
     vault = VaultLink(
         channel=context.open_channel(cell.ledger.id, message_bytes_max=VAULT_MESSAGE_BYTES_MAX),
         on_keys=recorder.use,
-        on_revoked=revoke,
     )
     evidence = EvidenceVerifier(
         origin=cell.origin,

@@ -48,6 +48,7 @@ from heptad_ledger.lending.elsewhere import ElsewhereBook
 from heptad_ledger.lending.evidence import Evidence
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.log_reads import LogReads
+from heptad_ledger.privacy.intake import Intake
 from heptad_ledger.registry import Registry
 from heptad_ledger.store import AppliedState, LogStore
 from heptad_ledger.watermark import Watermark
@@ -363,7 +364,15 @@ class Ledger:
             attestation_keys={ATTESTING.public.kid: ATTESTING.public},
         )
         self.filer = Filer(self.vault, self.registry)
-        self.applier = Applier(self.store, self.filer)
+        self.intake = Intake(
+            store=self.store,
+            filer=self.filer,
+            keys={ATTESTING.public.kid: ATTESTING.public},
+            origin=ORIGIN,
+            index_key=self.vault.index_key,
+        )
+        self.intake.close_ordered()
+        self.applier = Applier(self.store, self.filer, take_erasures=self.intake.take)
         self.chain = Chain(self.group.cell, verifier=signatures, tip=self.tip())
 
     def tip(self):
@@ -468,5 +477,10 @@ def counter(ledger, group):
 def kit():
     """The classes above, for tests that need more than one of them."""
     return SimpleNamespace(
-        Group=Group, Ledger=Ledger, Office=Office, Certificates=Certificates, PublicKey=PublicKey
+        Group=Group,
+        Ledger=Ledger,
+        Office=Office,
+        Certificates=Certificates,
+        PublicKey=PublicKey,
+        ATTESTING=ATTESTING,
     )

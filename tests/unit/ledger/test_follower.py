@@ -27,8 +27,8 @@ class Link:
     def follow(self, *, height, want_batches):
         self.told.append((height, want_batches))
 
-    def applied(self, *, height, published_size):
-        self.told_applied = (height, published_size)
+    def applied(self, *, height, published_size, drop_height):
+        self.told_applied = (height, published_size, drop_height)
 
     def drop(self):
         self.lies += 1
@@ -217,7 +217,13 @@ def test_all_are_told_how_far_the_ledger_is(following, group, eventually):
         connect(1, 2)
         await eventually(lambda: links[0].told)
         await follower.block(links[0], frames[0])
-        await eventually(lambda: all(getattr(link, "told_applied", 0) == (1, 7) for link in links))
+        told = lambda *what: all(getattr(link, "told_applied", 0) == what for link in links)  # noqa: E731
+        await eventually(lambda: told(1, 7, 0))
+        # and up to where replicas are not to keep anything
+        follower.drop_until(1)
+        await eventually(lambda: told(1, 7, 1))
+        follower.drop_until(0)
+        assert told(1, 7, 1)
         task.cancel()
 
     following(scenario)

@@ -83,11 +83,11 @@ def test_a_renewed_lease_gives_the_old_one_back_and_counts_as_new(book):
     assert book.live("b", 1.0) is None
 
 
-def test_a_revoked_lease_is_dead_at_once_and_is_not_given_back(book):
+def test_a_revoked_lease_is_dead_at_once_and_is_given_back(book):
     book.put(lease("a"))
     book.revoke("a", 5.0)
     assert book.live("a", 5.0) is None
-    assert book.take_returned() == ()
+    assert book.take_returned() == (lease("a").lease_id,)
 
 
 def test_an_answer_from_before_a_revocation_counts_no_more(book):

@@ -23,6 +23,12 @@ class LedgerConfig:
     page_records_max: Annotated[int, Between(1, 10_000)] = 1_000
     # How often the routing key that hides key_ref from replicas is replaced.
     routing_key_s_max: Annotated[int, Between(60, 86_400)] = 86_400
+    # Whether an officer decides about erasures that subjects ask for; else the ledger orders them,
+    # unless the subject is on hold.
+    erasure_review: bool = False
+    # How long replicas may keep blocks from before an erasure, for a ledger that is restored from a
+    # backup; at least as long as the newest backup is old. The certificate names the day.
+    erased_blocks_s_max: Annotated[int, Between(0, 604_800)] = 86_400
     # Size of LMDB's address spaces; sparse.
     log_map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 256 << 30
     vault_map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 64 << 30

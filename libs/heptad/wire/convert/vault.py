@@ -108,8 +108,9 @@ def encode_answer(question_id: int, answer: Answer) -> bytes:
                 )
         case RequestFound():
             _write_found(message.request_found, answer)
-        case Revoked(subject_ids):
+        case Revoked(subject_ids, is_erased):
             message.revoked.subject_ids.extend(subject_ids)
+            message.revoked.erased = is_erased
         case LentElsewhere(subject_ids, look_up_ms):
             message.lent_elsewhere.subject_ids.extend(subject_ids)
             message.lent_elsewhere.look_up_ms = look_up_ms
@@ -135,7 +136,7 @@ def decode_answer(data: bytes) -> tuple[int, Answer]:
     elif which == "request_found":
         answer = _found(message.request_found)
     elif which == "revoked":
-        answer = Revoked(tuple(message.revoked.subject_ids))
+        answer = Revoked(tuple(message.revoked.subject_ids), message.revoked.erased)
     elif which == "lent_elsewhere":
         lent = message.lent_elsewhere
         answer = LentElsewhere(tuple(lent.subject_ids), lent.look_up_ms)

@@ -41,6 +41,7 @@ from heptad_ledger.bundles import stated_bundle
 from heptad_ledger.errors import BackupError
 from heptad_ledger.log_reads import StoreTiles
 from heptad_ledger.parts import LOG_FOLDER, ROOT_FOLDER, VAULT_FOLDER
+from heptad_ledger.privacy.noticing import noticed
 from heptad_ledger.publishing.kept import Anchor, lay_kept, verified
 from heptad_ledger.store import AppliedState, LogStore, ServicePosting, TimeSpan, Totals, Wave
 from heptad_ledger.store.wave import batch_postings, pack_index
@@ -191,11 +192,15 @@ class Clone:
         hashes = [each for _, entries in self._pending for each in leaf_hashes(entries)]
         append = append_leaves(before=store.state.edge, leaf_hashes=hashes, tiles=store.edge_tiles)
         totals, postings, bundles = Totals(), list[ServicePosting](), list[tuple[bytes, bytes]]()
+        queued: list[tuple[int, bytes]] = []
         for first_index, entries in self._pending:
             facts = entry_facts(entries)
             totals.add(facts)
             postings += batch_postings([service for _, service in facts], first_index)
             bundles += self._bundles(first_index, entries, [kind for kind, _ in facts])
+            # What was ordered is carried out over the vault that is there, before anything is read.
+            bare = [b""] * len(entries)
+            queued += noticed(first_index=first_index, entries=entries, facts=facts, records=bare)
         store.write(
             Wave(
                 state=replace(store.state, edge=append.after),
@@ -206,6 +211,7 @@ class Clone:
                 postings=postings,
                 by_request=bundles,
                 totals=totals,
+                queued=queued,
             )
         )
         self._pending, self._pending_count = [], 0

@@ -86,6 +86,7 @@ class Follower:
         self._has_room = asyncio.Event()
         self._is_ingesting = False
         self._stalled_since_s: float | None = None
+        self._drop_height = 0
         self._applied_news = asyncio.Event()
         self._connection_news = asyncio.Event()
         self._apply_seconds = metrics.histogram(catalogue.LEDGER_APPLY_SECONDS)
@@ -161,12 +162,22 @@ class Follower:
             await self._applied_news.wait()
             self._applied_news.clear()
             for link in self._links:
-                link.applied(height=self.applied_height, published_size=published_size())
+                link.applied(
+                    height=self.applied_height,
+                    published_size=published_size(),
+                    drop_height=self._drop_height,
+                )
             await asyncio.sleep(ACKNOWLEDGE_S)
 
     def has_news(self) -> None:
         """Something has been applied or published that replicas should know."""
         self._applied_news.set()
+
+    def drop_until(self, height: int) -> None:
+        """Have replicas drop what is acknowledged up to that height, whatever they would keep."""
+        if height > self._drop_height:
+            self._drop_height = height
+            self.has_news()
 
     # What the links tell.
 

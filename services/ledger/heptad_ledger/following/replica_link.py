@@ -106,9 +106,9 @@ class ReplicaLink:
         self._asked_height = height
         self._tell(FollowFrame(height, want_batches))
 
-    def applied(self, *, height: int, published_size: int) -> None:
-        """Tell how far this ledger has come."""
-        self._applied = AppliedFrame(height, published_size)
+    def applied(self, *, height: int, published_size: int, drop_height: int) -> None:
+        """Tell how far this ledger has come, and what the replica is not to keep for others."""
+        self._applied = AppliedFrame(height, published_size, drop_height)
         self._tell(self._applied)
 
     def accuse(self, evidence: bytes) -> None:

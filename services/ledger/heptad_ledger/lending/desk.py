@@ -69,8 +69,13 @@ class LendingDesk:
         published_size: Watermark,
         catch_up: Callable[[float], Awaitable[bool]],
         now_s: Callable[[], float],
+        require_settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`catch_up` waits, so many seconds at most, until what is committed now is applied."""
+        """`catch_up` waits, so many seconds at most, until what is committed now is applied.
+
+        `require_settled` raises a Problem while keys may be here that were to be destroyed.
+        """
+        self._require_settled = require_settled
         self._store = store
         self._vault = vault
         self._registry = registry
@@ -83,6 +88,8 @@ class LendingDesk:
         self._now_s = now_s
         self.on_lent_elsewhere: Callable[[str, LentElsewhere], None] = lambda home, lent: None
         """Called with the id of a first validator that has to be told, before the lease is out."""
+        self.on_returned: Callable[[], None] = lambda: None
+        """Called when leases have come back."""
 
     @property
     def ttl_ms(self) -> int:
@@ -91,6 +98,7 @@ class LendingDesk:
 
     async def lease(self, question: LeaseSubjects, *, holder: str) -> Leases:
         """A lease, or the reason why not, for each subject in its order."""
+        self._require_settled()
         leases = []
         deadline_s = self._now_s() + question.wait_ms / 1000
         room_bytes = EVIDENCE_BYTES_MAX
@@ -114,6 +122,7 @@ class LendingDesk:
 
     async def reserve(self, question: ReserveSlots, *, holder: str) -> Slots:
         """Fresh slots. Raises: Problem `vault_unavailable`, `overloaded`."""
+        self._require_settled()
         try:
             fresh = await asyncio.to_thread(self._vault.allocate, question.count)
         except VaultFullError as error:
@@ -131,6 +140,7 @@ class LendingDesk:
         Answered for the log as it is committed, not only as far as it is applied here: whoever was
         told of a commit a moment ago and comes again through another door must be recognised.
         """
+        self._require_settled()
         size_min = question.applied_size_min
         if not await self._applied_size.reached(size_min, timeout_s=LOOK_UP_WAIT_S_MAX):
             raise Problem(
@@ -147,6 +157,7 @@ class LendingDesk:
         """Leases are returned."""
         for lease_id in question.lease_ids:
             self._loans.take_back(lease_id, holder=holder)
+        self.on_returned()
 
     async def _until_proved(self, size: int, deadline_s: float) -> None:
         """Wait for the checkpoint that a question asks for.
@@ -166,6 +177,8 @@ class LendingDesk:
         if room_bytes <= 0:
             return SubjectLease(subject_id, refused_code="vault_unavailable")
         while (lease := self._try_to_lease(subject_id, holder)).refused_code:
+            if lease.refused_code == "subject_erased":
+                break
             published = self._published_size.value
             rest_s = deadline_s - self._now_s()
             if rest_s <= 0:
@@ -177,7 +190,12 @@ class LendingDesk:
         with self._store.snapshot() as snapshot:
             subject = self._registry.find(snapshot, subject_id)
             if subject is None:
-                return SubjectLease(subject_id, refused_code="key_unknown")
+                is_erased = self._registry.erased(snapshot, subject_id) is not None
+                code = "subject_erased" if is_erased else "key_unknown"
+                return SubjectLease(subject_id, refused_code=code)
+            case = snapshot.erasures.of_slot(subject.slot)
+            if case is not None and case.order_index is not None:
+                return SubjectLease(subject_id, refused_code="subject_erased")
             keys = self._evidence.keys_of(subject, snapshot, proved_size=self._published_size.value)
             applied_size = snapshot.state().size
         if not keys:

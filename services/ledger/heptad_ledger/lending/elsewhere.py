@@ -11,11 +11,13 @@ to say of earlier leases, and need not: a first validator that was connected rem
 told, and one that starts anew itself looks up all that was signed before its start.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from heptad.model.lending import LEASE_SUBJECTS_MAX, LentElsewhere
 from heptad.model.routing import ranked
+from heptad.runtime.config.cell import Cell
+from heptad.runtime.group import member_number
 from heptad_ledger.lending.loans import MARGIN_S
 
 SUBJECTS_MAX: Final = 10_000
@@ -60,6 +62,12 @@ class ElsewhereBook:
             chunk = tuple(names[start : start + LEASE_SUBJECTS_MAX])
             yield LentElsewhere(chunk, max(_rest_ms(until_s[name], now_s) for name in chunk))
 
+    def forget(self, subject_ids: Iterable[str]) -> None:
+        """These are erased: nobody will sign anything in their names again."""
+        for subject_id in subject_ids:
+            for until_s in self._until_s.values():
+                until_s.pop(subject_id, None)
+
     def _note(self, home: str, subject_id: str, now_s: float) -> None:
         """Remember one subject; the longest-known one gives way to it, as one of all."""
         until_s = self._until_s.setdefault(home, {})
@@ -77,6 +85,16 @@ class ElsewhereBook:
             del until_s[next(iter(until_s))]
         if self._all_until_s.get(home, over_s) < over_s:
             del self._all_until_s[home]
+
+
+def elsewhere_book(cell: Cell) -> ElsewhereBook:
+    """An empty book of that cell."""
+    return ElsewhereBook(
+        validators=[member_number(validator.id) for validator in cell.validators],
+        ttl_s=cell.limits.lease_s_max,
+        skew_s_max=cell.limits.clock_skew_s_max,
+        lifetime_s_max=cell.limits.request_lifetime_s_max,
+    )
 
 
 def _rest_ms(until_s: float, now_s: float) -> int:

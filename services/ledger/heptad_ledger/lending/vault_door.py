@@ -7,12 +7,13 @@ refused by its id; bytes that cannot be read end the stream.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import grpc
 
 from heptad.model.lending import (
+    LEASE_SUBJECTS_MAX,
     Answer,
     CellKeys,
     LeaseSubjects,
@@ -61,6 +62,8 @@ class VaultDoor:
         self._on_fault = on_fault
         self._log = log
         self._sessions: set[_Session] = set()
+        self.erased_lately: Callable[[], Sequence[str]] = tuple
+        """Erased subjects of whom a validator that connects may still hold leases."""
         desk.on_lent_elsewhere = self._push_lent_elsewhere
 
     @property
@@ -84,6 +87,14 @@ class VaultDoor:
         """The leases of these subjects end now: tell all validators, and who connects later."""
         self._revoked.note(subject_ids, now_s=self._now_s())
         self._push(Revoked(subject_ids))
+
+    def push_erased(self, subject_ids: tuple[str, ...]) -> None:
+        """The same, of subjects who are erased."""
+        self._push(Revoked(subject_ids, is_erased=True))
+
+    def on_returned(self, hear: Callable[[], None]) -> None:
+        """Have somebody hear of leases that have come back."""
+        self._desk.on_returned = hear
 
     def close(self) -> None:
         """End all streams: the ledger stops, and validators ask the next one."""
@@ -112,11 +123,18 @@ class VaultDoor:
             session.push(self._cell_keys())
             if (revoked := self._revoked.recent(self._now_s())) is not None:
                 session.push(revoked)
+            for erased in _chunks(self.erased_lately()):
+                session.push(Revoked(erased, is_erased=True))
             for lent in self._desk.lent_elsewhere(session.holder):
                 session.push(lent)
             await session.run()
         finally:
             self._sessions.discard(session)
+
+
+def _chunks(subject_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(subject_ids), LEASE_SUBJECTS_MAX):
+        yield tuple(subject_ids[start : start + LEASE_SUBJECTS_MAX])
 
 
 class _Session:

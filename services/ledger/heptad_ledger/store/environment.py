@@ -35,6 +35,7 @@ TABLES: Final = (
     "checkpoint",
     "subject",
     "duplicate",
+    "erasure",
     "meta",
 )
 READERS_MAX: Final = 126

@@ -20,8 +20,12 @@ from heptad.transparency.errors import TransparencyError
 from heptad.transparency.merkle import HASH_BYTES
 from heptad.transparency.tiled_tree import TILE_HEIGHT, TILE_WIDTH, TiledTree
 from heptad_ledger.errors import StoreDamagedError
-from heptad_ledger.store.checked import with_check, without_check
+from heptad_ledger.store.checked import with_check
+from heptad_ledger.store.edit import Edit
 from heptad_ledger.store.environment import Environment
+from heptad_ledger.store.erasure_table import TABLE as ERASURE
+from heptad_ledger.store.erasure_table import ErasureWriter
+from heptad_ledger.store.keeping import keep_value, kept_value
 from heptad_ledger.store.private_tables import PrivateTables, PutRows, Rows
 from heptad_ledger.store.snapshot import Duplicate, Snapshot
 from heptad_ledger.store.state import AppliedState
@@ -122,6 +126,8 @@ class LogStore:
                     until_index=wave.state.size,
                 )
                 put_totals(transaction, self._environment, wave.totals, size=wave.state.size)
+                erasures = ErasureWriter(transaction, self._environment.table(ERASURE))
+                erasures.queue(wave.queued)
                 state = self._put_state(transaction, wave, settled.later)
         except BaseException:
             if put is not None:
@@ -145,6 +151,18 @@ class LogStore:
             rows = self._private.delete(transaction, by_subject=by_subject, by_request=by_request)
         self._private.deleted(rows)
         return len(rows.by_subject) + len(rows.by_request)
+
+    @contextmanager
+    def editing(self) -> Iterator[Edit]:
+        """Delete what is private, and change cases of erasure: durable when the block ends.
+
+        Undone if the block raises. Raises: StoreFullError, StoreDamagedError.
+        """
+        with self._environment.writing() as transaction:
+            edit = Edit(transaction, self._environment, self._private)
+            yield edit
+        for rows in edit.deleted:
+            self._private.deleted(rows)
 
     def settle(self) -> None:
         """Put all rows that wait into their tables.
@@ -186,16 +204,12 @@ class LogStore:
     def keep(self, name: str, value: bytes) -> None:
         """Keep a small value of the ledger's own, durably. Raises: StoreFullError."""
         with self._environment.writing() as transaction:
-            key = b"kept:" + name.encode()
-            row = with_check(b"meta", key, value)
-            transaction.put(key, row, db=self._environment.table("meta"))
+            keep_value(transaction, self._environment, name, value)
 
     def kept(self, name: str) -> bytes | None:
         """What was kept under that name. Raises: StoreDamagedError."""
         with self._environment.reading() as transaction:
-            key = b"kept:" + name.encode()
-            value = transaction.get(key, db=self._environment.table("meta"))
-        return None if value is None else without_check(b"meta", key, bytes(value))
+            return kept_value(transaction, self._environment, name)
 
     def used_bytes(self) -> int:
         """Size of the data file."""

@@ -21,6 +21,8 @@ from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.checked import without_check
 from heptad_ledger.store.environment import Environment, seek_at_most
+from heptad_ledger.store.erasure_table import TABLE as ERASURE
+from heptad_ledger.store.erasure_table import ErasureReader
 from heptad_ledger.store.recent import RecentView
 from heptad_ledger.store.row_pages import get_row
 from heptad_ledger.store.state import AppliedState
@@ -198,6 +200,11 @@ class Snapshot:
             rows.append(Duplicate(unpack_index(key), first_index))
             found = cursor.next()
         return rows
+
+    @property
+    def erasures(self) -> ErasureReader:
+        """Erasures that were asked for, and holds."""
+        return ErasureReader(self._transaction, self._environment.table(ERASURE))
 
     # Checkpoints.
 

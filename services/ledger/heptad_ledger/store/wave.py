@@ -83,7 +83,8 @@ class Wave:
     (level, index); `sealed` (index, stored record); `by_subject` (16-byte row key, index);
     `by_request` (16-byte reference, index); `subjects` (16-byte row key, row); `stated` the
     packed indexes of duplicates that the log now states by itself. Indexes are packed. `totals`
-    count the wave's entries.
+    count the wave's entries. `queued` are entries that concern erasures, by index as a number, with
+    their records' routing headers (`heptad_ledger.privacy.intake`).
     """
 
     state: AppliedState
@@ -97,6 +98,7 @@ class Wave:
     subjects: Sequence[tuple[bytes, bytes]] = ()
     stated: Sequence[bytes] = ()
     totals: Totals = field(default_factory=Totals)
+    queued: Sequence[tuple[int, bytes]] = ()
 
 
 def batch_postings(services: list[str], first_index: int) -> Iterator[ServicePosting]:

@@ -160,9 +160,12 @@ class LeaseBook:
             self._give_back(self._leases.pop(subject_id))
 
     def revoke(self, subject_id: str, now_s: float) -> None:
-        """Drop leases at once, and any that was asked for until now as soon as it comes."""
-        self._leases.pop(subject_id, None)
-        self._sealing.pop(subject_id, None)
+        """Drop leases at once, and any that was asked for until now as soon as it comes.
+
+        They go back to the vault: an erasure waits for them.
+        """
+        self._give_back(self._leases.pop(subject_id, None))
+        self._give_back(self._sealing.pop(subject_id, None))
         self._revoked.pop(subject_id, None)
         self._revoked[subject_id] = now_s
 
@@ -207,6 +210,11 @@ class LeaseBook:
                 keys[kid] = replace(registered, revoked=True)
         return lease if keys == lease.keys else replace(lease, keys=keys)
 
+    def give_back(self, lease_id: bytes) -> None:
+        """A lease that never was in the book is needed no more."""
+        if len(self._returned) < _RETURNED_MAX:
+            self._returned.append(lease_id)
+
     def sweep(self, now_s: float) -> None:
         """Drop what has run out, so that no key stays in memory for longer than it is lent."""
         for leases in (self._leases, self._sealing):
@@ -229,8 +237,8 @@ class LeaseBook:
         self._wanted.clear()
 
     def _give_back(self, lease: Lease | None) -> None:
-        if lease is not None and len(self._returned) < _RETURNED_MAX:
-            self._returned.append(lease.lease_id)
+        if lease is not None:
+            self.give_back(lease.lease_id)
 
 
 def _keep(ahead: dict[KeyT, int], name: KeyT, value: int) -> None:

@@ -61,6 +61,10 @@ class LookUps:
                 oldest_s = self._strays.pop(next(iter(self._strays)))
                 self._iat_s_strayed = max(self._iat_s_strayed, oldest_s)
 
+    def forget(self, subject_id: str) -> None:
+        """That subject is erased."""
+        self._strays.pop(subject_id, None)
+
     def is_needed(self, request: SignedRequest, *, is_home: bool) -> bool:
         """Whether somebody else may have admitted this request."""
         iat_s_known = max(self._iat_s_known, self._iat_s_strayed)

@@ -40,11 +40,11 @@ class VaultLink:
         *,
         channel: grpc.aio.Channel,
         on_keys: Callable[[CellKeys], None],
-        on_revoked: Callable[[Revoked], None],
     ) -> None:
         self._channel = channel
         self._on_keys = on_keys
-        self._on_revoked = on_revoked
+        self.on_revoked: Callable[[Revoked], None] = lambda revoked: None
+        """Told of leases that end now."""
         self.on_connected: Callable[[], None] = lambda: None
         """Called once a new stream has brought the cell's keys."""
         self.on_lent_elsewhere: Callable[[LentElsewhere], None] = lambda lent: None
@@ -137,7 +137,7 @@ class VaultLink:
         if isinstance(answer, CellKeys):
             self._on_keys(answer)
         elif isinstance(answer, Revoked):
-            self._on_revoked(answer)
+            self.on_revoked(answer)
         elif isinstance(answer, LentElsewhere):
             self.on_lent_elsewhere(answer)
         else:

@@ -41,6 +41,10 @@ class RecentAnswers:
         if len(self._new) < self._size_max and self._period_s:
             self._new[key] = answer
 
+    def clear(self) -> None:
+        """Forget all of it: whose requests these were cannot be told."""
+        self._new, self._old = {}, {}
+
     def sweep(self, now_s: float) -> None:
         """Forget what is older than two periods; `now_s` is of a monotonic clock."""
         if now_s - self._turned_s >= self._period_s:

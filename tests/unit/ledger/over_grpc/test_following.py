@@ -16,7 +16,7 @@ from heptad.transparency.checkpoint import verify_checkpoint
 from heptad.wire.convert import ledger as wire
 from heptad.wire.streams import FollowFrame, encode_to_ledger
 from heptad_ledger import chain as chain_module
-from heptad_ledger import wiring
+from heptad_ledger import routing_key_keeper, wiring
 from heptad_ledger.errors import StoreFullError
 from heptad_ledger.following import follower as follower_module
 from heptad_ledger.following.replica_link import NO_BLOCKS
@@ -415,20 +415,20 @@ def test_a_ledger_that_is_behind_destroys_no_routing_key(
     world, running_ledger, eventually, monkeypatch
 ):
     """What it has missed may lie under a key that was replaced before it went away."""
-    monkeypatch.setattr(wiring, "CATCH_UP_S_MAX", 0.05)
+    monkeypatch.setattr(routing_key_keeper, "CATCH_UP_S_MAX", 0.05)
 
     async def scenario():
         async with running_ledger(world, replicas=()) as service:
             # given a key that was replaced long ago, and no replica that can be heard
             vault = service._parts.vault
             vault.rotate_routing_key(now_ms=1)
-            await service._destroy_done_routing_keys()
+            await service._rotation._destroy_done()
             assert vault.routing_keys()[0].key.key_id == 1
             # when the ledger has heard all and applied it
             for replica in world.replicas:
                 await replica.start(world)
             await eventually(lambda: service._follower.connected_count >= 5)
-            await service._destroy_done_routing_keys()
+            await service._rotation._destroy_done()
             assert vault.routing_keys()[0].key.key_id == 2
 
     asyncio.run(scenario())

@@ -4,13 +4,34 @@ import asyncio
 
 import pytest
 
+from heptad.crypto.erasures import sign_order, sign_refusal
+from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Kind, Outcome
+from heptad.model.erasure import (
+    ErasureGround,
+    ErasureOrder,
+    ErasureRefusal,
+    OrderedBy,
+    RefusalGround,
+)
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
 from heptad.wire.convert.entry_facts import encode_duplicate, encode_policy_change
 
 LEDGER = Identity("cell.example", Role.LEDGER, "ledger-1")
 DUPLICATE = encode_duplicate(index=9, first_index=4)
+KEY = Ed25519Key(b"A" * 32)
+ORDER = ErasureOrder(
+    "cell.example", 7, ErasureGround.OBJECTION, OrderedBy.SUBJECT, bytes(32), 1_700_000_000_000
+)
+REFUSAL = ErasureRefusal("cell.example", RefusalGround.LEGAL_HOLD, bytes(32), 1_700_000_000_000)
+SAID = {
+    Kind.DUPLICATE: DUPLICATE,
+    Kind.ERASURE_ORDERED: sign_order(KEY, ORDER),
+    Kind.ERASURE_REFUSED: sign_refusal(KEY, REFUSAL),
+    Kind.ERASED: b"",
+    Kind.POLICY_CHANGE: b"",
+}
 
 
 def begin(world, kind=Kind.DUPLICATE, statement=DUPLICATE, *, caller=LEDGER):
@@ -45,9 +66,7 @@ def test_the_same_statement_again_is_the_same_entry(play):
     play(scenario)
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in Kind if kind not in (Kind.DUPLICATE, Kind.POLICY_CHANGE)]
-)
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in SAID])
 def test_a_ledger_may_say_nothing_else(play, kind):
     async def scenario(world):
         with pytest.raises(Problem, match="role_refused"):
@@ -71,6 +90,19 @@ def test_a_policy_change_names_two_files(play):
     play(scenario)
 
 
+@pytest.mark.parametrize("kind", [Kind.ERASURE_ORDERED, Kind.ERASURE_REFUSED])
+def test_what_the_ledger_attests_is_recorded_as_it_came(play, kind):
+    async def scenario(world):
+        call = begin(world, kind, SAID[kind])
+        await world.settle_down()
+        await world.commit()
+        await call
+        [entry] = world.entries
+        assert (entry.kind, entry.statement) == (kind, SAID[kind])
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("digests", "code"),
     [
@@ -84,6 +116,20 @@ def test_a_policy_change_of_another_form_is_refused(play, digests, code):
         change = encode_policy_change(cell_sha256=digests[0], previous_sha256=digests[1])
         with pytest.raises(Problem, match=code):
             await begin(world, Kind.POLICY_CHANGE, change)
+        assert world.outstanding() == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", [Kind.ERASURE_ORDERED, Kind.ERASURE_REFUSED, Kind.ERASED])
+@pytest.mark.parametrize("other", [Kind.DUPLICATE, Kind.ERASURE_ORDERED, Kind.ERASURE_REFUSED])
+def test_what_is_not_of_its_kinds_form_is_not_recorded(play, kind, other):
+    if kind is other:
+        return
+
+    async def scenario(world):
+        with pytest.raises(Problem, match="parameter_invalid"):
+            await begin(world, kind, SAID[other])
         assert world.outstanding() == []
 
     play(scenario)

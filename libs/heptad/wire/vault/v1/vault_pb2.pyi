@@ -179,10 +179,12 @@ class RequestFound(_message.Message):
     def __init__(self, found: _Optional[bool] = ..., index: _Optional[int] = ..., claims_digest: _Optional[bytes] = ..., entry: _Optional[bytes] = ..., subject_id: _Optional[str] = ...) -> None: ...
 
 class Revoked(_message.Message):
-    __slots__ = ("subject_ids",)
+    __slots__ = ("subject_ids", "erased")
     SUBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     subject_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    erased: bool
+    def __init__(self, subject_ids: _Optional[_Iterable[str]] = ..., erased: _Optional[bool] = ...) -> None: ...
 
 class LentElsewhere(_message.Message):
     __slots__ = ("subject_ids", "look_up_ms")
