@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad.trials.meshes import RunningMesh
-from heptad.trials.privacy import raw_http
+from heptad.trials.privacy import process_control, raw_http
 from heptad.trials.privacy.canaries import Canaries, Needle
 from heptad.trials.privacy.listeners import Listeners
 from heptad.trials.privacy.processes import files_elsewhere, strange_connections, words_of
@@ -35,6 +35,7 @@ def judge(
     return [
         _file_control(searcher, canaries.needles()),
         *_files(mesh, searcher, ways.public),
+        process_control.row(canaries),
         _open_files(mesh, searcher),
         _processes(mesh, searcher),
         _connections(mesh, listeners),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from heptad.trials.privacy import packet_rows, place_rows
+from heptad.trials.privacy import packet_rows, place_rows, process_control
 from heptad.trials.privacy.canaries import Canaries
 from heptad.trials.privacy.doors import REFUSED, CannotKnockError
 from heptad.trials.privacy.flows import Ends, Flows, Segment
@@ -250,3 +250,15 @@ def test_every_knock_gets_in_where_nobody_refuses_it(knock):
         assert asyncio.run(story())
     except CannotKnockError:
         pytest.skip("this machine's library speaks no such TLS")
+
+
+def test_a_process_that_gives_a_canary_away_is_found_in_every_way():
+    assert process_control.row(CANARIES).outcome is Outcome.HOLDS
+
+
+def test_a_search_of_processes_that_finds_nothing_breaks_its_control(monkeypatch):
+    monkeypatch.setattr(
+        process_control, "words_of", lambda pid: [("cmdline", b""), ("environ", b"")]
+    )
+
+    assert process_control.row(CANARIES).findings == ("command line", "environment")
