@@ -28,7 +28,8 @@ def run(*, subjects: int, as_json: bool) -> None:
         fill = ["", home, "--subjects", str(subjects), "--entries", str(entries)]
         filled = _asked(fill, as_json=as_json)
         ledger = _asked(["subjects_cost", home], as_json=as_json)
-    figures = {"vault": vault, "fill": filled, "ledger": ledger}
+        erasing = _asked(["erasing_cost", home], as_json=as_json)
+    figures = {"vault": vault, "fill": filled, "ledger": ledger, "erasing": erasing}
     if as_json:
         print(json.dumps(figures))
         return
@@ -53,7 +54,11 @@ def _asked(words: Sequence[str], *, as_json: bool) -> dict[str, Any]:
 def tables(figures: dict[str, Any]) -> "list[Table]":
     """The figures, for people."""
     vault, ledger = figures["vault"], figures["ledger"]
-    shown = [_erasures("Erasures, the vault alone", vault["erasures"])]
+    erasing = figures["erasing"]
+    shown = [
+        _erasures("Erasures, the vault alone", vault["erasures"]),
+        _erasures(f"… with {erasing['rows_each']:.1f} rows of each", erasing["erasures"]),
+    ]
     cold = vault["cold"]
     rows = [
         ("vault: open, warm / cold", f"{vault['open_warm_ms']:.1f} / {cold['open_p50_ms']:.1f} ms"),

@@ -10,6 +10,7 @@ from rich.console import Console
 from heptad.cli import bench_privacy
 from heptad_ledger.synthetic import (
     FillPlan,
+    erasing_cost,
     fill,
     new_home,
     pages,
@@ -48,6 +49,11 @@ def ledger(home):
     return subjects_cost.measure(home, tell=lambda line: None)
 
 
+@pytest.fixture(scope="module")
+def erasing(home, ledger):
+    return erasing_cost.measure(home, groups=(1, 20), tell=lambda line: None)
+
+
 def test_a_vault_is_measured_in_groups_of_each_size(vault):
     assert [(row.group, row.groups) for row in vault.erasures] == [(1, 20), (100, 2)]
     assert all(row.per_s > 0 and row.p99_ms >= row.p50_ms > 0 for row in vault.erasures)
@@ -65,8 +71,15 @@ def test_a_ledgers_bytes_are_told_by_table(ledger):
     assert ledger.look_up_warm_us > 0
 
 
-def test_all_figures_are_shown(vault, ledger, capsys):
-    parts = {"vault": vault, "ledger": ledger}
+def test_erasures_in_a_ledger_take_rows_along(erasing):
+    assert [(row.group, row.groups) for row in erasing.erasures] == [(1, 20), (20, 2)]
+    # Registration: record, row by subject, row by request, row and box of the registry; a request
+    # on the average.
+    assert 5 < erasing.rows_each < 12
+
+
+def test_all_figures_are_shown(vault, ledger, erasing, capsys):
+    parts = {"vault": vault, "ledger": ledger, "erasing": erasing}
     figures = json.loads(json.dumps({name: asdict(part) for name, part in parts.items()}))
     console = Console(width=100)
     for table in bench_privacy.tables(figures):

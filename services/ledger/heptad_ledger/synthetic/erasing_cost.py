@@ -1,0 +1,116 @@
+"""`python -m heptad_ledger.synthetic.erasing_cost HOME`: erasures in a ledger of many subjects.
+
+Of a home that `heptad_ledger.synthetic` has filled. Orders are put into the ledger's table as if
+they had been found in the log, and what is measured is carrying them out: rows and ciphertexts
+found and deleted in one durable transaction, then the keys of the whole group with one change of
+the root key, then the cases written. The statements, the leases and the network are left out.
+One JSON object goes to standard output.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy
+from heptad.runtime.config import load_cell
+from heptad_ledger.parts import Parts
+from heptad_ledger.privacy.eraser import GROUP_MAX, Eraser
+from heptad_ledger.store.erasure_rows import ErasureCase, Progress
+from heptad_ledger.synthetic.fill import open_home
+from heptad_ledger.synthetic.vault_cost import GROUPS, ErasureRow, erasure_row, groups_of
+
+
+@dataclass(frozen=True, slots=True)
+class ErasingFigures:
+    """`rows_each` is how many rows and ciphertexts went with a subject, on the average."""
+
+    subjects: int
+    rows_each: float
+    erasures: tuple[ErasureRow, ...]
+
+
+def measure(home: Path, *, groups: Sequence[int], tell: Callable[[str], None]) -> ErasingFigures:
+    """Erase subjects at random; they stay erased. Raises: StoreError, VaultFaultError, OSError."""
+    parts = open_home(home, load_cell(home))
+    try:
+        subjects = parts.store.state.subjects
+        erasing = _Erasing(parts, random.Random(subjects))  # noqa: S311  the same each time
+        rows = []
+        for group in groups:
+            tell(f"erasing in groups of {group:,}")
+            rows.append(erasing.row(min(group, GROUP_MAX)))
+        return ErasingFigures(subjects, erasing.deleted / erasing.erased, tuple(rows))
+    finally:
+        parts.close()
+
+
+class _Erasing:
+    def __init__(self, parts: Parts, chance: random.Random) -> None:
+        self.erased = self.deleted = 0
+        self._parts = parts
+        self._eraser = Eraser(
+            store=parts.store, vault=parts.vault, filer=parts.filer, now_ms=_now_ms
+        )
+        # In the order of a shuffled deck: nobody is erased twice.
+        self._slots = list(range(1, parts.vault.slot_next))
+        self._slots.remove(parts.registry.own_slot)
+        chance.shuffle(self._slots)
+
+    def row(self, group: int) -> ErasureRow:
+        took_ms = []
+        for _ in range(groups_of(group)):
+            cases = self._ordered([self._slots.pop() for _ in range(group)])
+            started_s = time.perf_counter()
+            done = self._eraser.execute(cases)
+            took_ms.append((time.perf_counter() - started_s) * 1e3)
+            assert all(case.progress is Progress.DESTROYED for case in done)
+            self.erased += len(done)
+            self.deleted += sum(case.ciphertexts + case.index_rows for case in done)
+        return erasure_row(group, took_ms)
+
+    def _ordered(self, slots: Sequence[int]) -> list[ErasureCase]:
+        with self._parts.store.editing() as edit:
+            number = edit.cases.number_next()
+            cases = [
+                ErasureCase(
+                    number=number + place,
+                    slot=slot,
+                    state=ErasureState.ORDERED,
+                    ordered_by=OrderedBy.OFFICER,
+                    ground=ErasureGround.NO_LONGER_NEEDED,
+                    received_ms=_now_ms(),
+                    request_digest=os.urandom(32),
+                )
+                for place, slot in enumerate(slots)
+            ]
+            for case in cases:
+                edit.cases.put(case)
+        return cases
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> None:
+    """Measure, and print the figures as JSON; what is being done goes to standard error."""
+    parser = argparse.ArgumentParser(prog="heptad_ledger.synthetic.erasing_cost")
+    parser.add_argument("home", type=Path, help="a home that heptad_ledger.synthetic has filled")
+    parser.add_argument("--groups", type=int, nargs="+", default=GROUPS)
+    asked = parser.parse_args()
+    figures = measure(
+        asked.home,
+        groups=asked.groups,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
+    )
+    print(json.dumps(asdict(figures)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
