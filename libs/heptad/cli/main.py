@@ -40,6 +40,7 @@ COMMANDS: Final = (
     Row("debug", "Gather what finds a fault, without secrets: `heptad debug zip`."),
     Row("scrape-targets", "Print where Prometheus finds the members."),
     Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),
+    Row("keys", "Show the keys of a cell, how old they are and what is due; exchange them."),
     Row("keygen", "Make a key to sign requests with."),
     Row("register", "Register a subject and its first key."),
     Row("subject-key", "Add, replace and revoke a subject's keys: `heptad subject-key add`, …"),

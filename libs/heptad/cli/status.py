@@ -96,7 +96,7 @@ def _state(metrics_address: str) -> str:
 
     Ready, not serving, or that it does only a part of its work, in its own words.
     """
-    answer = _asked(metrics_address, "/readyz")
+    answer = asked(metrics_address, "/readyz")
     if answer is None:
         return NOT_SERVING
     _, _, note = answer[:_NOTE_BYTES_MAX].decode("utf-8", "replace").partition(": ")
@@ -109,13 +109,13 @@ def _leaders_failed(processes: "Sequence[ProcessFacts]") -> list[str]:
     named: Counter[str] = Counter()
     for process in replicas:
         if process["state"] == "ready":
-            exposition = _asked(process["metrics"], "/metrics") or b""
+            exposition = asked(process["metrics"], "/metrics") or b""
             named.update(f"replica-{number.decode()}" for number in _FAILED.findall(exposition))
     fault_count = (len(replicas) - 1) // 3
     return sorted(name for name, voices in named.items() if voices > fault_count)
 
 
-def _asked(metrics_address: str, path: str) -> bytes | None:
+def asked(metrics_address: str, path: str) -> bytes | None:
     """What a process answers at its listener; None where it is not 200."""
     connection = http.client.HTTPConnection(metrics_address, timeout=_ANSWER_S_MAX)
     try:

@@ -228,6 +228,9 @@ LEDGER_STATIC_SIZE: Final = _gauge(
 LEDGER_STATIC_FAILURES_TOTAL: Final = _counter(
     "ledger_static_failures_total", "Times that the folder of static files could not be written."
 )
+VAULT_ROUTING_KEY_TIME_SECONDS: Final = _gauge(
+    "vault_routing_key_time_seconds", "When the current routing key was made, in Unix seconds."
+)
 VAULT_LEASES_ACTIVE: Final = _gauge("vault_leases_active", "Leases given out and not run out.")
 
 # The auditor's daemon.

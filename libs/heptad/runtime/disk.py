@@ -24,6 +24,18 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
     sync_folder(path.parent)
 
 
+def rename(source: Path, target: Path) -> None:
+    """Give a file the name of another in its folder, whose place it takes. Raises: OSError."""
+    source.replace(target)
+    sync_folder(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Take a file away, durably. Raises: OSError."""
+    path.unlink()
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: a rename is only as durable as its folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

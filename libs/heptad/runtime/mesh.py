@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
@@ -149,7 +150,8 @@ def supervisor_of(
     Raises: ConfigInvalidError, OSError.
     """
     operator = home / "clients" / "operator"
-    tls = load_tls(
+    tls = partial(
+        load_tls,
         ca=operator / CA_FILE,
         certificate=operator / CERTIFICATE_FILE,
         key=operator / KEY_FILE,

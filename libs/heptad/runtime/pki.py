@@ -19,7 +19,7 @@ CA_DAYS: Final = 3_650
 CERTIFICATE_DAYS: Final = 397
 """The longest life that public CAs may give; a forgotten certificate is noticed within it."""
 
-_BACKDATE: Final = timedelta(days=1)
+BACKDATE: Final = timedelta(days=1)
 """A member whose clock is an hour behind must not find everybody's new certificate in the future:
 TLS would cut it off, and nobody would see why."""
 
@@ -116,7 +116,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
+        .not_valid_before(now - BACKDATE)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )

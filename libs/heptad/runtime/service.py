@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, NoReturn
@@ -61,6 +62,8 @@ class Arguments:
     name: str
     # End when standard input ends: the supervisor holds its other side.
     lifeline: bool
+    # Unix ns before any file was read: whatever is changed later, this process does not know.
+    begun_ns: int
 
 
 def parse_arguments(arguments: list[str]) -> Arguments:
@@ -72,7 +75,7 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         "--lifeline", action="store_true", help="end when standard input ends (for `heptad up`)"
     )
     parsed = parser.parse_args(arguments)
-    return Arguments(parsed.home.absolute(), parsed.name, parsed.lifeline)
+    return Arguments(parsed.home.absolute(), parsed.name, parsed.lifeline, time.time_ns())
 
 
 def run(kind: ServiceKind[NodeConfigT], arguments: list[str] | None = None) -> NoReturn:
@@ -180,6 +183,7 @@ class _Process(Generic[NodeConfigT]):
             note=self._context.health.remark,
         )
         self._ready_file = arguments.home / arguments.name / READY_FILE
+        self._begun_ns = arguments.begun_ns
 
     async def start_unless(self, stopping: asyncio.Event) -> bool:
         """Start; False if the end came first, be it wanted or a task's failure.
@@ -273,7 +277,12 @@ class _Process(Generic[NodeConfigT]):
 
     def _write_ready_file(self) -> None:
         node = self._context.config.node
-        facts = {"pid": os.getpid(), "address": node.listen, "metrics": node.metrics}
+        facts = {
+            "pid": os.getpid(),
+            "address": node.listen,
+            "metrics": node.metrics,
+            "begun_ns": self._begun_ns,
+        }
         write_atomically(self._ready_file, json.dumps(facts).encode(), mode=0o644)
 
 

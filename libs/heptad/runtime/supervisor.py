@@ -197,16 +197,19 @@ class Supervisor:
 
 
 def health_by_grpc(
-    *, origin: str, tls: TlsMaterial
+    *, origin: str, tls: Callable[[], TlsMaterial]
 ) -> Callable[[ServiceSpec], Awaitable[bool | None]]:
-    """Judge health by the services' own health RPC, over mutual TLS; None: it does not answer."""
+    """Judge health by the services' own health RPC, over mutual TLS; None: it does not answer.
+
+    `tls` reads the certificate anew each time: a supervisor may outlive many of them.
+    """
 
     async def healthy(spec: ServiceSpec) -> bool | None:
         return await is_serving(
             address=spec.address,
             peer_id=spec.name,
             origin=origin,
-            tls=tls,
+            tls=tls(),
             timeout_s=READY_S_MAX,
         )
 

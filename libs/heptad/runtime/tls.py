@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 CA_FILE: Final = "ca.pem"
 CERTIFICATE_FILE: Final = "tls.pem"
 KEY_FILE: Final = "tls.key"
+NEXT_SUFFIX: Final = ".next"
+"""A key file of that ending lies beside the other while certificate and key are exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,26 @@ class TlsMaterial:
 
 
 def load_tls(*, ca: Path, certificate: Path, key: Path) -> TlsMaterial:
-    """Read the three files. Raises: OSError."""
-    return TlsMaterial(ca.read_bytes(), certificate.read_bytes(), key.read_bytes())
+    """Read the three files. Raises: OSError.
+
+    While somebody exchanges certificate and key, or was cut off doing it, two keys lie there: the
+    one that fits the certificate is taken.
+    """
+    following = key.with_name(key.name + NEXT_SUFFIX)
+    following_pem = following.read_bytes() if following.exists() else b""
+    certificate_pem = certificate.read_bytes()
+    if following_pem and _fits(certificate_pem, following_pem):
+        return TlsMaterial(ca.read_bytes(), certificate_pem, following_pem)
+    return TlsMaterial(ca.read_bytes(), certificate_pem, key.read_bytes())
+
+
+def _fits(certificate_pem: bytes, key_pem: bytes) -> bool:
+    try:
+        public = x509.load_pem_x509_certificate(certificate_pem).public_key()
+        private = serialization.load_pem_private_key(key_pem, password=None)
+    except ValueError:
+        return False
+    return public == private.public_key()
 
 
 def load_member_tls(*, home: Path, name: str) -> TlsMaterial:

@@ -425,6 +425,11 @@ class LedgerService:
         read(catalogue.LEDGER_BACKUP_KEYS_OVERDUE, lambda: _number(self._overdue_keys.count))
         read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
         read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
+        routing_key = self._parts.vault.current_routing_key
+        read(
+            catalogue.VAULT_ROUTING_KEY_TIME_SECONDS,
+            lambda: _number(routing_key().created_ms / 1000),
+        )
 
     def _count_leases(self) -> Mapping[tuple[str, ...], float]:
         self._loans.sweep(time.monotonic())

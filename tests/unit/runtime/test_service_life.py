@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -100,9 +101,12 @@ def get(address: object, path: str) -> tuple[int, str]:
 
 
 def test_it_says_when_it_is_ready_and_where(start, own_home: Path) -> None:
+    before_ns = time.time_ns()
     ready = start().wait_event("service_ready")
     written = json.loads((own_home / "replica-1" / "ready.json").read_text())
+    begun_ns = written.pop("begun_ns")
     assert written == {key: ready[key] for key in ("pid", "address", "metrics")}
+    assert before_ns < begun_ns < time.time_ns()
     assert (own_home / "replica-1" / "data").stat().st_mode & 0o777 == 0o700
 
 
