@@ -184,11 +184,11 @@ def test_the_slices_that_have_waited_longest_are_put_first(monkeypatch):
     rows.merged(list(range(256)), until_index=5)
     rows.merged(list(range(100)), until_index=9)
     rows.add(by_subject=[(bytes((n,)) * 16, pack_index(9)) for n in range(256)], by_request=())
-    assert rows.due(20)[0] == 100
+    assert rows.due(200 // recent.WAITING_PER_PAGE)[0] == 100
     assert recent.RecentRows(rows.merged_until).due(0) == []
     again = recent.RecentRows(rows.merged_until)
     again.add(by_subject=[(bytes((n,)) * 16, pack_index(9)) for n in range(256)], by_request=())
-    assert again.due(20)[0] == 100
+    assert again.due(200 // recent.WAITING_PER_PAGE)[0] == 100
 
 
 def test_never_more_rows_wait_than_memory_is_for(monkeypatch):

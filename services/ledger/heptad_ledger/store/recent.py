@@ -23,12 +23,12 @@ from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.store.row_pages import ROW_BYTES, cut, find_row, row_among
 from heptad_ledger.store.wave import pack_index
 
-WAITING_PER_PAGE: Final = 10
+WAITING_PER_PAGE: Final = 20
 """Rows that wait for each of LMDB's pages that the tables take, which hold 170 rows."""
 
 ROWS_MIN: Final = 8_192
 ROWS_MAX: Final = 1 << 22
-"""Rows kept, of both kinds together, at most: about 120 MB, from 60 million rows on."""
+"""Rows kept, of both kinds together, at most: about 115 MB, from 30 million rows on."""
 
 SLICES: Final = 256
 """Parts of the key space, by the first byte of the key."""
