@@ -11,8 +11,8 @@ What a vault has given out since the backup it no longer knows. Its next slots a
 out, `SLOTS_SKIPPED` of them: a slot that was a lost subject's must never become another's, or
 records that are still under way would be filed under the wrong person.
 
-Not here yet, because erasing is not: erasures since the backup have to be replayed before anything
-is read. The row `restored` in the log's store is the place for it: it says from where.
+Erasures since the backup are carried out again before anything private is read: the row `restored`
+in the log's store shuts `heptad_ledger.privacy.gate` until that is done.
 """
 
 import os

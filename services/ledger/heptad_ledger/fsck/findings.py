@@ -39,6 +39,7 @@ class Code(StrEnum):
     REQUEST_INDEX_WRONG = "request_index_wrong"
     REGISTRY_WRONG = "registry_wrong"
     DUPLICATE_WRONG = "duplicate_wrong"
+    ERASURE_WRONG = "erasure_wrong"
     STATIC_FILE_WRONG = "static_file_wrong"
     STATIC_FOLDER_AHEAD = "static_folder_ahead"
     ROLLED_BACK = "rolled_back"

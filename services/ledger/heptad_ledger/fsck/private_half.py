@@ -30,6 +30,7 @@ from heptad.vault.inspection import VaultInspector
 from heptad.wire.convert.entry import decode_entry
 from heptad_ledger.bundles import stated_bundle
 from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.fsck.erasure_check import ErasureCheck
 from heptad_ledger.fsck.findings import Code, Findings, Progress
 from heptad_ledger.fsck.registry_check import RegistryCheck
 from heptad_ledger.fsck.tables import Tables
@@ -73,10 +74,12 @@ class PrivateCheck:
         *,
         size: int,
         registry: RegistryCheck | None,
+        erasures: ErasureCheck,
         findings: Findings,
         progress: Progress,
     ) -> None:
         """`size`: entries in the log. `registry` is None where its own key is not to be had."""
+        self._erasures = erasures
         self._tables = tables
         self._vault = vault
         self._size = size
@@ -99,6 +102,8 @@ class PrivateCheck:
             self._wrong_subject(f"{there - rows} rows are no subject's")
         self._check_records()
         self._check_duplicates()
+        self._erasures.run()
+        self._requests_met += self._count_kept()
         there = self._tables.count_rows("by_request") + len(self._waiting_requests)
         extra = there - self._requests_met
         # A record that could not be read has its row too.
@@ -107,6 +112,15 @@ class PrivateCheck:
             self._findings.add(Code.REQUEST_INDEX_WRONG, where, what)
         if self._registry is not None:
             self._registry.check_end()
+
+    def _count_kept(self) -> int:
+        """Rows of requests to be erased, whose records are gone."""
+        kept = self._erasures.kept_requests()
+        return sum(self._request_row(reference) is not None for reference in kept)
+
+    def _request_row(self, reference: bytes) -> bytes | None:
+        found = self._tables.get_row("by_request", reference)
+        return found or self._waiting_requests.get(reference)
 
     def _check_pages(self, table: str) -> None:
         """A page has the key of its lowest row, and no row that belongs to the next page."""
@@ -261,9 +275,7 @@ class PrivateCheck:
         reference = request_ref(
             cell_index_key=self._vault.cell_keys.index_key, request_id=request_id
         )
-        found = self._tables.get_row("by_request", reference) or self._waiting_requests.get(
-            reference
-        )
+        found = self._request_row(reference)
         first = None if found is None else unpack_index(found)
         if first == index:
             self._requests_met += 1

@@ -14,6 +14,7 @@ from heptad.crypto.sealing import Opened
 from heptad.model.problems import Problem
 from heptad.vault.errors import VaultFaultError
 from heptad_ledger.errors import StoreDamagedError
+from heptad_ledger.fsck.erasure_check import ErasureCheck
 from heptad_ledger.fsck.findings import Code, Findings
 from heptad_ledger.fsck.tables import Tables
 from heptad_ledger.privacy.key_changes import KeyChanges
@@ -32,7 +33,9 @@ class RegistryCheck:
         findings: Findings,
         *,
         cell_index_key: bytes,
+        erasures: ErasureCheck,
     ) -> None:
+        self._erasures = erasures
         self._cell_index_key = cell_index_key
         self._registry = registry
         self._snapshot = snapshot
@@ -105,8 +108,9 @@ class RegistryCheck:
         self._changed[subject.slot] = subject.subject_id
 
     def _check_count(self) -> None:
-        """Each registration has a row under its subject and one under its request."""
-        there = self._tables.count("subject")
+        """Each registration has a row under its subject and one under its request; who was erased
+        has a tombstone."""
+        there = self._tables.count("subject") - self._erasures.count_tombstones()
         if there != 2 * self._met and Code.REGISTRY_WRONG not in self._findings.counts:
             self._findings.add(
                 Code.REGISTRY_WRONG, "log/subject", f"{there} rows for {self._met} subjects"

@@ -26,6 +26,7 @@ from heptad.vault.inspection import VaultInspector
 from heptad.vault.root_files import FileRootKeyStore
 from heptad_ledger.errors import StoreDamagedError, StoreError
 from heptad_ledger.fsck.corrections import GROUND, Corrections
+from heptad_ledger.fsck.erasure_check import ErasureCheck
 from heptad_ledger.fsck.findings import Code, Findings, Progress, Report
 from heptad_ledger.fsck.pages import check_pages
 from heptad_ledger.fsck.private_half import PrivateCheck
@@ -49,7 +50,7 @@ from heptad_ledger.store.recent import (
 
 MAP_BYTES: Final = 1 << 42
 PRIVATE_TABLES: Final = frozenset(
-    {"sealed", "by_subject", "by_request", "recent", "subject", "duplicate"}
+    {"sealed", "by_subject", "by_request", "recent", "subject", "duplicate", "erasure"}
 )
 """Tables that the public half does not read."""
 
@@ -250,11 +251,13 @@ class _Run:
             self._findings.add(Code.VAULT_DAMAGED, "vault", str(error))
             return
         try:
+            erasures = ErasureCheck(tables, snapshot, vault, self._findings)
             PrivateCheck(
                 tables,
                 vault,
                 size=state.size,
-                registry=self._registry(tables, snapshot, vault),
+                registry=self._registry(tables, snapshot, vault, erasures),
+                erasures=erasures,
                 findings=self._findings,
                 progress=self._progress,
             ).run()
@@ -262,7 +265,11 @@ class _Run:
             vault.close()
 
     def _registry(
-        self, tables: Tables, snapshot: Snapshot, vault: VaultInspector
+        self,
+        tables: Tables,
+        snapshot: Snapshot,
+        vault: VaultInspector,
+        erasures: ErasureCheck,
     ) -> RegistryCheck | None:
         key = b"kept:" + OWN_SLOT.encode()
         try:
@@ -280,7 +287,14 @@ class _Run:
             self._findings.add(Code.REGISTRY_WRONG, "log/meta own slot", str(error))
             return None
         index_key = vault.cell_keys.index_key
-        return RegistryCheck(registry, snapshot, tables, self._findings, cell_index_key=index_key)
+        return RegistryCheck(
+            registry,
+            snapshot,
+            tables,
+            self._findings,
+            cell_index_key=index_key,
+            erasures=erasures,
+        )
 
     def _check_static(self, snapshot: Snapshot) -> StaticCheck | None:
         if self._job.static is None:
