@@ -116,6 +116,29 @@ def revoke(
     _print({"revoked": kid, **_recorded(members)}, as_json=as_json)
 
 
+@app.command(name="revoke-lost")
+def revoke_lost(
+    *,
+    profile: Annotated[Path, typer.Option(help="Folder of an officer's profile.")],
+    subject: Annotated[str, typer.Option(help="Id of the subject who has lost it.")],
+    kid: Annotated[str, typer.Option(help="Thumbprint of the key; its export names it.")],
+    reason: Annotated[str, typer.Option(help="Why; recorded under the subject's key.")],
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key as an officer, for who has no other one left to sign with."""
+    with told(as_json=as_json):
+        import asyncio
+
+        from heptad.client.officer import connect_officer
+
+        async def act() -> int:
+            async with connect_officer(profile) as officer:
+                return await officer.revoke_key(subject, kid=kid, reason=reason)
+
+        index = asyncio.run(act())
+    _print({"revoked": kid, "index": index}, as_json=as_json)
+
+
 @app.command(name="list")
 def list_keys(*, key: KeyPath, url: Url = URL_DEFAULT, as_json: AsJson = False) -> None:
     """Show all keys that the subject has or had; asked by any active one, and not recorded."""

@@ -23,6 +23,7 @@ from heptad.model.erasing import (
     Hold,
     OrderCall,
     Ordered,
+    RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, RefusalGround
 from heptad.runtime.channels import open_channel
@@ -104,6 +105,11 @@ class Officer:
         """End a hold; returns those that are left."""
         call = DecisionCall(subject_id, ground, reason)
         return await self.privacy.lift_hold(call, terms=_DECIDE)
+
+    async def revoke_key(self, subject_id: str, *, kid: str, reason: str) -> int:
+        """Revoke the key of a lost device, be it the subject's last; the revocation's index."""
+        call = RevokeKeyCall(subject_id, kid, reason)
+        return await self.privacy.revoke_key(call, terms=_DECIDE)
 
     async def erasure(self, name: bytes | str) -> Erasure:
         """How an erasure stands: by its request's 32 bytes, or by the subject's id."""

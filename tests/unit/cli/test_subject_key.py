@@ -177,6 +177,28 @@ def test_all_keys_are_listed_and_the_one_that_asks_is_marked(cell, alice, phone)
     assert set(cell.active) == {kid_of(phone)}
 
 
+def test_an_officer_revokes_a_lost_key(monkeypatch, tmp_path):
+    said = []
+
+    class Officer:
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+        async def revoke_key(self, subject, *, kid, reason):
+            said.append((subject, kid, reason))
+            return 17
+
+    monkeypatch.setattr("heptad.client.officer.connect_officer", lambda profile: Officer())
+    words = ("--subject", SUBJECT, "--kid", "k" * 43, "--reason", "stolen", "--json")
+    result = run("subject-key", "revoke-lost", "--profile", tmp_path, *words)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == {"revoked": "k" * 43, "index": 17}
+    assert said == [(SUBJECT, "k" * 43, "stolen")]
+
+
 def test_a_refusal_ends_with_1_and_its_code(cell, alice):
     cell.refusals = ["key_last"]
     result = run("subject-key", "revoke", "--key", alice, "--kid", kid_of(alice), "--json")

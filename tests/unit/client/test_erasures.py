@@ -10,7 +10,7 @@ from unit.verification.erasure_log import CERTIFICATE, made
 from heptad.client import erasures
 from heptad.client.erasures import await_certificate
 from heptad.client.officer import Officer
-from heptad.model.erasing import SUBJECTS_MAX, ErasurePage, Ordered
+from heptad.model.erasing import SUBJECTS_MAX, ErasurePage, Ordered, RevokeKeyCall
 from heptad.model.erasure import ErasureGround, ErasureState, RefusalGround
 from heptad.model.problems import Problem
 from heptad.transparency.policy import Policy
@@ -105,6 +105,16 @@ def test_more_subjects_than_one_call_takes_are_ordered_in_several():
     ordered = asyncio.run(order)
     assert [each.subject_id for each in ordered] == ids
     assert [len(call.subject_ids) for call in privacy.ordered] == [SUBJECTS_MAX, 1]
+
+
+def test_the_key_of_a_lost_device_is_revoked_with_a_reason():
+    class Ledger:
+        async def revoke_key(self, call, *, terms):
+            assert call == RevokeKeyCall("kn-x", "k" * 43, "the phone was stolen")
+            return 17
+
+    revoking = officer(Ledger()).revoke_key("kn-x", kid="k" * 43, reason="the phone was stolen")
+    assert asyncio.run(revoking) == 17
 
 
 def test_all_pages_of_open_erasures_are_listed():

@@ -235,6 +235,21 @@ def test_revocations_of_all_subjects_end_all_leases(play, ed_key, p256_key):
     play(scenario)
 
 
+def test_once_the_new_key_is_there_leases_are_asked_for_as_ever(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        added = await recorded(world, adding(world, subject, PHONE, by=ed_key))
+        await recorded(world, world.sign(PHONE, subject))
+        asked = LeaseSubjects((subject,), wait_ms=2_000, proved_size_min=added.index + 1)
+        assert world.ledger.questions[-1] == asked
+        world.book.revoke(subject, world.clock.monotonic_s())
+        world.clock.move(0.001)
+        await recorded(world, world.sign(PHONE, subject))
+        assert world.ledger.questions[-1] == LeaseSubjects((subject,))
+
+    play(scenario)
+
+
 # What is refused, and leaves no trace.
 
 
