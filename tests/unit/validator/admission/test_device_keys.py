@@ -353,6 +353,7 @@ def test_two_keys_do_not_revoke_themselves_in_one_moment(play, ed_key):
         assert await world.refused(revoking(world, subject, PHONE, by=PHONE)) == "key_last"
         await world.commit()
         assert [entry.kind for entry in world.entries] == [Kind.KEY_REVOKED]
+        assert world.admission._key_changes._going == {}
 
     play(scenario)
 
