@@ -65,7 +65,6 @@ def tables(figures: dict[str, Any]) -> "list[Table]":
         ("vault: a look-up, warm p50", f"{vault['warm']['p50_us']:.0f} µs"),
         ("vault: a look-up, cold p50", f"{cold['look_up_p50_us'] / 1e3:.1f} ms"),
         ("vault: bytes a subject", f"{vault['bytes_per_subject']:.0f}"),
-        ("one small durable write, p50", f"{vault['sync_ms']:.1f} ms"),
         (
             "ledger: start, warm / cold",
             f"{ledger['start_warm_ms']:,.0f} / {ledger['start_cold_ms']:,.0f} ms",
@@ -86,7 +85,7 @@ def _erasures(title: str, rows: Sequence[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
     shown = Table(title=title)
-    for name in ("at once", "a second", "p50 ms", "p99 ms"):
+    for name in ("at once", "a second", "p50 ms", "p99 ms", "CPU ms"):
         shown.add_column(name, justify="right")
     for row in rows:
         shown.add_row(
@@ -94,6 +93,7 @@ def _erasures(title: str, rows: Sequence[dict[str, Any]]) -> "Table":
             f"{row['per_s']:,.0f}",
             f"{row['p50_ms']:.1f}",
             f"{row['p99_ms']:.1f}",
+            f"{row['cpu_ms']:.1f}",
         )
     return shown
 

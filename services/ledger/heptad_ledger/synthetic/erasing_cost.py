@@ -23,7 +23,14 @@ from heptad_ledger.parts import Parts
 from heptad_ledger.privacy.eraser import GROUP_MAX, Eraser
 from heptad_ledger.store.erasure_rows import ErasureCase, Progress
 from heptad_ledger.synthetic.fill import open_home
-from heptad_ledger.synthetic.vault_cost import GROUPS, ErasureRow, erasure_row, groups_of
+from heptad_ledger.synthetic.vault_cost import (
+    GROUPS,
+    ErasureRow,
+    Moment,
+    Took,
+    erasure_row,
+    groups_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ def measure(home: Path, *, groups: Sequence[int], tell: Callable[[str], None]) -
     parts = open_home(home, load_cell(home))
     try:
         subjects = parts.store.state.subjects
-        erasing = _Erasing(parts, random.Random(subjects))  # noqa: S311  the same each time
+        erasing = _Erasing(parts, random.Random())  # noqa: S311  not for keys
         rows = []
         for group in groups:
             tell(f"erasing in groups of {group:,}")
@@ -57,22 +64,28 @@ class _Erasing:
         self._eraser = Eraser(
             store=parts.store, vault=parts.vault, filer=parts.filer, now_ms=_now_ms
         )
-        # In the order of a shuffled deck: nobody is erased twice.
-        self._slots = list(range(1, parts.vault.slot_next))
-        self._slots.remove(parts.registry.own_slot)
-        chance.shuffle(self._slots)
+        self._chance = chance
 
     def row(self, group: int) -> ErasureRow:
-        took_ms = []
+        took: list[Took] = []
         for _ in range(groups_of(group)):
-            cases = self._ordered([self._slots.pop() for _ in range(group)])
-            started_s = time.perf_counter()
+            cases = self._ordered(self._there(group))
+            began = Moment.now()
             done = self._eraser.execute(cases)
-            took_ms.append((time.perf_counter() - started_s) * 1e3)
+            took.append(began.until_now())
             assert all(case.progress is Progress.DESTROYED for case in done)
             self.erased += len(done)
             self.deleted += sum(case.ciphertexts + case.index_rows for case in done)
-        return erasure_row(group, took_ms)
+        return erasure_row(group, took)
+
+    def _there(self, count: int) -> list[int]:
+        """So many random slots that are somebody's and not erased."""
+        found: set[int] = set()
+        while len(found) < count:
+            slot = self._chance.randrange(1, self._parts.vault.slot_next)
+            if self._parts.filer.slot_key(slot) is not None:
+                found.add(slot)
+        return list(found)
 
     def _ordered(self, slots: Sequence[int]) -> list[ErasureCase]:
         with self._parts.store.editing() as edit:

@@ -26,8 +26,6 @@ SUBJECTS: Final = 1_000_000
 GROUPS: Final = (1, 10, 100, 1_000)
 LOOK_UPS: Final = 1_000
 COLD_STARTS: Final = 50
-SYNCS: Final = 50
-_BLOCK_BYTES: Final = 4_096
 _DATA_FILE: Final = "data.mdb"
 _GROUPS_OF_A_SIZE: Final = 10
 _ERASED_AT_EACH_SIZE: Final = 300
@@ -35,14 +33,44 @@ _ERASED_AT_EACH_SIZE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Took:
+    """What something took."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something began."""
+
+    wall_s: float
+    cpu_s: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        """This very moment."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def until_now(self) -> Took:
+        """What has passed since."""
+        now = Moment.now()
+        return Took((now.wall_s - self.wall_s) * 1e3, (now.cpu_s - self.cpu_s) * 1e3)
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureRow:
-    """`group` slots erased at once, `groups` times: slots a second, and ms for a group."""
+    """`group` slots erased at once, `groups` times: slots a second, and ms for a group.
+
+    `cpu_ms` is the mean of a group's CPU time; the rest is waiting, nearly all of it for the disk.
+    """
 
     group: int
     groups: int
     per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +103,7 @@ class VaultFigures:
     """`fill_s` is what it took to allocate, `open_warm_ms` from `KeyTree.open` to its return.
 
     `bytes_per_subject` is of the database's file before anything is erased, `after_erasures` when
-    all of `erasures` is done. `memory_bytes` is what the process held beyond mapped files;
-    `sync_ms` is the median of one small durable write on this disk.
+    all of `erasures` is done. `memory_bytes` is what the process held beyond mapped files.
     """
 
     subjects: int
@@ -88,7 +115,6 @@ class VaultFigures:
     warm: WarmLookUps
     erasures: tuple[ErasureRow, ...]
     memory_bytes: int
-    sync_ms: float
 
 
 def measure(
@@ -125,7 +151,6 @@ def measure(
         warm=warm,
         erasures=tuple(rows),
         memory_bytes=memory_bytes,
-        sync_ms=_sync_ms(folder),
     )
 
 
@@ -180,13 +205,13 @@ def _major_faults() -> int:
 
 
 def _erased(tree: KeyTree, group: int, chance: random.Random) -> ErasureRow:
-    took_ms = []
+    took: list[Took] = []
     for _ in range(groups_of(group)):
         slots = chance.sample(range(1, tree.slot_next), min(group, tree.slot_next - 1))
-        started_s = time.perf_counter()
+        began = Moment.now()
         tree.erase(slots)
-        took_ms.append((time.perf_counter() - started_s) * 1e3)
-    return erasure_row(group, took_ms)
+        took.append(began.until_now())
+    return erasure_row(group, took)
 
 
 def groups_of(size: int) -> int:
@@ -194,24 +219,17 @@ def groups_of(size: int) -> int:
     return max(_GROUPS_OF_A_SIZE, _ERASED_AT_EACH_SIZE // size)
 
 
-def erasure_row(group: int, took_ms: Sequence[float]) -> ErasureRow:
-    """The row of groups of one size, by how long each took."""
-    ordered = sorted(took_ms)
-    per_s = group * len(ordered) / sum(ordered) * 1e3
-    return ErasureRow(group, len(ordered), per_s, _at(ordered, 0.5), _at(ordered, 0.99))
-
-
-def _sync_ms(folder: Path) -> float:
-    """What one small durable write costs on this disk, of which an erasure makes several."""
-    path, took_ms = folder / "sync", []
-    with path.open("wb", buffering=0) as file:
-        for _ in range(SYNCS):
-            started_s = time.perf_counter()
-            os.pwrite(file.fileno(), bytes(_BLOCK_BYTES), 0)
-            os.fdatasync(file.fileno())
-            took_ms.append((time.perf_counter() - started_s) * 1e3)
-    path.unlink()
-    return _at(sorted(took_ms), 0.5)
+def erasure_row(group: int, took: Sequence[Took]) -> ErasureRow:
+    """The row of groups of one size, by what each took."""
+    ordered = sorted(each.wall_ms for each in took)
+    return ErasureRow(
+        group=group,
+        groups=len(took),
+        per_s=group * len(took) / sum(ordered) * 1e3,
+        p50_ms=_at(ordered, 0.5),
+        p99_ms=_at(ordered, 0.99),
+        cpu_ms=sum(each.cpu_ms for each in took) / len(took),
+    )
 
 
 def _at(ordered: Sequence[float], part: float) -> float:
