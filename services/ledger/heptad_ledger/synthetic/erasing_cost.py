@@ -3,7 +3,8 @@
 Of a home that `heptad_ledger.synthetic` has filled. Orders are put into the ledger's table as if
 they had been found in the log, and what is measured is carrying them out: rows and ciphertexts
 found and deleted in one durable transaction, then the keys of the whole group with one change of
-the root key, then the cases written. The statements, the leases and the network are left out.
+the root key, then the cases written. The files are in the page cache, and the statements, the
+leases and the network are left out.
 One JSON object goes to standard output.
 """
 
@@ -23,6 +24,7 @@ from heptad_ledger.parts import Parts
 from heptad_ledger.privacy.eraser import GROUP_MAX, Eraser
 from heptad_ledger.store.erasure_rows import ErasureCase, Progress
 from heptad_ledger.synthetic.fill import open_home
+from heptad_ledger.synthetic.pages import remember
 from heptad_ledger.synthetic.vault_cost import (
     GROUPS,
     ErasureRow,
@@ -44,6 +46,8 @@ class ErasingFigures:
 
 def measure(home: Path, *, groups: Sequence[int], tell: Callable[[str], None]) -> ErasingFigures:
     """Erase subjects at random; they stay erased. Raises: StoreError, VaultFaultError, OSError."""
+    tell("reading the files once")
+    remember(home)
     parts = open_home(home, load_cell(home))
     try:
         subjects = parts.store.state.subjects

@@ -1,4 +1,4 @@
-"""Pages of files that the system remembers, and making it forget them: for measuring cold reads.
+"""Pages of files that the system remembers, and making it forget them: for reads, warm and cold.
 
 `posix_fadvise(DONTNEED)` drops a file's clean pages from the page cache. It leaves alone those that
 a process has mapped, as LMDB maps its file, so whoever wants a cold file closes it first. Whether
@@ -9,6 +9,9 @@ import ctypes
 import mmap
 import os
 from pathlib import Path
+from typing import Final
+
+_READ_BYTES: Final = 8 << 20
 
 
 def forget(folder: Path) -> None:
@@ -22,6 +25,16 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+
+
+def remember(folder: Path) -> None:
+    """Read every file below `folder` once, so that reads do not wait for the drive any more."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        with path.open("rb", buffering=0) as file:
+            while file.read(_READ_BYTES):
+                continue
 
 
 def resident_part(path: Path) -> float:
