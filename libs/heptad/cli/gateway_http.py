@@ -78,6 +78,18 @@ class GatewayHttp:
             for line in response:
                 yield line.decode("utf-8").rstrip("\r\n")
 
+    @contextmanager
+    def opened(
+        self, path: str, *, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        """An answer to be read as it comes; one that breaks off is an OSError, never a short one.
+
+        Raises: GatewayRefusal, Problem, OSError.
+        """
+        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310
+        with self._opened(request, timeout_s=_SILENCE_S_MAX) as response:
+            yield response
+
     def post(
         self, path: str, body: bytes, *, media_type: str, headers: Mapping[str, str] | None = None
     ) -> Reply:

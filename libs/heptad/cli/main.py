@@ -48,6 +48,7 @@ COMMANDS: Final = (
     Row("submit", "Sign and send a request, and wait until it is recorded."),
     Row("bundle", "Record many events of a service under one signature."),
     Row("receipt", "Fetch the receipt of a request."),
+    Row("export", "Take out all that a cell holds about a subject, with proofs."),
     Row("entries", "List, count or follow the log's entries."),
     Row("evidence", "List or fetch the evidence of misbehaviour that the log holds."),
     Row("erase", "Erase a subject's data, at its word or an officer's; decide, hold, list."),

@@ -10,6 +10,8 @@
 from heptad.client.blocking import BlockingClient
 from heptad.client.calls import LedgerReader, Terms, ValidatorCalls
 from heptad.client.client import Client, connect
+from heptad.client.export_calls import ExportCalls
+from heptad.client.export_file import save_export
 from heptad.client.officer import Officer, connect_officer
 from heptad.client.peek import issuer_of
 from heptad.client.privacy_calls import PrivacyCalls
@@ -24,6 +26,7 @@ __all__ = [
     "Bundle",
     "Client",
     "Event",
+    "ExportCalls",
     "LedgerReader",
     "Officer",
     "PrivacyCalls",
@@ -36,6 +39,7 @@ __all__ = [
     "find_standing",
     "follow",
     "issuer_of",
+    "save_export",
     "sign",
     "sign_bundle",
     "sign_new_subject",

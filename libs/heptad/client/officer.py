@@ -1,4 +1,4 @@
-"""The client of a data-protection officer: decisions about erasures, at the ledger alone.
+"""The client of a data-protection officer: exports, and decisions about erasures, at the ledger.
 
     async with connect_officer(".heptad/clients/officer") as officer:
         [ordered] = await officer.order([subject_id], ground=…, reason="asked for by letter")
@@ -15,6 +15,8 @@ from typing import Final, Self
 
 from heptad.client.calls import Terms
 from heptad.client.erasures import CERTIFICATE_S_MAX, await_certificate
+from heptad.client.export_calls import ExportCalls
+from heptad.client.export_file import Tell, save_export, untold
 from heptad.client.privacy_calls import DECISION_S, PrivacyCalls
 from heptad.model.erasing import (
     SUBJECTS_MAX,
@@ -26,6 +28,7 @@ from heptad.model.erasing import (
     RevokeKeyCall,
 )
 from heptad.model.erasure import ErasureGround, RefusalGround
+from heptad.model.exporting import ExportBegun, OfficersExport
 from heptad.runtime.channels import open_channel
 from heptad.runtime.config import Profile, load_profile
 from heptad.runtime.tls import load_tls
@@ -110,6 +113,14 @@ class Officer:
         """Revoke the key of a lost device, be it the subject's last; the revocation's index."""
         call = RevokeKeyCall(subject_id, kid, reason)
         return await self.privacy.revoke_key(call, terms=_DECIDE)
+
+    async def export(self, call: OfficersExport, *, to: Path, tell: Tell = untold) -> ExportBegun:
+        """Take out all that is held about a subject, into a new file; the reason is recorded first.
+
+        `tell` hears how much of the work is done, out of how much. Raises: OSError, too.
+        """
+        parts = ExportCalls(self.ledger_channel).export(call, terms=_READ)
+        return await save_export(parts, to, tell=tell)
 
     async def erasure(self, name: bytes | str) -> Erasure:
         """How an erasure stands: by its request's 32 bytes, or by the subject's id."""

@@ -20,6 +20,7 @@ from heptad_gateway.control_room.room import ControlRoom
 from heptad_gateway.door import Door
 from heptad_gateway.entries import EntriesApi
 from heptad_gateway.erasures import ErasureReader, ErasuresApi
+from heptad_gateway.exports import ExportReader, ExportsApi
 from heptad_gateway.limits import ClientLimit, RateLimitFields
 from heptad_gateway.operations import OperationsApi
 from heptad_gateway.pages import PagesApi
@@ -43,6 +44,7 @@ class Ports:
     ledger: Ledger
     erasures: ErasureReader
     keys: KeyReader
+    exports: ExportReader
 
 
 class App:
@@ -94,16 +96,12 @@ class App:
         """Every operation of the public listener."""
         deadline_s = self._config.deadline_ms / 1000
         limits, ports = self._cell.limits, self._ports
-        subjects = SubjectsApi(
-            validators=ports.validators,
-            keys=ports.keys,
-            request_bytes_max=limits.request_bytes_max,
-            deadline_s=deadline_s,
-        )
+        subjects, exports, erasures = self._of_subjects(deadline_s)
         requests = RequestsApi(
             submissions=ports.submissions,
             validators=ports.validators,
             ledger=ports.ledger,
+            exports=exports,
             request_bytes_max=limits.request_bytes_max,
             body_bytes_max=self._config.body_bytes_max,
             batch_requests_max=self._config.batch_requests_max,
@@ -130,13 +128,11 @@ class App:
             unix_s=time.time,
         )
         bundles = BundlesApi(validators=ports.validators, deadline_s=deadline_s)
-        erasures = ErasuresApi(
-            submissions=ports.submissions, erasures=ports.erasures, deadline_s=deadline_s
-        )
         parts = (
             requests,
             bundles,
             subjects,
+            exports,
             erasures,
             auditing,
             entries,
@@ -146,6 +142,22 @@ class App:
             PagesApi(),
         )
         return [route for part in parts for route in part.routes()]
+
+    def _of_subjects(self, deadline_s: float) -> tuple[SubjectsApi, ExportsApi, ErasuresApi]:
+        """What the people have whose data the cell holds."""
+        ports = self._ports
+        return (
+            SubjectsApi(
+                validators=ports.validators,
+                keys=ports.keys,
+                request_bytes_max=self._cell.limits.request_bytes_max,
+                deadline_s=deadline_s,
+            ),
+            ExportsApi(submissions=ports.submissions, exports=ports.exports, deadline_s=deadline_s),
+            ErasuresApi(
+                submissions=ports.submissions, erasures=ports.erasures, deadline_s=deadline_s
+            ),
+        )
 
     def admin_routes(self) -> list[Route]:
         """Every operation of the operators' listener."""

@@ -20,23 +20,22 @@ RETRY_MS: Final = 2_000
 End = Callable[[], Awaitable[None]]
 
 
-class EventStream(web.StreamResponse):
+class StreamedBody(web.StreamResponse):
     """An answer whose body is a stream of chunks; the stream is closed with it."""
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], end: End, *, has_body: bool = True
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        end: End,
+        *,
+        headers: Mapping[str, str],
+        has_body: bool = True,
     ) -> None:
         """`chunks` are written one by one; nothing is read of them before the head is out.
 
         `end` is called once, whatever happens to the answer after the door. `has_body` is False in
         answer to HEAD.
         """
-        headers = {
-            "Content-Type": MEDIA_TYPE,
-            "Cache-Control": "no-store",
-            # nginx would otherwise gather events before it passes them on.
-            "X-Accel-Buffering": "no",
-        }
         super().__init__(headers=headers)
         self._chunks = chunks
         self._end = end
@@ -69,6 +68,22 @@ class EventStream(web.StreamResponse):
         async for chunk in self._chunks:
             async with asyncio.timeout(STALL_S_MAX):
                 await self.write(chunk)
+
+
+class EventStream(StreamedBody):
+    """Events as they come."""
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], end: End, *, has_body: bool = True
+    ) -> None:
+        """See `StreamedBody`."""
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Cache-Control": "no-store",
+            # nginx would otherwise gather events before it passes them on.
+            "X-Accel-Buffering": "no",
+        }
+        super().__init__(chunks, end, headers=headers, has_body=has_body)
 
 
 def event(name: str, members: Mapping[str, object], *, event_id: int) -> bytes:

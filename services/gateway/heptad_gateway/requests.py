@@ -24,6 +24,7 @@ from heptad.verification.receipt_file import encode_public_receipt
 from heptad_gateway.answers import Answer, recorded_answer
 from heptad_gateway.bodies import JOSE, JSON, BodyRoom, BodyRule, read_body
 from heptad_gateway.calls import terms_of
+from heptad_gateway.exports import ExportsApi
 from heptad_gateway.limits import Charge
 from heptad_gateway.ports import Ledger, Submissions, Validators
 from heptad_gateway.problems import problem_details, retry_after_of
@@ -49,6 +50,7 @@ class RequestsApi:
         submissions: Submissions,
         validators: Validators,
         ledger: Ledger,
+        exports: ExportsApi,
         request_bytes_max: int,
         body_bytes_max: int,
         batch_requests_max: int,
@@ -60,6 +62,7 @@ class RequestsApi:
         self._submissions = submissions
         self._validators = validators
         self._ledger = ledger
+        self._exports = exports
         self._request_bytes_max = request_bytes_max
         self._batch_requests_max = batch_requests_max
         self._deadline_s = deadline_s
@@ -126,6 +129,8 @@ class RequestsApi:
         request_id = parameters["request_id"]
         id_bytes = _id_bytes(request_id)
         event = _event_of(request)
+        if "Authorization" in request.headers:
+            return await self._exports.receipt(request, id_bytes, event)
         terms = terms_of(request, self._deadline_s)
         try:
             found = await self._ledger.receipt(id_bytes, event, terms=terms)

@@ -5,7 +5,7 @@ from typing import Final
 
 import grpc
 
-from heptad.client import LedgerReader, PrivacyCalls, Submitter, ValidatorCalls
+from heptad.client import ExportCalls, LedgerReader, PrivacyCalls, Submitter, ValidatorCalls
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
 from heptad.runtime.channels import WATCH_WINDOW_BYTES
@@ -92,6 +92,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
             ledger=LedgerReader(ledger_channel, watch_channel=watch_channel),
             erasures=privacy,
             keys=privacy,
+            exports=ExportCalls(ledger_channel),
         ),
         config=config,
         cell=cell,

@@ -140,6 +140,16 @@ class FakeLedger:
         finally:
             self.watching -= 1
 
+    async def export(self, call, *, terms):
+        """What `answers["export"]` has, one part after the other; a Problem ends it."""
+        self.asked.append(("export", call, terms))
+        self.watching += 1
+        try:
+            for part in self.answers["export"]:
+                yield returned(part)
+        finally:
+            self.watching -= 1
+
     def __getattr__(self, name):
         async def method(*arguments, terms, **_options):
             self.asked.append((name, *arguments, terms))
@@ -222,7 +232,7 @@ async def running(recorded, *, cell=CELL, policy=b"quorum none\n", **config):
     })  # fmt: skip
     metrics = Metrics(cell="cell.example", service="gateway-1")
     app = App(
-        ports=Ports(submissions, validators, ledger, ledger, ledger),
+        ports=Ports(submissions, validators, ledger, ledger, ledger, ledger),
         config=replace(CONFIG, **config),
         cell=cell,
         policy=policy,

@@ -41,8 +41,8 @@ class LedgerConfig:
     # How long partial tiles stay there after the full one, for readers of an older checkpoint.
     static_partials_s: Annotated[int, Between(0, 2_592_000)] = 600
 
-    # Exports of subjects' data at a time, each in a thread that rests a third of its time.
-    exports_at_once_max: Annotated[int, Between(1, 64)] = 4
+    # Exports of subjects' data at a time; two threads do the work, as fast as it is taken.
+    exports_at_once_max: Annotated[int, Between(1, 256)] = 32
     # Exports of one subject's data in an hour.
     subject_exports_per_hour_max: Annotated[int, Between(1, 3_600)] = 12
     # Entries in one archive; who has more asks for the next part.

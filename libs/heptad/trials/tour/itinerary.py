@@ -12,7 +12,7 @@ from heptad.client import connect
 from heptad.runtime.config import load_cell, load_profile
 from heptad.runtime.errors import HomeRefusedError
 from heptad.trials.meshes import RunningMesh, attach, running
-from heptad.trials.tour import auditor, citizen, crowd, forgeries, operator, service
+from heptad.trials.tour import access, auditor, citizen, crowd, forgeries, operator, service
 from heptad.trials.tour.scene import SERVICE, Scene, policy_of
 from heptad.trials.tour.steps import Shown, Step, take
 
@@ -25,6 +25,8 @@ STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("service", "citizens are brought in by a service", crowd.bring_in),
     Step("service", "many requests travel on one stream", crowd.send_bulk),
     Step("service", "many events stand under one signature", service.record_bundle),
+    Step("citizen", "all that is held about her comes out, and proves itself", access.take_out),
+    Step("officer", "who looks is recorded first, and the person reads it", access.look_as_officer),
     Step("auditor", "receipts hold off line", auditor.verify_receipts),
     Step("auditor", "the whole log hashes to its cosigned root", auditor.hash_log),
     Step("auditor", "the log only grows", auditor.continue_log),
