@@ -13,7 +13,7 @@ from heptad.transparency.tiles import encode_entries
 from heptad_ledger.errors import StoreDamagedError, StoreFullError
 from heptad_ledger.store import AppliedState, LogStore, Wave, recent
 from heptad_ledger.store.row_pages import ROW_BYTES, cut
-from heptad_ledger.store.wave import pack_index
+from heptad_ledger.store.wave import pack_index, unpack_index
 
 GENESIS = AppliedState(0, b"\0" * 32, 0, CompactRange.empty())
 
@@ -205,9 +205,10 @@ def test_an_erased_row_is_found_by_nobody_wherever_it_was_and_does_not_come_back
     before = raw_rows(store)
     # when every third is deleted, and some that are not there
     gone = range(0, 130, 3)
-    count = store.delete_rows(
-        by_subject=map(row_key_of, gone), by_request=[ref_of(n) for n in (*gone, *gone)]
-    )
+    with store.editing() as edit:
+        count = edit.delete_rows(
+            by_subject=map(row_key_of, gone), by_request=[ref_of(n) for n in (*gone, *gone)]
+        )
     # then they were counted once, are found by nobody, and are in no page and no wave
     assert count == 2 * len(range(0, 120, 3))
     left = raw_rows(store)
@@ -230,11 +231,52 @@ def test_an_erased_row_is_found_by_nobody_wherever_it_was_and_does_not_come_back
     store.close()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    first=st.integers(0, 2_000),
+    private=st.lists(st.sampled_from(["both", "subject", "request", ""]), max_size=900),
+    gone=st.sets(st.integers(0, 900), max_size=20),
+)
+def test_a_wave_is_kept_in_parts_and_each_row_under_the_part_of_its_entry(first, private, gone):
+    rows = {
+        kind: [
+            (sha256(b"%d" % index).digest()[:16], pack_index(index))
+            for index, which in enumerate(private, start=first)
+            if which in ("both", kind)
+        ]
+        for kind in ("subject", "request")
+    }
+    parts = dict(
+        recent.packed_wave(
+            by_subject=rows["subject"],
+            by_request=rows["request"],
+            first_index=first,
+            until_index=first + len(private),
+        )
+    )
+    assert list(parts) == sorted(parts)
+    assert all(len(packed) < 4 * 4_096 - 16 for packed in parts.values())
+    unpacked = [recent.unpack_rows(packed) for packed in parts.values()]
+    assert [row for of_subject, _ in unpacked for row in of_subject] == rows["subject"]
+    assert [row for _, of_request in unpacked for row in of_request] == rows["request"]
+    for key, of_both in zip(parts, unpacked, strict=True):
+        assert all(
+            key <= index < pack_index(unpack_index(key) + recent.PART_ENTRIES)
+            for _, index in (*of_both[0], *of_both[1])
+        )
+        less = recent.without_rows(
+            parts[key], [sha256(b"%d" % n).digest()[:16] + pack_index(n) for n in gone]
+        )
+        assert recent.unpack_rows(less) == tuple(
+            [row for row in kind if unpack_index(row[1]) not in gone] for kind in of_both
+        )
+
+
 def test_a_deletion_that_was_not_committed_has_deleted_nothing(tmp_path):
     store = open_store(tmp_path)
     store.write(wave_of(store, range(10)))
-    with full_at_the_commit(store), pytest.raises(StoreFullError):
-        store.delete_rows(by_subject=[row_key_of(1)], by_request=[ref_of(1)])
+    with full_at_the_commit(store), pytest.raises(StoreFullError), store.editing() as edit:
+        edit.delete_rows(by_subject=[row_key_of(1)], by_request=[ref_of(1)])
     with store.snapshot() as snapshot:
         assert (snapshot.request(ref_of(1)), snapshot.subject_row(row_key_of(1))) == (1, 1)
     store.close()

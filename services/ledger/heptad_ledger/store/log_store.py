@@ -8,7 +8,7 @@ the tiles, which finds a file that was copied or repaired badly before anything 
 `write` and `publish` belong to one thread. `snapshot` may be used from any.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -138,19 +138,6 @@ class LogStore:
         for level, index in sorted(wave.tiles):
             self.edge_tiles.replace(level, index, wave.tiles[level, index])
         return tuple(Duplicate(unpack_index(row[0]), unpack_index(row[1])) for row in settled.later)
-
-    def delete_rows(
-        self, *, by_subject: Iterable[bytes] = (), by_request: Iterable[bytes] = ()
-    ) -> int:
-        """Delete rows by their keys, wherever they are, durably; return how many there were.
-
-        A caller that deletes more in the same transaction uses `PrivateTables.delete`.
-        Raises: StoreFullError, StoreDamagedError; then all are there.
-        """
-        with self._environment.writing() as transaction:
-            rows = self._private.delete(transaction, by_subject=by_subject, by_request=by_request)
-        self._private.deleted(rows)
-        return len(rows.by_subject) + len(rows.by_request)
 
     @contextmanager
     def editing(self) -> Iterator[Edit]:

@@ -10,8 +10,7 @@ Rows of a subject are deleted with `delete`, wherever they are, and `deleted` af
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -26,7 +25,7 @@ from heptad_ledger.store.recent import (
     RecentView,
     Row,
     pack_merged,
-    pack_rows,
+    packed_wave,
     those_waiting,
     unpack_merged,
     unpack_rows,
@@ -129,10 +128,15 @@ class PrivateTables:
         until_index: int,
     ) -> PutRows:
         """Make a wave's rows durable; they are of entries `first_index` <= i < `until_index`."""
-        if by_subject or by_request:
-            packed = pack_rows(by_subject=by_subject, by_request=by_request)
+        parts = packed_wave(
+            by_subject=by_subject,
+            by_request=by_request,
+            first_index=first_index,
+            until_index=until_index,
+        )
+        for key, packed in parts:
             table = self._environment.table("recent")
-            if not transaction.put(pack_index(first_index), packed, db=table, append=True):
+            if not transaction.put(key, packed, db=table, append=True):
                 raise StoreDamagedError(f"recent: a wave from {first_index} on is not the last")
         # From here on snapshots would find the rows; they look at none beyond their own size.
         self._recent.add(by_subject=by_subject, by_request=by_request)
@@ -200,12 +204,12 @@ class PrivateTables:
 
     def _delete_from_waves(self, transaction: lmdb.Transaction, rows: Rows) -> None:
         """A wave keeps rows until all of it is in the tables, so any of these may be there."""
-        waves: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        parts: defaultdict[bytes, list[bytes]] = defaultdict(list)
         with self._cursor(transaction, "recent") as cursor:
             for key, index in rows:
                 if seek_at_most(cursor, index):
-                    waves[bytes(cursor.key())].append(key + index)
-            for first_index, gone in waves.items():
+                    parts[bytes(cursor.key())].append(key + index)
+            for first_index, gone in parts.items():
                 cursor.set_key(first_index)
                 cursor.put(first_index, without_rows(bytes(cursor.value()), gone))
 
@@ -235,7 +239,5 @@ class PrivateTables:
             while found and bytes(cursor.key()) < pack_index(index):
                 found = cursor.delete()
 
-    @contextmanager
-    def _cursor(self, transaction: lmdb.Transaction, table: str) -> Iterator[lmdb.Cursor]:
-        with transaction.cursor(self._environment.table(table)) as cursor:
-            yield cursor
+    def _cursor(self, transaction: lmdb.Transaction, table: str) -> lmdb.Cursor:
+        return transaction.cursor(self._environment.table(table))

@@ -2,20 +2,22 @@
 
 `by_subject` and `by_request` have keys that are spread evenly, on purpose. Put wave by wave, nearly
 every row costs a page of its own: 15 µs for the two rows of a record at 600,000 records, and rising
-(measured). So rows first go, in the order in which they come, into the table `recent`, one value
-for each wave, which makes them durable for next to nothing; and they are kept here. When there are
-many, some slices of the key space are put into the tables, sorted, so that a page that is written
-takes several rows, and no transaction is long. How many is many follows from how large the tables
-are: what a row costs depends on how many others share its page. (A fixed number was measured: 16 µs
-an entry at a million and 32 at ten millions.)
+(measured). So rows first go, in the order in which they come, into the table `recent`, a value for
+some hundred entries, which makes them durable for next to nothing; and they are kept here. When
+there are many, some slices of the key space are put into the tables, sorted, so that a page that is
+written takes several rows, and no transaction is long. How many is many follows from how large the
+tables are: what a row costs depends on how many others share its page. (A fixed number was
+measured: 16 µs an entry at a million and 32 at ten millions.)
 
 After a crash `recent` is read back. Rows must not be put twice, so each transaction that puts a
 slice also says below which index all rows of that slice are in the tables (`merged` in `meta`). A
 value of `recent` is deleted when all slices have been put since it was written.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -36,6 +38,10 @@ SLICES: Final = 256
 BINS: Final = 4
 """Parts of a slice, by the next two bits: few enough rows to look one up among them (4 µs)."""
 
+PART_ENTRIES: Final = 340
+"""Entries whose rows are one value of `recent`: with two rows each it fills four pages of LMDB, and
+is soon written anew when one of its rows is erased."""
+
 Row: TypeAlias = tuple[bytes, bytes]
 """A 16-byte key and a packed index."""
 
@@ -44,6 +50,7 @@ Bins: TypeAlias = tuple[bytearray, ...]
 
 _ROW: Final = Struct("16s8s")
 _COUNT: Final = Struct(">I")
+_INDEX_OF: Final = itemgetter(1)
 _MERGED: Final = Struct(f">{SLICES}Q")
 
 
@@ -204,23 +211,50 @@ def unpack_merged(packed: bytes) -> tuple[int, ...]:
 
 
 def pack_rows(*, by_subject: Sequence[Row], by_request: Sequence[Row]) -> bytes:
-    """A wave's rows as one value of `recent`: u32be how many of `by_subject`, then all rows."""
+    """Some rows as one value of `recent`: u32be how many of `by_subject`, then all rows."""
     flat = chain.from_iterable((*by_subject, *by_request))
     return _COUNT.pack(len(by_subject)) + b"".join(flat)
 
 
+def packed_wave(
+    *, by_subject: Sequence[Row], by_request: Sequence[Row], first_index: int, until_index: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """A wave's rows, which ascend by index, as rows of `recent`: a part for each few entries."""
+    subjects_from = requests_from = 0
+    for first in range(first_index, until_index, PART_ENTRIES):
+        end = pack_index(min(first + PART_ENTRIES, until_index))
+        subjects_until = bisect_left(by_subject, end, subjects_from, key=_INDEX_OF)
+        requests_until = bisect_left(by_request, end, requests_from, key=_INDEX_OF)
+        subjects = by_subject[subjects_from:subjects_until]
+        requests = by_request[requests_from:requests_until]
+        if subjects or requests:
+            yield pack_index(first), pack_rows(by_subject=subjects, by_request=requests)
+        subjects_from, requests_from = subjects_until, requests_until
+
+
 def unpack_rows(packed: bytes) -> tuple[list[Row], list[Row]]:
     """What `pack_rows` packed. Raises: StoreDamagedError."""
-    count = int.from_bytes(packed[: _COUNT.size], "big")
-    rows_there, rest = divmod(len(packed) - _COUNT.size, _ROW.size)
-    if rest or count > rows_there:
-        raise StoreDamagedError(f"{len(packed)} bytes are no rows, of which {count} by subject")
-    rows = list(_ROW.iter_unpack(memoryview(packed)[_COUNT.size :]))
-    return rows[:count], rows[count:]
+    by_subject, by_request = _parts(packed)
+    return list(_ROW.iter_unpack(by_subject)), list(_ROW.iter_unpack(by_request))
 
 
 def without_rows(packed: bytes, rows: Iterable[bytes]) -> bytes:
-    """A wave's packed rows without some of them, 24 bytes each. Raises: StoreDamagedError."""
-    gone = set(rows)
-    left = [[row for row in map(b"".join, kept) if row not in gone] for kept in unpack_rows(packed)]
-    return _COUNT.pack(len(left[0])) + b"".join(chain.from_iterable(left))
+    """Packed rows without some of them, 24 bytes each. Raises: StoreDamagedError."""
+    parts = _parts(packed)
+    for row in rows:
+        places = [find_row(part, row) for part in parts]
+        parts = tuple(
+            part if at < 0 else part[:at] + part[at + ROW_BYTES :]
+            for part, at in zip(parts, places, strict=True)
+        )
+    return _COUNT.pack(len(parts[0]) // ROW_BYTES) + b"".join(parts)
+
+
+def _parts(packed: bytes) -> tuple[bytes, ...]:
+    """The rows of each kind in a value of `recent`. Raises: StoreDamagedError."""
+    count = int.from_bytes(packed[: _COUNT.size], "big")
+    rows_there, rest = divmod(len(packed) - _COUNT.size, ROW_BYTES)
+    if rest or count > rows_there:
+        raise StoreDamagedError(f"{len(packed)} bytes are no rows, of which {count} by subject")
+    end = _COUNT.size + count * ROW_BYTES
+    return packed[_COUNT.size : end], packed[end:]
