@@ -191,7 +191,7 @@ def _follow(
             auditor,
             interval_s=interval_s,
             metrics_address=metrics,
-            cell=", ".join(known.key.name for known in terms.policy.logs),
+            cell=", ".join(dict.fromkeys(known.key.name for known in terms.policy.logs)),
             tell=tell,
         )
     )

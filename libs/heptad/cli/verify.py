@@ -126,6 +126,7 @@ def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Pa
         is_alarm,
         is_bundle_file,
         is_certificate_file,
+        is_policy_change,
         parse_alarm,
     )
 
@@ -143,6 +144,8 @@ def _judge(data: bytes, judgement: "Judgement", *, policy: Path | None, cell: Pa
         judgement.judge_receipt(file, policy)
     if has_bundle(file):
         judgement.judge_signed(file, cell)
+    elif cell is not None and is_policy_change(file.entry):
+        judgement.judge_policy_change(file, cell)
     elif cell is not None:
         judgement.judge_evidence(file, cell)
 
@@ -231,6 +234,14 @@ class Judgement:
         self._members |= evidence_facts(report, cell_fingerprint=mark)
         self._lines += ["", f"cell     SHA-256 {mark} of {judged_by.origin}", ""]
         self._take(report.findings)
+
+    def judge_policy_change(self, file: "ReceiptFile", cell: Path) -> None:
+        """Is this the file that the log went by from there on?"""
+        from heptad.verification import examine_policy_change
+
+        known, mark = self._cell(cell)
+        self._lines += ["", f"cell     SHA-256 {mark} of {known.origin}", ""]
+        self._take([examine_policy_change(file.entry, cell_sha256=bytes.fromhex(mark))])
 
     def judge_alarm(self, raised: "Raised", policy: Path | None, cell: Path | None) -> None:
         """Is the log, or somebody behind it, as wrong as an auditor says?"""
@@ -447,9 +458,11 @@ def heading(report: "ReceiptReport", policy: "Policy", *, policy_fingerprint: st
 
 def policy_lines(policy: "Policy", policy_fingerprint: str) -> list[str]:
     """What is judged by, for people."""
+    names = {log.key.name for log in policy.logs}
+    keys = f" with {len(policy.logs)} keys" if len(policy.logs) > len(names) else ""
     return [
         f"policy   SHA-256 {policy_fingerprint}",
-        f"         {len(policy.logs)} log, {len(policy.witnesses)} witnesses, "
+        f"         {len(names)} log{keys}, {len(policy.witnesses)} witnesses, "
         f"quorum {policy.quorum}; compare it with what the cell's operators publish",
     ]
 

@@ -39,6 +39,7 @@ from heptad.verification.errors import (
 )
 from heptad.verification.evidence import EvidenceReport, examine_evidence, is_evidence
 from heptad.verification.logs import ReadPath, VerifiedLog, verify_log
+from heptad.verification.policy_changes import examine_policy_change, is_policy_change
 from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import (
     CLOCK_BOUND_S,
@@ -81,6 +82,7 @@ __all__ = [
     "examine_bundle_file",
     "examine_certificate_file",
     "examine_evidence",
+    "examine_policy_change",
     "examine_receipt_file",
     "examine_signed",
     "examine_under",
@@ -89,6 +91,7 @@ __all__ = [
     "is_bundle_file",
     "is_certificate_file",
     "is_evidence",
+    "is_policy_change",
     "open_source",
     "parse_alarm",
     "verify_continuation",

@@ -127,6 +127,7 @@ def open_door(authority: Authority):
         ask: Callable[[bytes], bytes] = lambda request: request,
         members: frozenset[str] | None = None,
         calls_max: dict[str, int] | None = None,
+        tls: TlsMaterial | None = None,
     ) -> AsyncIterator[Door]:
         calls = Calls()
         guard = Guard(cell=ORIGIN, roles=roles, calls=calls, members=members, calls_max=calls_max)
@@ -134,8 +135,9 @@ def open_door(authority: Authority):
         if echo is not None:
             add_frame_handlers(server, service="test.v1.Test", handlers={"Echo": echo})
         server.add_generic_rpc_handlers((_AskHandler(ask),))
-        tls = authority.member("replica-3")
-        port = channels.listen(server, address="127.0.0.1:0", tls=tls)
+        port = channels.listen(
+            server, address="127.0.0.1:0", tls=tls or authority.member("replica-3")
+        )
         await server.start()
         try:
             yield Door(f"127.0.0.1:{port}", calls, authority)

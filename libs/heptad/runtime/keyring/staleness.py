@@ -12,7 +12,7 @@ from typing import Final
 from heptad.runtime.config.files import CELL_FILE
 from heptad.runtime.identity import Role
 from heptad.runtime.service import READY_FILE
-from heptad.runtime.tls import CERTIFICATE_FILE
+from heptad.runtime.tls import CA_FILE, CERTIFICATE_FILE
 
 CLOCK_STEP_NS: Final = 20_000_000
 """File systems stamp by a clock that steps by milliseconds: what is so close counts as later."""
@@ -28,7 +28,8 @@ def _is_stale(home: Path, name: str) -> bool:
         begun_ns = json.loads((home / name / READY_FILE).read_bytes()).get("begun_ns", 0)
     except FileNotFoundError:
         return False
-    files = [home / name / CERTIFICATE_FILE, *(home / name).glob("keys/*.pem")]
+    own = home / name
+    files = [home / "pki" / CA_FILE, own / CERTIFICATE_FILE, *own.glob("keys/*.pem")]
     if not name.startswith(Role.GATEWAY):
         # Of the cell a gateway knows addresses and names, which no rotation changes.
         files.append(home / CELL_FILE)

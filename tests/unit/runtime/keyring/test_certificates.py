@@ -3,7 +3,6 @@
 from datetime import timedelta
 from functools import partial
 
-import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -11,7 +10,7 @@ from unit.runtime.keyring.conftest import BEGAN
 
 from heptad.runtime.errors import HomeRefusedError
 from heptad.runtime.keyring import certificates
-from heptad.runtime.pki import CERTIFICATE_DAYS
+from heptad.runtime.pki import CERTIFICATE_DAYS, CertificateAuthority
 from heptad.runtime.tls import load_tls
 
 LATER = BEGAN + timedelta(days=300)
@@ -74,7 +73,12 @@ def test_at_every_moment_of_the_exchange_the_pair_that_is_read_fits(home, crashe
     assert not (home / "replica-2" / "tls.key.next").exists()
 
 
-def test_a_bundle_of_two_cas_is_trusted_by_grpc(home):
-    """How a CA is replaced by hand: both are trusted until every certificate is of the new one."""
-    tls = loaded(home, "replica-2")
-    assert grpc.ssl_channel_credentials(root_certificates=tls.ca_pem + tls.ca_pem) is not None
+def test_the_first_certificate_of_the_cas_file_issues(home):
+    """Others behind it are trusted, and issue nothing: so a CA is replaced step by step."""
+    other = CertificateAuthority.generate(origin="other.example", now=LATER).issued
+    ca = home / "pki" / "ca.pem"
+    ca.write_bytes(ca.read_bytes() + other.certificate_pem)
+    certificates.renew(home, ("replica-2",), now=LATER)
+    first = x509.load_pem_x509_certificate(ca.read_bytes())
+    issued = x509.load_pem_x509_certificate(loaded(home, "replica-2").certificate_pem)
+    issued.verify_directly_issued_by(first)

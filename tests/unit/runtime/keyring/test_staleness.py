@@ -54,3 +54,9 @@ def test_only_the_member_itself_is_behind_its_own_key_and_certificate(home, bega
 def test_a_process_that_does_not_say_when_it_began_is_behind(home):
     (home / "replica-1" / "ready.json").write_text('{"pid": 1}')
     assert stale(home, NAMES) == ("replica-1",)
+
+
+def test_everybody_is_behind_a_new_file_of_the_ca(home, began):
+    began("replica-1", "gateway-1")
+    (home / "pki" / "ca.pem").write_bytes((home / "pki" / "ca.pem").read_bytes() * 2)
+    assert stale(home, (*NAMES, "gateway-1")) == ("replica-1", "gateway-1")
