@@ -54,6 +54,7 @@ check: $(VENV)/.dev node_modules/.package-lock.json ## Format, lint, types, wall
 	$(BIN)/lint-imports
 	npx --no-install buf lint
 	npx --no-install buf breaking --against protos/released.binpb
+	npx --no-install redocly lint --config redocly.yaml services/gateway/heptad_gateway/openapi.json
 	$(BIN)/python -m heptad.wire.generate --check
 	$(BIN)/python -m pytest -q tests/tidy
 

@@ -56,6 +56,7 @@ class PagesApi:
             Route("GET", "/entry/{index}", self.entry),
             Route("GET", "/checker.html", self.checker),
             Route("GET", "/dashboard", self.control_room),
+            Route("GET", "/docs", self.api),
             Route("GET", "/web/{name}", self.part),
         ]
 
@@ -75,6 +76,10 @@ class PagesApi:
     async def control_room(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """How the whole cell is, live."""
         return _answer(request, self._pages["dashboard.html"])
+
+    async def api(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
+        """The API's description, for people."""
+        return _answer(request, self._pages["docs.html"])
 
     async def part(self, request: web.BaseRequest, parameters: Parameters) -> web.Response:
         """A style or a module of the pages."""

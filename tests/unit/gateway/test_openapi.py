@@ -92,3 +92,10 @@ def test_what_is_answered_has_the_members_that_are_described(gateway):
             assert set(schemas[name]["required"]) <= members <= set(schemas[name]["properties"])
 
     gateway(story)
+
+
+def test_the_description_lists_every_code_that_a_refusal_may_have(gateway):
+    async def story(gateway):
+        assert (await described(gateway)).json()["x-codes"] == sorted(PROBLEMS)
+
+    gateway(story)

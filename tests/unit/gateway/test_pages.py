@@ -9,7 +9,7 @@ import pytest
 from heptad_gateway.pages import PagesApi
 
 WEB = files("heptad_gateway").joinpath("web")
-PAGES = ["/", "/entry/7", "/checker.html", "/dashboard"]
+PAGES = ["/", "/entry/7", "/checker.html", "/dashboard", "/docs"]
 PARTS = [f"/web/{file.name}" for file in WEB.iterdir() if file.name.endswith((".js", ".css"))]
 
 
