@@ -20,6 +20,7 @@ import chromium
 from heptad.client import connect
 from heptad.crypto.bundles import Event
 from heptad.crypto.keys import Ed25519Key, P256Key
+from heptad.model.requests import request_id_of
 from heptad.trials import meshes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
@@ -61,6 +62,18 @@ async def fill(home: Path, folder: Path) -> int:
     changed = receipt.entry.replace(b"\x28\x01", b"\x28\x02", 1)
     (folder / "forged.json").write_bytes(replace(receipt, entry=changed).encode())
     return chosen.index
+
+
+async def erased(home: Path) -> str:
+    """The address of the page of somebody's certificate of erasure."""
+    async with connect(home / "clients" / "tax-portal") as client:
+        key = P256Key.generate()
+        subject = (await client.register(key)).subject_id
+        for action in ("authenticate", "consent.grant", "record.access"):
+            await client.submit(client.sign(key=key, subject=subject, action=action, data={}))
+        asked = await client.erase(subject=subject, key=key)
+        await client.certificate(asked.request_id)
+    return f"/v1/erasures/{request_id_of(asked.request_id)}"
 
 
 @contextlib.asynccontextmanager
@@ -110,6 +123,13 @@ async def checker(page: chromium.Page, base: str, name: str, receipt: Path, poli
     await picture(page, name, 1_100)
 
 
+async def erasure(page: chromium.Page, base: str, name: str, path: str, height_max: int) -> None:
+    await page.open(f"{base}{path}")
+    await page.until("document.querySelector('ol.states .now.erased')")
+    assert page.complaints == []
+    await picture(page, name, height_max)
+
+
 async def control_room(page: chromium.Page, base: str, name: str, height_max: int) -> None:
     await page.open(f"{base}/dashboard")
     await page.until("document.querySelectorAll('#charts path').length > 2")
@@ -120,13 +140,16 @@ async def show(mesh: meshes.RunningMesh, port: int, folder: Path) -> None:
     """All pictures."""
     index = await fill(mesh.home, folder)
     base, policy = mesh.gateway_url, mesh.home / "policy"
+    certificate = await erased(mesh.home)
     async with looking(port, DESK, dark=False) as page:
         await explorer(page, base, "explorer", 900)
         await entry(page, base, "entry", index)
         await checker(page, base, "checker", folder / "receipt.json", policy)
         await control_room(page, base, "control-room", 1_500)
+        await erasure(page, base, "erasure", certificate, 1_250)
     async with looking(port, DESK, dark=True) as page:
         await explorer(page, base, "explorer-dark", 900)
+        await erasure(page, base, "erasure-dark", certificate, 1_250)
         await checker(page, base, "checker-dark", folder / "receipt.json", policy)
     async with looking(port, TELEPHONE, dark=False) as page:
         await explorer(page, base, "explorer-phone", 1_100)

@@ -220,6 +220,10 @@ LEDGER_ERASURES_TOTAL: Final = _counter(
 LEDGER_ERASURES_OPEN: Final = _gauge(
     "ledger_erasures_open", "Erasures that the ledger is at work on, by state.", "state"
 )
+LEDGER_ERASURE_UNDECIDED_AGE: Final = _gauge(
+    "ledger_erasure_undecided_age_seconds",
+    "How long the oldest request for an erasure that nobody has decided has been here; 0: none is.",
+)
 LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(

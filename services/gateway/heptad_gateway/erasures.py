@@ -178,7 +178,9 @@ def _ground_of(jws: bytes) -> ErasureGround:
 
 
 def _is_unproved(erasure: Erasure) -> bool:
-    """It is done, and the next checkpoint will prove it."""
+    """It is decided or done, and what shows that is on its way into the log."""
+    if erasure.state is ErasureState.REFUSED:
+        return erasure.refusal_index is None
     return erasure.state is ErasureState.ERASED and erasure.certificate is None
 
 

@@ -46,9 +46,11 @@ from heptad_ledger.log_reads import LogReads, StoreTiles
 from heptad_ledger.parts import Parts, open_parts
 from heptad_ledger.policy_changes import PolicyChangeReporter
 from heptad_ledger.privacy import access_door, accesses
+from heptad_ledger.privacy import door as privacy_door
 from heptad_ledger.privacy.access_door import AccessDoor
 from heptad_ledger.privacy.accesses import AccessRecorder
 from heptad_ledger.privacy.assembly import Log, make_exports
+from heptad_ledger.privacy.decisions import make_decisions
 from heptad_ledger.privacy.erasing import Erasing
 from heptad_ledger.privacy.exporting import Exports
 from heptad_ledger.publishing.contradictions import Contradiction, prove
@@ -213,6 +215,16 @@ class LedgerService:
         ).register(server)
         self._vault_door.register(server)
         self._access_door.register(server)
+        make_decisions(
+            self._parts,
+            cell=self._context.cell,
+            erasures=self._erasing.desk,
+            reads=self._reads,
+            accesses=self._accesses,
+            applied_size=self._applied_size,
+            require_settled=self._require_settled,
+            metrics=self._context.metrics,
+        ).register(server)
 
     def _make_exports(self) -> tuple[Exports, AccessDoor]:
         log = Log(
@@ -471,7 +483,7 @@ async def build(context: Context[LedgerConfig]) -> LedgerService:
 KIND: Final = ServiceKind(
     config=LedgerConfig,
     build=build,
-    roles={**service.ROLES, **vault_door.ROLES, **access_door.ROLES},
+    roles={**service.ROLES, **vault_door.ROLES, **access_door.ROLES, **privacy_door.ROLES},
     services=(ledger_wire.SERVICE, vault_wire.SERVICE, privacy_wire.SERVICE),
     calls_max={
         service.WATCH: WATCHES_PER_CALLER_MAX,

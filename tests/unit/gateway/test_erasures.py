@@ -39,6 +39,7 @@ REFUSED = dataclasses.replace(
     refusal_ground=RefusalGround.LEGAL_HOLD,
     refusal_index=11,
 )
+REFUSING = dataclasses.replace(REFUSED, refusal_index=None)
 UNKNOWN = Problem("erasure_unknown", "nobody asked for it")
 
 
@@ -125,14 +126,21 @@ def test_a_subject_that_is_erased_gets_the_certificate_of_then(gateway):
 
 @pytest.mark.parametrize(
     ("erasure", "status"),
-    [(RECEIVED, 202), (ORDERED, 202), (UNPROVED, 200), (ERASED, 200), (REFUSED, 200)],
+    [
+        (RECEIVED, 202),
+        (ORDERED, 202),
+        (UNPROVED, 200),
+        (ERASED, 200),
+        (REFUSED, 200),
+        (REFUSING, 200),
+    ],
 )
 def test_the_status_says_whether_anything_is_left_to_do(gateway, erasure, status):
     @told(erasure)
     async def story(gateway):
         answer = await ask(gateway)
         assert answer.status == status
-        waits = status == 202 or erasure is UNPROVED
+        waits = status == 202 or erasure in (UNPROVED, REFUSING)
         assert ("Retry-After" in answer.headers) is waits
         shown = await gateway.call("GET", f"/v1/erasures/{ID}")
         assert shown.status == 200
@@ -302,7 +310,7 @@ def test_the_page_has_the_pages_policy_and_loads_only_what_is_here(gateway, eras
     gateway(story)
 
 
-@pytest.mark.parametrize("erasure", [RECEIVED, ORDERED, UNPROVED])
+@pytest.mark.parametrize("erasure", [RECEIVED, ORDERED, UNPROVED, REFUSING])
 def test_a_page_of_what_is_not_done_looks_again_by_itself(gateway, erasure):
     @told(erasure)
     async def story(gateway):

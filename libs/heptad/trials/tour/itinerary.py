@@ -12,7 +12,16 @@ from heptad.client import connect
 from heptad.runtime.config import load_cell, load_profile
 from heptad.runtime.errors import HomeRefusedError
 from heptad.trials.meshes import RunningMesh, attach, running
-from heptad.trials.tour import access, auditor, citizen, crowd, forgeries, operator, service
+from heptad.trials.tour import (
+    access,
+    auditor,
+    citizen,
+    crowd,
+    erasure,
+    forgeries,
+    operator,
+    service,
+)
 from heptad.trials.tour.scene import SERVICE, Scene, policy_of
 from heptad.trials.tour.steps import Shown, Step, take
 
@@ -42,6 +51,10 @@ STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("auditor", "after all this the log still only grew", auditor.continue_log),
     Step("auditor", "forgeries are refused", forgeries.refuse_forgeries),
     Step("operator", "the last replica comes back too", operator.restore, kills=True),
+    Step("officer", "an erasure on hold is refused, with its ground", erasure.refuse_on_hold),
+    Step("citizen", "one asks to be erased, and is", erasure.erase),
+    Step("auditor", "the certificate holds off line, old receipts too", erasure.verify),
+    Step("citizen", "who is erased stays erased", erasure.ask_again),
 )
 SECONDS: Final = 6.0
 """How long the fifty apps post."""

@@ -1,8 +1,10 @@
 """What the steps of a tour share: the mesh, the ways to it, and what has been done so far."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -60,7 +62,8 @@ class Scene:
     """The tour so far.
 
     `acknowledged` has the log index of every request that was answered with 201, by request id.
-    `log_size_first` is the log's size before the tour's first entry.
+    `log_size_first` is the log's size before the tour's first entry. `certificate` is that of an
+    erasure, and `kept_receipt` one of the erased person's from before.
     """
 
     mesh: RunningMesh
@@ -75,6 +78,8 @@ class Scene:
     checkpoint_first: bytes = b""
     log_size_first: int = 0
     killed: list[str] = field(default_factory=list)
+    kept_receipt: bytes = b""
+    certificate: bytes = b""
 
     def sign(self, citizen: Citizen, **changes: object) -> bytes:
         """A new signed request of this citizen; `changes` replace claims or `now_s`, `jti`."""
@@ -88,9 +93,11 @@ class Scene:
         }
         return sign(citizen.key, **members)  # type: ignore[arg-type]  # the names are those of sign
 
-    async def post(self, path: str, body: bytes) -> Reply:
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Reply:
         """POST a JWS to the gateway. Raises: aiohttp.ClientError."""
-        async with self.http.post(path, data=body, headers=JOSE) as response:
+        async with self.http.post(path, data=body, headers={**JOSE, **headers}) as response:
             return await _reply(response)
 
     async def get(self, path: str) -> Reply:

@@ -40,17 +40,21 @@ class ErasureReads:
         reads: LogReads,
         index_key: Callable[[], bytes],
         holds_of: Callable[[str], tuple[Hold, ...]],
+        require_settled: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_settled` raises a Problem while erasures may be found as they stood long ago."""
         self._erasures = erasures
         self._reads = reads
         self._index_key = index_key
         self._holds_of = holds_of
+        self._require_settled = require_settled
 
     def find(self, name: bytes | str, *, is_officer: bool) -> Erasure:
         """The erasure of that request (32 bytes), or the last one of that subject.
 
-        Raises: Problem `erasure_unknown`, `parameter_invalid`.
+        Raises: Problem `erasure_unknown`, `parameter_invalid`, `vault_unavailable`.
         """
+        self._require_settled()
         if isinstance(name, str):
             row = self._erasures.find_of_subject(name)
             is_told = is_officer or (row is not None and row.state in _FINAL)
@@ -75,8 +79,9 @@ class ErasureReads:
     def page(self, page_size: int, page_token: str) -> ErasurePage:
         """Erasures that are not decided or not done, the first first.
 
-        Raises: Problem `parameter_invalid`, `page_token_invalid`.
+        Raises: Problem `parameter_invalid`, `page_token_invalid`, `vault_unavailable`.
         """
+        self._require_settled()
         if page_size > PAGE_SIZE_MAX:
             detail = f"page_size {page_size}; {PAGE_SIZE_MAX} may be"
             raise Problem("parameter_invalid", detail, field="page_size")

@@ -55,8 +55,10 @@ class OfficerDesk:
         applied_size: Watermark,
         origin: str,
         keys: Callable[[], Mapping[str, PublicKey]],
+        require_settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`keys` gives the ledger's attestation keys by their `kid`."""
+        """`keys` gives the ledger's attestation keys by their `kid`; `require_settled` raises a
+        Problem while who is erased may still be found."""
         self._store = store
         self._registry = registry
         self._erasures = erasures
@@ -64,6 +66,7 @@ class OfficerDesk:
         self._applied_size = applied_size
         self._origin = origin
         self._keys = keys
+        self._require_settled = require_settled
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
 
     async def order(self, call: OrderCall, *, caller: Identity) -> Sequence[Ordered]:
@@ -202,7 +205,9 @@ class OfficerDesk:
         return index
 
     def _subject(self, subject_id: str) -> Subject:
-        """Raises: Problem `subject_unknown`, `subject_erased`, `parameter_invalid`."""
+        """Raises: Problem `subject_unknown`, `subject_erased`, `parameter_invalid`,
+        `vault_unavailable`."""
+        self._require_settled()
         try:
             parse_subject_id(subject_id)
         except SubjectIdInvalidError as error:
