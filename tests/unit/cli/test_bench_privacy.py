@@ -51,7 +51,7 @@ def ledger(home):
 
 @pytest.fixture(scope="module")
 def erasing(home, ledger):
-    return erasing_cost.measure(home, groups=(1, 20), tell=lambda line: None)
+    return erasing_cost.measure(home, groups=(1, 20, 1_000), tell=lambda line: None)
 
 
 def test_a_vault_is_measured_in_groups_of_each_size(vault):

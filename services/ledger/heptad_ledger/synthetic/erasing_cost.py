@@ -45,7 +45,10 @@ class ErasingFigures:
 
 
 def measure(home: Path, *, groups: Sequence[int], tell: Callable[[str], None]) -> ErasingFigures:
-    """Erase subjects at random; they stay erased. Raises: StoreError, VaultFaultError, OSError."""
+    """Erase subjects at random, who stay erased; a size for which there are too few is left out.
+
+    Raises: StoreError, VaultFaultError, OSError.
+    """
     tell("reading the files once")
     remember(home)
     parts = open_home(home, load_cell(home))
@@ -54,8 +57,9 @@ def measure(home: Path, *, groups: Sequence[int], tell: Callable[[str], None]) -
         erasing = _Erasing(parts, random.Random())  # noqa: S311  not for keys
         rows = []
         for group in groups:
-            tell(f"erasing in groups of {group:,}")
-            rows.append(erasing.row(min(group, GROUP_MAX)))
+            if count := min(groups_of(group), erasing.left // (2 * group)):
+                tell(f"erasing in groups of {group:,}")
+                rows.append(erasing.row(min(group, GROUP_MAX), count))
         return ErasingFigures(subjects, erasing.deleted / erasing.erased, tuple(rows))
     finally:
         parts.close()
@@ -68,11 +72,17 @@ class _Erasing:
         self._eraser = Eraser(
             store=parts.store, vault=parts.vault, filer=parts.filer, now_ms=_now_ms
         )
-        self._chance = chance
+        self._slots = list(range(1, parts.vault.slot_next))
+        chance.shuffle(self._slots)
 
-    def row(self, group: int) -> ErasureRow:
+    @property
+    def left(self) -> int:
+        """Slots that were not looked at yet."""
+        return len(self._slots)
+
+    def row(self, group: int, count: int) -> ErasureRow:
         took: list[Took] = []
-        for _ in range(groups_of(group)):
+        for _ in range(count):
             cases = self._ordered(self._there(group))
             began = Moment.now()
             done = self._eraser.execute(cases)
@@ -83,13 +93,13 @@ class _Erasing:
         return erasure_row(group, took)
 
     def _there(self, count: int) -> list[int]:
-        """So many random slots that are somebody's and not erased."""
-        found: set[int] = set()
-        while len(found) < count:
-            slot = self._chance.randrange(1, self._parts.vault.slot_next)
+        """So many random slots that are somebody's and not erased, as far as there are any left."""
+        found: list[int] = []
+        while self._slots and len(found) < count:
+            slot = self._slots.pop()
             if self._parts.filer.slot_key(slot) is not None:
-                found.add(slot)
-        return list(found)
+                found.append(slot)
+        return found
 
     def _ordered(self, slots: Sequence[int]) -> list[ErasureCase]:
         with self._parts.store.editing() as edit:
