@@ -104,3 +104,22 @@ def test_the_command_line_replaces_a_key(mesh, tmp_path):
     heptad("subject-key", "list", "--key", old, *at, code=1)
     # Again, as after it broke off: there is nothing left to do.
     heptad("subject-key", "rotate", "--key", old, "--new", new, *at)
+
+
+def test_an_officer_revokes_the_key_of_a_lost_device(mesh, tmp_path):
+    key, at = tmp_path / "bob.jwk", ("--url", mesh.gateway_url)
+    heptad("keygen", "--out", key)
+    heptad("register", "--key", key, *at)
+    subject = json.loads(key.with_suffix(".subject").read_text())
+    lost = (
+        *("--profile", mesh.home / "clients" / "officer", "--subject", subject["subject_id"]),
+        *("--kid", subject["kid"], "--reason", "the phone was stolen", "--json"),
+    )
+    assert json.loads(heptad("subject-key", "revoke-lost", *lost))["revoked"] == subject["kid"]
+    request = ("--service", "tax-portal", "--action", "authenticate", *at)
+    refused = subprocess.run(
+        [sys.executable, "-m", "heptad.cli.main", "submit", "--key", str(key), *request],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (refused.returncode, "key_revoked" in refused.stderr) == (1, True)
+    heptad("subject-key", "revoke-lost", *lost, code=1)
