@@ -26,7 +26,7 @@ from heptad_ledger.chain import Chain, Tip
 from heptad_ledger.errors import StoreDamagedError
 from heptad_ledger.filing import Filer
 from heptad_ledger.following.ingest import Ingest
-from heptad_ledger.privacy.gate import OLD_VAULT
+from heptad_ledger.privacy.gate import OLD_VAULT, is_owing
 from heptad_ledger.privacy.intake import Intake
 from heptad_ledger.registry import Registry
 from heptad_ledger.store import AppliedState, LogStore
@@ -100,20 +100,27 @@ def open_parts(
         store.close()
         raise
     filer = Filer(vault, registry)
-    intake = Intake(
-        store=store,
-        filer=filer,
-        keys=attestation_keys,
-        origin=cell.origin,
-        index_key=vault.index_key,
-    )
-    intake.close_ordered()
+    intake = _intake(store, filer, vault)
     state = store.state
     tip = Tip(state.height, state.block_id, state.size)
     chain = Chain(cell, verifier=signatures, tip=tip)
     applier = Applier(store, filer, take_erasures=intake.take)
     ingest = Ingest(store=store, chain=chain, applier=applier)
     return Parts(store, vault, registry, filer, intake, ingest)
+
+
+def _intake(store: LogStore, filer: Filer, vault: KeyTree) -> Intake:
+    """What the log says about erasures; slots whose erasure is ordered are closed."""
+    intake = Intake(
+        store=store,
+        filer=filer,
+        keys=filer.registry.attestation_keys,
+        origin=filer.registry.origin,
+        index_key=vault.index_key,
+    )
+    intake.is_replaying = is_owing(store)
+    intake.close_ordered()
+    return intake
 
 
 def _own_slot(store: LogStore, vault: KeyTree) -> int:

@@ -117,7 +117,7 @@ class Registry:
     def find(self, rows: SubjectRows, subject: str) -> Subject | None:
         """The subject of that id; None if nobody is registered under it (any more)."""
         row = rows.subject(self._row_key(subject))
-        if row is None or self._tombstone_digest(subject, row) is not None:
+        if row is None or self.erased_row(self._row_key(subject), row) is not None:
             return None
         slot = open_slot(row, registry_key=self._registry_key, subject_id=subject)
         try:
@@ -133,7 +133,16 @@ class Registry:
         Raises: StoreDamagedError.
         """
         row = snapshot.subject(self._row_key(subject))
-        return None if row is None else self._tombstone_digest(subject, row)
+        return None if row is None else self.erased_row(self._row_key(subject), row)
+
+    def erased_row(self, row_key: bytes, row: bytes) -> bytes | None:
+        """The digest in the row under that key; None if its subject lives.
+
+        Raises: StoreDamagedError.
+        """
+        if len(row) != TOMBSTONE_BYTES:
+            return None
+        return tombstone_digest(without_check(b"subject", row_key, row))
 
     def tombstone(self, subject: str, digest: bytes) -> tuple[bytes, bytes]:
         """The row that takes the place of an erased subject's."""
@@ -217,12 +226,6 @@ class Registry:
 
     def _row_key(self, subject_id: str) -> bytes:
         return registry_row_key(registry_key=self._registry_key, subject_id=subject_id)
-
-    def _tombstone_digest(self, subject: str, row: bytes) -> bytes | None:
-        """Raises: StoreDamagedError."""
-        if len(row) != TOMBSTONE_BYTES:
-            return None
-        return tombstone_digest(without_check(b"subject", self._row_key(subject), row))
 
     def _read(self, opened: Opened) -> PublicKey:
         """The key that a registration brings. Raises: RegistrationRefusedError."""

@@ -299,6 +299,7 @@ class Office:
         slot,
         slot_key,
         witness=b"\x33" * 32,
+        sealed_witness=None,
         kind=Kind.REQUEST,
         service="heptad",
         action="authenticate",
@@ -326,7 +327,7 @@ class Office:
             ref = request_ref(cell_index_key=self.vault.index_key(), request_id=request_id)
         sealed = seal_record(
             entry=entry,
-            witness=witness,
+            witness=sealed_witness or witness,
             payload=payload,
             lease=lease_key(slot_key=slot_key, lease_id=lease_id),
             routing=Routing(slot, lease_id, ref),

@@ -180,6 +180,19 @@ def test_only_published_blocks_beyond_the_retention_are_pruned(store, chain):
     assert store.next_height(1) == 7
 
 
+def test_what_a_ledger_says_must_go_goes_whatever_would_be_kept(store, chain):
+    store.write(chain.grow(10))
+    kept = {"height_max": 8, "size_max": 99, "retention_bytes": 1 << 30}
+    assert store.prune(**kept) == 0
+    assert store.prune(**kept, drop_height=4) == 4
+    assert store.next_height(1) == 5
+    # but nothing that the ledger has not made durable and published
+    assert store.prune(**kept, drop_height=99) == 4
+    assert store.next_height(1) == 9
+    assert store.prune(height_max=99, size_max=99, retention_bytes=1 << 30, drop_height=99) == 1
+    assert store.next_height(1) == 10
+
+
 def size_of(commit) -> int:
     batches = sum(ref.size_bytes for ref in commit.block.batches)
     return len(commit.block.encoded) + len(encode_proof(commit.proof)) + batches

@@ -17,7 +17,7 @@ _COMMITTED = st.builds(
 _REFUSED = st.builds(streams.RefusedFrame, _U64, _U64, st.text("abc_", min_size=1, max_size=64))
 _STANDING = st.builds(streams.StandingFrame, st.booleans(), _U64, _U64)
 _FOLLOW = st.builds(streams.FollowFrame, _U64, st.booleans())
-_APPLIED = st.builds(streams.AppliedFrame, _U64, _U64)
+_APPLIED = st.builds(streams.AppliedFrame, _U64, _U64, _U64)
 _EVIDENCE = st.builds(streams.EvidenceFrame, st.binary(max_size=200))
 _BLOCK = st.builds(
     streams.BlockFrame,
@@ -86,3 +86,8 @@ def test_a_block_frame_cut_short_is_never_read_as_the_whole(
 def test_a_cosignature_frame_with_a_byte_over_is_refused(frame: streams.CosignatureFrame) -> None:
     with pytest.raises(streams.FrameMalformedError, match="bytes, not"):
         streams.decode_to_ledger(streams.encode_to_ledger(frame) + b"\0")
+
+
+def test_a_ledger_from_before_erasures_has_nothing_dropped():
+    frame = streams.encode_from_ledger(streams.AppliedFrame(7, 100))
+    assert streams.decode_from_ledger(frame[:17]) == streams.AppliedFrame(7, 100, 0)

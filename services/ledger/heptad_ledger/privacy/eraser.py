@@ -24,8 +24,8 @@ from heptad.vault.steps import OnStep, Step, unheard
 from heptad.vault.tree import KeyTree
 from heptad_ledger.filing import Filer
 from heptad_ledger.privacy.deleting import ROWS_AT_ONCE_MAX, Deleter, Deletion
-from heptad_ledger.privacy.rows import subject_id_of
-from heptad_ledger.store import LogStore
+from heptad_ledger.privacy.rows import entries_of, subject_id_of
+from heptad_ledger.store import LogStore, Snapshot
 from heptad_ledger.store.edit import Edit
 from heptad_ledger.store.erasure_rows import ErasureCase, Progress
 
@@ -77,7 +77,7 @@ class Eraser:
         with self._store.snapshot() as snapshot:
             for case in cases:
                 slot_key = self._slot_key(case.slot)
-                if slot_key is None:
+                if slot_key is None or self._is_anothers(case, snapshot):
                     continue
                 name = subject_id_of(self._filer.registry, snapshot, slot_key=slot_key)
                 if name is not None:
@@ -91,11 +91,28 @@ class Eraser:
         nothing may be attested.
         """
         self._on_step(Step.ORDERED)
-        known = [case for case in cases if self._filer.was_given_out(case.slot)]
+        known = self._meant(cases)
         self._delete_rows([case for case in known if case.progress is Progress.NONE])
         self._on_step(Step.ROWS_DELETED)
         erased = self._vault.erase([case.slot for case in known])
         return self._destroyed(cases, erased)
+
+    def _meant(self, cases: Sequence[ErasureCase]) -> Sequence[ErasureCase]:
+        """Those whose orders mean who has the slot in this vault.
+
+        A vault that was made anew gives the same numbers to others. Whoever has registered behind
+        an order is not meant by it, nor is a slot that was not given out.
+        """
+        meant = [case for case in cases if self._filer.was_given_out(case.slot)]
+        with self._store.snapshot() as snapshot:
+            return [case for case in meant if not self._is_anothers(case, snapshot)]
+
+    def _is_anothers(self, case: ErasureCase, snapshot: Snapshot) -> bool:
+        slot_key = self._slot_key(case.slot)
+        if slot_key is None or case.order_index is None:
+            return False
+        registered_at = next(entries_of(snapshot, slot_key=slot_key), None)
+        return registered_at is not None and registered_at > case.order_index
 
     def _slot_key(self, slot: int) -> bytes | None:
         try:
@@ -109,7 +126,7 @@ class Eraser:
         """Delete all rows of these cases' subjects, in transactions that are not too long."""
         waiting = list(cases)
         while waiting:
-            left = self._rows_at_once_max
+            left, deletions = self._rows_at_once_max, list[Deletion]()
             with self._store.snapshot() as snapshot, self._store.editing() as edit:
                 while waiting and left > 0:
                     case = edit.cases.case(waiting[-1].number) or waiting[-1]
@@ -119,15 +136,21 @@ class Eraser:
                         deletion = self._deleter.deletions(
                             case, snapshot, slot_key=slot_key, rows_max=left
                         )
+                    deletions.append(deletion)
                     edit.cases.put(self._deleted(case, deletion, edit))
                     left -= max(1, len(deletion.sealed))
                     if not deletion.is_last:
                         break
                     waiting.pop()
+                # All at once: rows of one wave that wait are written anew together.
+                edit.delete_rows(
+                    by_subject=[key for each in deletions for key in each.by_subject],
+                    by_request=[key for each in deletions for key in each.by_request],
+                )
 
     def _deleted(self, case: ErasureCase, deletion: Deletion, edit: Edit) -> ErasureCase:
-        """Delete it, and count it in the case."""
-        rows = edit.delete_rows(by_subject=deletion.by_subject, by_request=deletion.by_request)
+        """Delete records and rows of the registry, and count all of it in the case."""
+        rows = len(deletion.by_subject) + len(deletion.by_request)
         ciphertexts = edit.delete_sealed(deletion.sealed)
         rows += sum(edit.delete_subject(key) for key in deletion.registry)
         if deletion.tombstone is not None:

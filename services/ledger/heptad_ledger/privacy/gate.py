@@ -48,7 +48,7 @@ class ReplayGate:
         self._keep = keep
         self._log = log
         self._debt = _debt(store)
-        self.is_open = not self._debt or store.kept(REPLAYED) == self._debt
+        self.is_open = not is_owing(store)
 
     def require_open(self) -> None:
         """Raises: Problem `vault_unavailable`."""
@@ -79,6 +79,12 @@ class ReplayGate:
         if self.is_open:
             return ""
         return "serves nothing private yet: it was restored, and follows what was erased since"
+
+
+def is_owing(store: LogStore) -> bool:
+    """Whether the store has to replay erasures before anything private is read."""
+    debt = _debt(store)
+    return bool(debt) and store.kept(REPLAYED) != debt
 
 
 def _debt(store: LogStore) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from heptad.crypto.accesses import parse_access, verify_access
-from heptad.crypto.derivation import erasure_salt, request_ref, subject_index_key, subject_row_key
+from heptad.crypto.derivation import erasure_salt, request_ref
 from heptad.crypto.erasures import (
     parse_certificate,
     parse_order,
@@ -95,6 +95,9 @@ class Intake:
         self._index_key = index_key
         self.news: deque[ErasureState] = deque(maxlen=NEWS_MAX)
         """The states that cases have come to, for who counts them."""
+        self.is_replaying = False
+        """An old log is applied over a vault that may be another's. Whom an order means shows only
+        when all of it is applied, so nothing is closed before that; nothing is lent either."""
 
     def take(self) -> None:
         """Look at all that is queued. Raises: StoreError; what was not looked at stays queued."""
@@ -102,7 +105,9 @@ class Intake:
             continue
 
     def close_ordered(self) -> None:
-        """After a start: file nothing for slots whose erasure was ordered before."""
+        """After a start, or a replay: file nothing for slots whose erasure was ordered."""
+        if self.is_replaying:
+            return
         with self._store.snapshot() as snapshot:
             after = 0
             while cases := snapshot.erasures.to_do(after=after, count_max=TAKEN_AT_ONCE):
@@ -306,7 +311,7 @@ class Intake:
             return
         if case is None or case.state is not ErasureState.RECEIVED:
             case = _case_of(order, number=edit.cases.number_next())
-        is_here = self._is_of_this_vault(order.slot, index, snapshot)
+        is_here = self._filer.was_given_out(order.slot) or self.is_replaying
         case = replace(
             case,
             state=ErasureState.ORDERED,
@@ -319,7 +324,7 @@ class Intake:
         edit.cases.put(case)
         if current is not None and current.number != case.number:
             edit.cases.drop(current, followed_by=case)
-        if is_here:
+        if is_here and not self.is_replaying:
             self._filer.close(case.slot)
         self.news.append(ErasureState.ORDERED)
 
@@ -338,19 +343,6 @@ class Intake:
             keys=self._keys,
         )
         return bool(holds)
-
-    def _is_of_this_vault(self, slot: int, index: int, snapshot: Snapshot) -> bool:
-        """Whether an order at that index means whoever has the slot in this vault.
-
-        A vault that was made anew gives the same numbers to others. Whoever registered behind the
-        order is not meant by it, nor is a slot that was not given out.
-        """
-        slot_key = self._filer.slot_key(slot)
-        if slot_key is None:
-            return self._filer.was_given_out(slot)
-        first_row = subject_row_key(index_key=subject_index_key(slot_key), row=0)
-        registered_at = snapshot.subject_row(first_row)
-        return registered_at is None or registered_at < index
 
     def _refused(self, refusal: ErasureRefusal, index: int, edit: Edit) -> None:
         case = edit.cases.by_digest(refusal.refusal_digest)
@@ -371,7 +363,7 @@ class Intake:
         self.news.append(ErasureState.REFUSED)
 
     def _erased(self, certificate: ErasureCertificate, index: int, edit: Edit) -> None:
-        case = edit.cases.of_slot(certificate.slot)
+        case = edit.cases.by_digest(certificate.request_digest)
         if case is None or case.order_index != certificate.order_index:
             return
         if case.state is ErasureState.ORDERED:

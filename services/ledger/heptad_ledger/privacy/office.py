@@ -118,6 +118,8 @@ class ErasureOffice:
         Raises: StoreError; heptad.vault.errors.VaultFaultError.
         """
         self._tell_news()
+        if self._intake.is_replaying:
+            return IDLE_S
         await self.carry_out()
         if not self._is_open.is_set():
             return IDLE_S
@@ -132,6 +134,8 @@ class ErasureOffice:
         """Look at all that is applied, and carry out every order in it. Raises: as `work`."""
         await self._in_writer(self._intake.take)
         await self.carry_out()
+        self._intake.is_replaying = False
+        await self._in_writer(self._intake.close_ordered)
 
     async def carry_out(self) -> None:
         """Carry out all orders that were found in the log. Raises: as `work`."""

@@ -21,7 +21,7 @@ import lmdb
 
 from heptad.model.erasure import ErasureState
 from heptad_ledger.store.checked import with_check, without_check
-from heptad_ledger.store.erasure_rows import NO_SLOT, ErasureCase
+from heptad_ledger.store.erasure_rows import NO_SLOT, ErasureCase, Progress
 from heptad_ledger.store.wave import pack_index, unpack_index
 
 TABLE: Final = "erasure"
@@ -167,13 +167,19 @@ class ErasureWriter(ErasureReader):
         self._put(_DIGEST + digest, pack_index(case.number))
 
     def _point(self, case: ErasureCase) -> None:
-        """Let the slot lead to its case; of refusals the last one is kept."""
+        """Let the slot lead to its case; of refusals the last one is kept.
+
+        An order for a slot of another vault says nothing of who has that number here.
+        """
         number, slot = pack_index(case.number), pack_index(case.slot)
-        if case.state is not ErasureState.REFUSED:
+        is_absent = case.progress is Progress.ABSENT
+        if case.state is not ErasureState.REFUSED and not is_absent:
             self._put(_SLOT + slot, number)
             return
         if self._get(_SLOT + slot) == number:
             self._transaction.delete(_SLOT + slot, db=self._table)
+        if is_absent:
+            return
         before = self.refused_of_slot(case.slot)
         self._put(_REFUSED + slot, number)
         if before is not None and before.number != case.number:
