@@ -38,7 +38,8 @@ def check_command(
 
     Files, packets between the services, metrics, refusals, processes; then knock at every listener
     without the right certificate, and read from each link's handshake what it has agreed on. Adds
-    some dozens of entries to the log. Packets need root or CAP_NET_RAW.
+    some dozens of entries to the log, and erases its own two subjects at the end. Packets need root
+    or CAP_NET_RAW; the home must hold the profiles of a service and of the officer.
     """
     with told(as_json=as_json):
         from heptad.trials.errors import TrialFault

@@ -19,6 +19,7 @@ from heptad.model.answers import Wait
 from heptad.model.entry import Kind
 from heptad.model.own_actions import OWN_SERVICE
 from heptad.model.requests import request_hash, request_id_of
+from heptad.trials.privacy import own_calls
 from heptad.trials.privacy.raw_http import send
 from heptad.trials.privacy.ways import JOSE, JSON, LEDGER, VALIDATOR, Key, Ways
 from heptad.wire.convert import validator as validator_wire
@@ -39,10 +40,15 @@ async def plant(ways: Ways) -> None:
         await _register(ways, key)
     await _record_requests(ways, anna, ben)
     await _record_bundles(ways, ways.subjects[anna])
+    await own_calls.change_keys(ways, anna)
+    await own_calls.hold(ways, anna)
+    await own_calls.take_out(ways, anna)
     await _refuse_requests(ways, anna, ben)
     await _refuse_bodies(ways)
     await _refuse_heads(ways)
     await _refuse_calls(ways)
+    await own_calls.refuse_own_calls(ways, ben)
+    await own_calls.erase(ways, ben, anna)
 
 
 # What is recorded.
