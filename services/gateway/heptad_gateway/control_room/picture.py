@@ -182,7 +182,7 @@ def _ledger(cell: Cell, span: Span, unix_s: float) -> dict[str, object]:
         "lag_blocks": _median(list(page.by("replica", "ledger_lag_blocks").values())),
         "subjects": page.value("ledger_subjects"),
         "leases": page.value("vault_leases_active"),
-        "erasures": page.by("state", "ledger_erasures"),
+        "erasures": page.by("state", "ledger_erasures_total"),
     }
 
 
