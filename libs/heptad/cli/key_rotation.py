@@ -53,11 +53,13 @@ class Rotation:
         for fact in [] if self.as_json else step.facts:
             print(fact)
         self.by_hand += step.by_hand
+        elsewhere = self._elsewhere(step.restart)
         if self.restarts:
             self.roll(step.restart)
-        else:
+        if elsewhere or not self.restarts:
             self.by_hand += step.elsewhere
-            self.to_restart += [name for name in step.restart if name not in self.to_restart]
+            left = elsewhere if self.restarts else step.restart
+            self.to_restart += [name for name in left if name not in self.to_restart]
 
     def roll(self, names: Sequence[str]) -> None:
         """Restart those that do not know the files yet. Raises: SupervisionFault."""
@@ -78,6 +80,19 @@ class Rotation:
         elif behind := stale(self.home, names):
             named = ", ".join(behind)
             raise HomeRefusedError(f"these go by older files, restart them first: {named}")
+
+    def require_here(self, names: Sequence[str]) -> None:
+        """See that all of these are kept in this home, so that nobody has to be waited for.
+
+        Raises: HomeRefusedError, naming those that are not.
+        """
+        from heptad.runtime.errors import HomeRefusedError
+
+        if elsewhere := self._elsewhere(names):
+            named = ", ".join(elsewhere)
+            raise HomeRefusedError(
+                f"{named} are not in this home: --start, and --finish once they have the file"
+            )
 
     def end(self) -> None:
         """Say what is left for people."""
@@ -100,6 +115,9 @@ class Rotation:
             print(f"by hand: {line}")
         print(f"cell.toml  SHA-256 {cell}: carry it to every member and auditor")
         print(f"policy     SHA-256 {policy}")
+
+    def _elsewhere(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if not (self.home / name).is_dir()]
 
     def _tell(self, name: str) -> None:
         if not self.as_json:
@@ -138,6 +156,8 @@ def validator(
     name = f"validator-{number}"
     with _rotating(home, no_restart=no_restart, as_json=as_json) as rotation:
         _require_validator(rotation.home, name)
+        if start == finish:
+            rotation.require_here(_verifiers(rotation.home))
         if start or not finish:
             step = batch.start(rotation.home, name, now_ms=time.time_ns() // 10**6, since=_now())
             rotation.take(step)
@@ -262,15 +282,15 @@ def _dated(
     no_restart: bool,
     as_json: bool,
 ) -> None:
-    from heptad.runtime.config import load_cell
     from heptad.runtime.keyring import dated
 
     with _rotating(home, no_restart=no_restart, as_json=as_json) as rotation:
+        if all(steps):
+            rotation.require_here(_attested(rotation.home))
         if steps[0]:
             rotation.take(dated.start(rotation.home, duty, since=_now()))
         if steps[1]:
-            cell = load_cell(rotation.home)
-            rotation.require_known([*(each.id for each in cell.validators), cell.ledger.id])
+            rotation.require_known(_attested(rotation.home))
             rotation.take(dated.finish(rotation.home, duty, at=_now()))
 
 
@@ -280,6 +300,14 @@ def _verifiers(home: Path) -> tuple[str, ...]:
 
     cell = load_cell(home)
     return (*(replica.id for replica in cell.replicas), cell.ledger.id)
+
+
+def _attested(home: Path) -> tuple[str, ...]:
+    """Who goes by the ledger's keys."""
+    from heptad.runtime.config import load_cell
+
+    cell = load_cell(home)
+    return (*(each.id for each in cell.validators), cell.ledger.id)
 
 
 def _require_validator(home: Path, name: str) -> None:

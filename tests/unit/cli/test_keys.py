@@ -152,6 +152,21 @@ def test_what_is_not_here_cannot_be_rotated(home, run, words):
     assert (home / "cell.toml").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("words", "absent"), [(("validator", "1"), "replica-5"), (("attestation",), "validator-2")]
+)
+def test_both_steps_at_once_need_everybody_in_one_home(home, run, words, absent):
+    shutil.rmtree(home / absent)
+    before = (home / "cell.toml").read_bytes()
+    code, shown = run("rotate", *words)
+    assert code == 2
+    assert absent in shown
+    assert (home / "cell.toml").read_bytes() == before
+    code, said = run("rotate", *words, "--start", "--json")
+    assert code == 0
+    assert absent in said["to_restart"]
+
+
 def test_two_commands_do_not_change_keys_at_once(home, run):
     from heptad.runtime.keyring.cell_file import alone
 
