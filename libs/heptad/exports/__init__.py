@@ -11,12 +11,14 @@ from heptad.exports.checking import (
     check_export,
     is_export,
 )
+from heptad.exports.erased import AboutErased, erased_archive
 from heptad.exports.held import FORMAT, About, Held, ServiceFacts, Source
 from heptad.exports.zip_stream import ArchiveTooLargeError
 
 __all__ = [
     "FORMAT",
     "About",
+    "AboutErased",
     "Archive",
     "ArchiveTooLargeError",
     "ExportReport",
@@ -27,5 +29,6 @@ __all__ = [
     "Source",
     "Trusted",
     "check_export",
+    "erased_archive",
     "is_export",
 ]

@@ -30,6 +30,7 @@ ACCESS_KINDS: Final = frozenset({Kind.ACCESS, Kind.EXPORT})
 SERVICES_MAX: Final = 1_000
 """Services that are counted by name: a validator may have written any."""
 
+PIECE_BYTES: Final = 64 << 10
 PASSES: Final = 6
 SCHEMAS: Final = {"export": FORMAT, "receipt": RECEIPT_FORMAT, "entry": "heptad.entry.v1/1"}
 
@@ -50,7 +51,8 @@ class Archive:
         self._source = source
         self._about = about
         self._zip = ZipStream(time_ms=about.created_ms)
-        self._files: list[tuple[str, int, bytes]] = []
+        # The manifest's lines: a hundred bytes for each file, as they will stand there.
+        self._files = bytearray()
         self._kinds: Counter[str] = Counter()
         self._services: Counter[str] = Counter()
         self._not_held = 0
@@ -72,7 +74,7 @@ class Archive:
             self._done += 1
         yield from self._pages()
         yield from self._file("manifest.json", self._manifest())
-        yield self._piece(self._zip.finish())
+        yield from map(self._piece, _cut(self._zip.finish()))
 
     @property
     def _is_complete(self) -> bool:
@@ -88,7 +90,8 @@ class Archive:
             size += len(data)
             yield self._piece(self._zip.write(data))
         yield self._piece(self._zip.end())
-        self._files.append((name, size, digest.digest()))
+        line = to_json({"name": name, "bytes": size, "sha256": digest.hexdigest()})
+        self._files += b",\n  " * bool(self._files) + line.encode()
 
     def _piece(self, data: bytes) -> Piece:
         return Piece(data, self._done, self._total)
@@ -166,11 +169,8 @@ class Archive:
             },
         }
         yield _pretty(members)[:-3] + b',\n "files": ['
-        separator = "\n"
-        for name, size, digest in self._files:
-            line = {"name": name, "bytes": size, "sha256": digest.hex()}
-            yield f"{separator}  {to_json(line)}".encode()
-            separator = ",\n"
+        yield b"\n  "
+        yield from _cut(bytes(self._files))
         yield b"\n ]\n}\n"
 
     # Rows.
@@ -221,6 +221,11 @@ def sources_of(about: About, counts: Mapping[str, int]) -> list[dict[str, object
             }
         )
     return facts
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    """What grows with the number of files, in pieces that do not."""
+    return (data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES))
 
 
 def csv_line(cells: Iterable[str]) -> bytes:

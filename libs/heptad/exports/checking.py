@@ -23,6 +23,7 @@ from heptad.crypto.accesses import parse_access, verify_access
 from heptad.crypto.jwk import PublicKey
 from heptad.crypto.signatures import verify
 from heptad.exports.archive import ACCESS_KINDS, access_of, csv_line
+from heptad.exports.erased import FILES as ERASED_FILES
 from heptad.exports.held import FORMAT, Held
 from heptad.exports.rows import COLUMNS, Row, cells_of, receipt_name, row_of, to_json
 from heptad.model.entry import Kind
@@ -114,6 +115,11 @@ class _Check:
 
     def run(self) -> ExportReport:
         self._check_files()
+        if self._manifest.get("state") == "erased":
+            surplus = sorted(self._listed().keys() - ERASED_FILES)
+            wrong = [f"it holds {surplus[0]} nevertheless"] if surplus else []
+            self._add("erased", wrong, "nothing is held; the certificate is checked by itself")
+            return ExportReport(tuple(self._findings), self._manifest, None)
         checkpoint = self._check_checkpoint() if self._all_hold() else None
         if checkpoint is not None:
             self._check_entries(checkpoint)

@@ -168,6 +168,14 @@ def test_many_entries_stand_on_numbered_pages(kit, monkeypatch):
     assert all(name in export.read("index.html").decode() for name in names)
 
 
+def test_no_piece_grows_with_the_number_of_entries(kit):
+    """The directory at the end of the zip does; a message that holds all of it is not carried."""
+    log, subject = kit.filled(requests=1_500)
+    pieces = [piece.data for piece in Archive(log, kit.about(log, subject)).pieces()]
+    assert max(map(len, pieces)) <= 64 << 10
+    assert len(b"".join(pieces)) > 20 * (64 << 10)
+
+
 def test_little_is_kept_while_much_is_written(kit):
     """Per entry its hash in the manifest and its line in the zip's directory, and no more."""
     log, subject = kit.filled(requests=400)

@@ -8,7 +8,13 @@ import pytest
 
 from heptad.crypto.bundles import ServiceKey
 from heptad.crypto.keys import Ed25519Key
-from heptad.exports import ExportUnreadableError, Held, checking
+from heptad.exports import (
+    AboutErased,
+    ExportUnreadableError,
+    Held,
+    checking,
+    erased_archive,
+)
 
 
 def resign(files):
@@ -180,6 +186,22 @@ def test_an_archive_that_unpacks_to_more_than_it_says_is_not_read_to_its_end(exp
         files["manifest.json"] = json.dumps(manifest).encode()
 
     assert failed(checked(export.spoiled(bomb))) == ["files"]
+
+
+@pytest.mark.parametrize("certificate", [None, b"{}"])
+def test_the_export_of_an_erased_subject_holds_and_says_so(export, checked, certificate):
+    about = AboutErased("cell.example", "kn-" + "a" * 26, 1, "officer", "dpo", "x", certificate)
+    report = checked(dataclasses.replace(export, data=erased_archive(about)))
+    assert report.holds
+    assert report.manifest["state"] == "erased"
+
+
+def test_an_export_that_says_erased_may_hold_nothing_else(export, checked):
+    def forge(files):
+        manifest = json.loads(files["manifest.json"])
+        files["manifest.json"] = json.dumps({**manifest, "state": "erased"}).encode()
+
+    assert failed(checked(export.spoiled(forge))) == ["erased"]
 
 
 def test_a_damaged_archive_is_unreadable(export, checked):

@@ -216,6 +216,23 @@ def test_nobody_else_brings_a_subjects_request(desk, role):
     assert desk.refused(SubjectsExport(jws), caller=caller).code == "role_refused"
 
 
+def test_of_an_erased_subject_nothing_is_said_but_that(desk, monkeypatch):
+    registry = desk.ledger.registry
+    monkeypatch.setattr(registry, "find", lambda rows, subject: None)
+    monkeypatch.setattr(registry, "erased", lambda snapshot, subject: b"d" * 32)
+    desk.exports.certificate_of = lambda subject: b'{"format": "certificate"}'
+
+    begun, archive = asyncio.run(desk.take(call(desk.anna), caller=OFFICER))
+
+    manifest = json.loads(archive.read("manifest.json"))
+    assert (manifest["state"], begun.entries) == ("erased", 0)
+    assert sorted(archive.namelist()) == ["README.txt", "certificate.json", "manifest.json"]
+    assert archive.read("certificate.json") == b'{"format": "certificate"}'
+    assert desk.recorded == []
+    jws = desk.sign(desk.anna)
+    assert desk.refused(SubjectsExport(jws)).code == "subject_erased"
+
+
 # Limits.
 
 

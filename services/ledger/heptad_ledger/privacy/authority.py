@@ -112,9 +112,11 @@ class Authority:
         return self._signer(request)
 
     def subject(self, subject_id: str, snapshot: Snapshot) -> Subject:
-        """A registered subject. Raises: Problem `subject_unknown`."""
+        """A registered subject. Raises: Problem `subject_unknown`, `subject_erased`."""
         found = self._registry.find(snapshot, subject_id)
         if found is None:
+            if self.is_erased(subject_id, snapshot):
+                raise Problem("subject_erased", "nothing is held about it any more")
             raise Problem("subject_unknown", "nobody is registered under this id")
         return found
 
@@ -124,6 +126,10 @@ class Authority:
             subject = self.subject(request.iss, snapshot)
             self._verify(request, subject, snapshot)
         return subject
+
+    def is_erased(self, subject_id: str, snapshot: Snapshot) -> bool:
+        """Whether the subject of that id was erased."""
+        return self._registry.erased(snapshot, subject_id) is not None
 
     def _read(self, jws: bytes, action: str) -> SignedRequest:
         request = parse_request(jws)

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
-from heptad.exports import About, Archive, ArchiveTooLargeError, Piece, ServiceFacts
+from heptad.exports import (
+    About,
+    AboutErased,
+    Archive,
+    ArchiveTooLargeError,
+    Piece,
+    ServiceFacts,
+    erased_archive,
+)
 from heptad.model.exporting import (
     ExportBegun,
     ExportCall,
@@ -93,6 +101,8 @@ class Exports:
         self._software = software
         self._services = tuple(services)
         self._now_ms = now_ms
+        self.certificate_of: Callable[[str], bytes | None] = lambda subject_id: None
+        """The certificate's file of a subject that was erased, once there is one."""
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="export")
 
     @property
@@ -121,6 +131,12 @@ class Exports:
             asked, subject_id = None, call.subject_id
         with self._limits.one(subject_id):
             if isinstance(call, OfficersExport):
+                with self._store.snapshot() as snapshot:
+                    is_erased = self._authority.is_erased(call.subject_id, snapshot)
+                if is_erased:
+                    for part in self._erased(call.subject_id, caller):
+                        yield part
+                    return
                 granted = await self._granted_to_officer(call, caller)
             else:
                 assert asked is not None
@@ -128,6 +144,19 @@ class Exports:
             async with aclosing(self._archive(granted)) as parts:
                 async for part in parts:
                     yield part
+
+    def _erased(self, subject_id: str, caller: Identity) -> tuple[ExportPart, ...]:
+        """That nothing is held any more: no data go out, and no key is left to record it under."""
+        about = AboutErased(
+            origin=self._origin,
+            subject_id=subject_id,
+            created_ms=self._now_ms(),
+            role=caller.role,
+            caller=caller.id,
+            software=self._software,
+            certificate=self.certificate_of(subject_id),
+        )
+        return ExportBegun(subject_id, 0, 0), ExportChunk(erased_archive(about), 1, 1)
 
     async def _granted_to_officer(self, call: OfficersExport, caller: Identity) -> _Granted:
         with self._store.snapshot() as snapshot:
