@@ -43,6 +43,7 @@ class Desk:
         self.now_s, self.mono_s = NOW_S, 0.0
         self.latest, self.published = None, Watermark(0)
         self.is_caught_up = True
+        self.on_catch_up = lambda: None
         self.order: list[str] = []
         self.recorded = []
         self._jtis = itertools.count(5_000)
@@ -57,7 +58,7 @@ class Desk:
         self.authority = Authority(
             store=ledger.store, registry=ledger.registry, index_key=ledger.vault.index_key,
             terms=Terms(ORIGIN, skew_s_max=30, lifetime_s_max=300), catch_up=self._catch_up,
-            now_s=lambda: self.now_s,
+            now_s=lambda: self.now_s, patience_s=0.0,
         )  # fmt: skip
         self.limits = ExportLimits(at_once_max=2, per_hour_max=3, now_s=lambda: self.mono_s)
         self.exports = self.make()
@@ -76,6 +77,7 @@ class Desk:
         )  # fmt: skip
 
     async def _catch_up(self, timeout_s):
+        self.on_catch_up()
         return self.is_caught_up
 
     async def _record(self, validator, private):

@@ -57,6 +57,21 @@ def test_what_is_not_in_the_log_opens_nothing(desk):
     assert desk.refused(SubjectsExport(desk.sign(desk.anna))).code == "request_unknown"
 
 
+def test_a_request_that_replicas_tell_a_moment_later_is_waited_for(desk):
+    """A validator has heard of it from f + 1 of them, this ledger from fewer."""
+    jws, looks = desk.sign(desk.anna), []
+
+    def look():
+        looks.append(None)
+        if len(looks) == 2:
+            desk.admit(desk.anna, jws)
+
+    desk.on_catch_up, desk.authority._patience_s = look, 5.0
+    begun, _ = asyncio.run(desk.take(SubjectsExport(jws)))
+    assert begun.entries
+    assert len(looks) == 2
+
+
 def test_a_request_of_another_subject_opens_nothing(desk):
     """Its name is that of a recorded request, and its record is not the subject's."""
     jws = desk.sign(desk.anna)

@@ -7,6 +7,7 @@ validator can get at anybody's data by making requests up. For a single receipt,
 entry, the request itself is verified in the same way, and must be fresh.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +31,12 @@ GRACE_S: Final = 300
 off, as the same request can be sent again only until then."""
 
 CATCH_UP_S_MAX: Final = 4.0
+
+PATIENCE_S: Final = 2.0
+"""How long a request may be known to a validator, by the word of f + 1 replicas, and not yet to as
+many links of this ledger: what is committed reaches each of them by its own way."""
+
+_PAUSE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Authority:
         terms: Terms,
         catch_up: Callable[[float], Awaitable[bool]],
         now_s: Callable[[], int],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """`catch_up` waits, so many seconds at most, until what is committed now is applied."""
         self._store = store
@@ -70,6 +78,7 @@ class Authority:
         self._terms = terms
         self._catch_up = catch_up
         self._now_s = now_s
+        self._patience_s = patience_s
 
     async def exporting(self, jws: bytes) -> Asked:
         """The subject who asks for its data by this request, which must be in the log.
@@ -80,13 +89,21 @@ class Authority:
         if request.exp + GRACE_S < self._now_s():
             raise Problem("request_expired", "the request is too old", field="exp")
         from_index = _from_index(request)
-        if not await self._catch_up(CATCH_UP_S_MAX):
-            detail = "the ledger is behind the replicas"
-            raise Problem("ledger_unavailable", detail, retry_after_s=1)
-        with self._store.snapshot() as snapshot:
-            subject = self.subject(request.iss, snapshot)
-            index = self._recorded(request, subject, snapshot)
-        return Asked(subject, index, from_index)
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self._patience_s
+        while True:
+            if not await self._catch_up(CATCH_UP_S_MAX):
+                detail = "the ledger is behind the replicas"
+                raise Problem("ledger_unavailable", detail, retry_after_s=1)
+            try:
+                with self._store.snapshot() as snapshot:
+                    subject = self.subject(request.iss, snapshot)
+                    index = self._recorded(request, subject, snapshot)
+                return Asked(subject, index, from_index)
+            except Problem as problem:
+                if problem.code != "request_unknown" or loop.time() + _PAUSE_S > give_up_s:
+                    raise
+            await asyncio.sleep(_PAUSE_S)
 
     def opening(self, jws: bytes, request_id: bytes, event: int | None) -> Subject:
         """The subject who asks for that receipt by this request, which is proved here.
