@@ -125,7 +125,14 @@ class Check:
         report.links += links
         report.rows += rows
         self._tell("searching files, processes, metrics and answers")
-        report.rows += place_rows.judge(mesh, ways, self._searcher, self._listeners, self.canaries)
+        report.rows += place_rows.judge(
+            mesh,
+            ways,
+            self._searcher,
+            self._listeners,
+            canaries=self.canaries,
+            tell=self._tell,
+        )
         self._tell("knocking at doors")
         report.rows += asyncio.run(door_rows.judge(mesh, self._listeners))
         return report

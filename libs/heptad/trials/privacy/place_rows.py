@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from heptad.trials.privacy.ways import Ways
 _FILES: Final = "files"
 _FILES_CLAIM: Final = "no canary lies in a data file (free pages too), a log, a tile, a ready file"
 _CONTROL: Final = "public"
+_TOLD_BYTES: Final = 1_000_000_000
 _PAGES: Final = ("/metrics", "/readyz")
 _OPEN: Final = ("/metrics", "/readyz?verbose", "/v1", "/v1/entries:totals")
 
@@ -29,12 +30,14 @@ def judge(
     ways: Ways,
     searcher: Searcher,
     listeners: Listeners,
+    *,
     canaries: Canaries,
+    tell: Callable[[str], None],
 ) -> list[Row]:
-    """The rows of all these places."""
+    """The rows of all these places; `tell` hears how far a large home is searched."""
     return [
         _file_control(searcher, canaries.needles()),
-        *_files(mesh, searcher, ways.public),
+        *_files(mesh, searcher, ways.public, tell),
         process_control.row(canaries),
         _open_files(mesh, searcher),
         _processes(mesh, searcher),
@@ -72,14 +75,16 @@ def _disguises(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield "gzip", os.urandom(99) + gzip.compress(b"before " + data + b" behind")
 
 
-def _files(mesh: RunningMesh, searcher: Searcher, public: bytes) -> list[Row]:
+def _files(
+    mesh: RunningMesh, searcher: Searcher, public: bytes, tell: Callable[[str], None]
+) -> list[Row]:
     """Every file below the home, and what `heptad up` itself has written beside it.
 
     Together with a control: what the log holds of this run in public must be met on the way, with
     the ledger and with a quorum of replicas, or the wrong files were searched.
     """
     control = Needle(_CONTROL, "plain", public)
-    files = Searcher((*searcher.needles, control))
+    files = Searcher((*searcher.needles, control), searched=_progress(tell))
     found: list[Found] = []
     unread: list[str] = []
     for path in _below(mesh.home):
@@ -96,6 +101,19 @@ def _files(mesh: RunningMesh, searcher: Searcher, public: bytes) -> list[Row]:
         row = Row(_FILES, _FILES_CLAIM, Outcome.NOT_CHECKED, detail, tuple(unread))
     met = {Path(each.place).parts[1] for each in found if each.what == _CONTROL}
     return [row, _met(mesh, met)]
+
+
+def _progress(tell: Callable[[str], None]) -> Callable[[int], None]:
+    """Tells each gigabyte: half a minute's work."""
+    told = 0
+
+    def searched(count: int) -> None:
+        nonlocal told
+        if count - told >= _TOLD_BYTES:
+            told = count
+            tell(f"{count / 1e9:.0f} GB of files searched")
+
+    return searched
 
 
 def _met(mesh: RunningMesh, members: set[str]) -> Row:

@@ -9,7 +9,7 @@ searched again as what they inflate to.
 import errno
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,8 +44,12 @@ class Found:
 class Searcher:
     """Looks for a set of needles, and counts what it looked at."""
 
-    def __init__(self, needles: Sequence[Needle]) -> None:
+    def __init__(
+        self, needles: Sequence[Needle], *, searched: Callable[[int], None] = lambda count: None
+    ) -> None:
+        """`searched` is told of each piece of a file, with how many bytes there were so far."""
         self._needles = tuple(needles)
+        self._searched = searched
         self.files = 0
         self.bytes = 0
         """Read from files so far."""
@@ -90,6 +94,7 @@ class Searcher:
             for start, end in data_ranges(descriptor):
                 for offset, piece in self._pieces(descriptor, start, end):
                     found += self.search(piece, place=place, offset=offset)
+                    self._searched(self.bytes)
         finally:
             os.close(descriptor)
         return found

@@ -109,3 +109,14 @@ def test_a_bomb_is_inflated_to_a_limit_only(searcher):
 
 def test_needles_that_chance_would_meet_are_left_out():
     assert [needle for needle in needles_of("x", b"short") if len(needle.data) < 12] == []
+
+
+def test_how_far_a_search_has_come_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(searching, "CHUNK_BYTES", 64)
+    told = []
+    searcher = Searcher(CANARIES.needles(), searched=told.append)
+    (tmp_path / "file").write_bytes(b"x" * 150)
+
+    searcher.search_file(tmp_path / "file", place="file")
+
+    assert told == [64, 128, 150]
