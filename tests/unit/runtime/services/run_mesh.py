@@ -33,7 +33,7 @@ async def live(home: Path, module: str, under: dict[str, list[str]]) -> None:
             dataclasses.replace(spec, module=module) for spec in specs_of(cell, lambda _: "unused")
         ],
         launcher=Launcher(python_path=[str(Path(__file__).parent)], under=under),
-        healthy=health_by_grpc(origin=cell.origin, tls=tls),
+        healthy=health_by_grpc(origin=cell.origin, tls=lambda: tls),
         log=EventLog(bound={}, write=lambda _line: None),
         policy=lambda: RestartPolicy(backoff_s_min=0.001),
     )
