@@ -56,7 +56,7 @@ def command(
         except VerificationError as error:
             fail(str(error), status=EXIT_USAGE, as_json=as_json)
         wanted = Wanted(canary, subject, tuple(entry or ()))
-        found = search(gather(paths), wanted, entries=entries)
+        [found] = search(gather(paths), [wanted], entries=entries)
     if as_json:
         print(found.encode())
     else:

@@ -1,4 +1,4 @@
-"""One search through what somebody has, for one person: what a drill asks and what is told.
+"""One search through what somebody has, for some people: what a drill asks and what is told.
 
 The person is known by a canary in its requests. Whoever drills plants it, and knows which entries
 of the log are that person's; the attacker is asked what he can tell of both.
@@ -78,10 +78,14 @@ def public_entries(
     return entries
 
 
-def search(loot: Loot, wanted: Wanted, *, entries: Sequence[bytes]) -> Found:
-    """Everything that the attacker can do with this loot, and what of it is of that person."""
-    known_ids = [wanted.subject_id] if wanted.subject_id else []
+def search(loot: Loot, people: Sequence[Wanted], *, entries: Sequence[bytes]) -> Sequence[Found]:
+    """Everything that the attacker can do with this loot, and what of it is of each person."""
+    known_ids = [wanted.subject_id for wanted in people if wanted.subject_id]
     attacker = Attacker(loot, entries=entries, known_ids=known_ids)
+    return [_found(attacker, loot, wanted) for wanted in people]
+
+
+def _found(attacker: Attacker, loot: Loot, wanted: Wanted) -> Found:
     needles = list(needles_of("canary", wanted.canary.encode()))
     payloads = attacker.payloads()
     opened = sum(any(n.data in payload for n in needles) for payload in payloads)
