@@ -357,7 +357,7 @@ class CellOnDisk:
         for row in read_book(self.data):
             efface(self.data, row.id, now_ms=NOW_MS)
 
-    def restore(self, name):
+    def restore(self, name, *, slots_skipped=100):
         """Lose the ledger's files but for the book of keys; put that backup in their place."""
         self.close()
         for folder in ("log", "vault", ROOT_FOLDER):
@@ -369,7 +369,7 @@ class CellOnDisk:
             config=load_node_config(LedgerConfig, home=self.home, name=self.cell.ledger.id),
             now_ms=NOW_MS + 1,
             key=self.folder / f"{name}.key",
-            slots_skipped=100,
+            slots_skipped=slots_skipped,
         )
         assert restore(job, progress=lambda *_: None).is_in_place
         self.open()

@@ -108,8 +108,19 @@ def test_a_key_is_overdue_from_its_day_on_until_it_is_destroyed(data):
     enter(data, row("b", days=1, state=KeyState.DECLARED))
     assert overdue(data, now_ms=NOW_MS + DAY_MS - 1) == ()
     assert [key.id for key in overdue(data, now_ms=NOW_MS + DAY_MS)] == ["a"]
-    # and its date is still what an attestation gets: it has not become safe by passing
-    assert beyond_use_ms(data, erased_at_epoch=2) == NOW_MS + DAY_MS
+
+
+def test_no_date_is_given_while_a_key_that_could_open_it_is_overdue(data):
+    enter(data, row("a", epoch=3, days=1))
+    enter(data, row("b", epoch=3, days=9))
+    late_ms = NOW_MS + DAY_MS
+    assert beyond_use_ms(data, erased_at_epoch=4, now_ms=late_ms - 1) == NOW_MS + 9 * DAY_MS
+    with pytest.raises(KeyBookError, match="backup keys a should be destroyed"):
+        beyond_use_ms(data, erased_at_epoch=4, now_ms=late_ms)
+    # (one of a backup that was made after the erasure stops nobody)
+    assert beyond_use_ms(data, erased_at_epoch=3, now_ms=late_ms) == 0
+    revise(data, "a", lambda known: replace(known, state=KeyState.DECLARED))
+    assert beyond_use_ms(data, erased_at_epoch=4, now_ms=late_ms) == NOW_MS + 9 * DAY_MS
 
 
 @pytest.mark.parametrize(

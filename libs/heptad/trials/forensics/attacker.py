@@ -30,6 +30,7 @@ from heptad.trials.forensics.loot import Loot
 from heptad.trials.forensics.walking import BLOB_BYTES_MAX, Keys, Walk
 
 WAYS: Final = ("routing", "lease", "pointers", "registry", "records")
+EPOCHS_AHEAD_MAX: Final = 1_000
 _TEXT_BYTES: Final = 24
 _NONCE_AT: Final = 17
 _RECORD_AT: Final = _NONCE_AT + aead.NONCE_BYTES
@@ -59,15 +60,26 @@ class Attacker:
     @cached_property
     def roots(self) -> frozenset[bytes]:
         """Root keys that lie about: in root key files, and in keys of backups."""
-        found = {key for raw in self._raw() for _, key in carving.root_keys(raw)}
+        found = {key for _, key in self._root_files}
         found |= {key for raw in self._raw() for key in carving.written_keys(raw)}
         return frozenset(found)
 
     @cached_property
+    def _root_files(self) -> frozenset[tuple[int, bytes]]:
+        return frozenset(found for raw in self._raw() for found in carving.root_keys(raw))
+
+    @cached_property
     def keys(self) -> Keys:
         """Everything that the vault's nodes give away, with what lies open in any database."""
+        # Most numbers in files would be epochs far ahead of any root key's. Not of the live one's:
+        # what a ledger wrote before it was lost may be ahead of the backup that took its place.
+        last = max((epoch for epoch, _ in self._root_files), default=carving.EPOCH_MAX)
+        epoch_max = last + EPOCHS_AHEAD_MAX
         blobs = (
-            b for raw in self._raw() for b in carving.blobs(raw, blob_bytes_max=BLOB_BYTES_MAX)
+            blob
+            for raw in self._raw()
+            for blob in carving.blobs(raw, blob_bytes_max=BLOB_BYTES_MAX)
+            if blob.epoch <= epoch_max
         )
         keys = Walk(blobs).keys_from(self.roots)
         for raw in self._raw():

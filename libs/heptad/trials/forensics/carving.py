@@ -21,6 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+EPOCH_MAX: Final = 65_535
+"""Nodes of later epochs are not looked for."""
+
 RANDOM_BYTES: Final = 24
 _DISTINCT_MIN: Final = 16
 """24 random bytes have fewer different values once in a billion times; numbers and texts do."""

@@ -38,6 +38,7 @@ LOCK_FILE: Final = "backup-keys.lock"
 FORMAT: Final = "heptad-backup-keys/1"
 ROWS_MAX: Final = 4_096
 BOOK_BYTES_MAX: Final = 8 << 20
+_NAMED_MAX: Final = 8
 TERM_MS_DEFAULT: Final = 30 * 86_400_000
 EPOCH_UNKNOWN: Final = 0
 
@@ -82,15 +83,21 @@ class KeyRow:
         return self.is_open and self.expires_ms <= now_ms
 
 
-def beyond_use_ms(data: Path, *, erased_at_epoch: int) -> int:
+def beyond_use_ms(data: Path, *, erased_at_epoch: int, now_ms: int = 0) -> int:
     """Until when some backup key may still open what was erased at that epoch; 0 if none can.
 
     `erased_at_epoch` is the vault's epoch *after* the erasure; `data` the ledger's folder of data.
-    If the time has passed, its key is overdue: it was promised to be gone, and is not known to be.
-    Raises: KeyBookError, and then nothing may be attested.
+    With `now_ms` the time is one to come: a key that is overdue has no day any more.
+    Raises: KeyBookError, also where such a key is overdue; then nothing may be attested.
     """
-    rows = read_book(data)
-    return max((r.expires_ms for r in rows if r.is_open and r.epoch < erased_at_epoch), default=0)
+    openers = [row for row in read_book(data) if row.is_open and row.epoch < erased_at_epoch]
+    late = [row.id for row in openers if row.is_overdue(now_ms)]
+    if late:
+        raise KeyBookError(
+            f"backup keys {', '.join(late[:_NAMED_MAX])} should be destroyed by now and open what"
+            " was erased since: efface them, or declare them destroyed"
+        )
+    return max((row.expires_ms for row in openers), default=0)
 
 
 def overdue(data: Path, *, now_ms: int) -> tuple[KeyRow, ...]:

@@ -107,7 +107,7 @@ def restore(job: RestoreJob, *, progress: Progress) -> Restored:
         check(fsck, report=findings.append, progress=progress)
         is_right = all(finding.code in REMARKS for finding in findings)
         if is_right:
-            _mark(job, staged, manifest)
+            _mark(job, staged, manifest, has_key=key is not None)
             _put_in_place(job, staged, manifest, has_key=key is not None)
     told = (finding for finding in findings if finding.code is not Code.ROLLED_BACK)
     return Restored(manifest, kept_size, tuple(told), is_right)
@@ -189,17 +189,25 @@ def _lay_root_key(job: RestoreJob, staged: Path, key: BackupKey | None) -> None:
     FileRootKeyStore(staged / ROOT_FOLDER).stage(key.root)
 
 
-def _mark(job: RestoreJob, staged: Path, manifest: Manifest) -> None:
-    """Skip the slots that may have been given out since, and note from where this ledger is."""
+def _mark(job: RestoreJob, staged: Path, manifest: Manifest, *, has_key: bool) -> None:
+    """Skip the slots that may have been given out since, and note from where this ledger is.
+
+    With a backup's key, the first of them is erased: that gives root, middle and last leaf fresh
+    keys. Otherwise the backup's key would be the live root's second copy, and it would open what
+    the lost ledger wrote over these nodes since, whose subjects may be erased and unknown here. The
+    keys are those of the copy, so whatever crashes, the backup is as it was.
+    """
     vault = KeyTree.open(
         staged / VAULT_FOLDER,
         FileRootKeyStore(staged / ROOT_FOLDER),
         map_bytes=job.config.vault_map_bytes_max,
     )
     try:
-        left = job.slots_skipped
+        left, first = job.slots_skipped, vault.slot_next
         while left:
             left -= len(vault.allocate(min(left, ALLOCATION_MAX)))
+        if has_key and job.slots_skipped:
+            vault.erase([first])
     finally:
         vault.close()
     cell = agreed_cell(job.cell)

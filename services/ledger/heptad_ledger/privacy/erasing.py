@@ -143,7 +143,9 @@ def _decider(
             is_reviewed=config.erasure_review,
             copies_ms=config.erased_blocks_s_max * 1000,
         ),
-        beyond_use_ms=lambda epoch: beyond_use_ms(data, erased_at_epoch=epoch) or None,
+        beyond_use_ms=lambda epoch: (
+            beyond_use_ms(data, erased_at_epoch=epoch, now_ms=_now_ms()) or None
+        ),
         now_ms=_now_ms,
     )
 

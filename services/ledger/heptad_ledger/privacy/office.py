@@ -104,9 +104,10 @@ class ErasureOffice:
                 self._log.failure("erasure_waits_for_room", fault)
                 pause_s = RETRY_S
             except KeyBookError as fault:
-                # Nothing may be attested without the book of backup keys.
+                # Nothing may be attested without the book of backup keys, or while one is overdue:
+                # somebody has to do something.
                 self._log.failure("erasure_waits_for_key_book", fault)
-                pause_s = RETRY_S
+                pause_s = IDLE_S
             try:
                 await asyncio.wait_for(self._news.wait(), pause_s)
             except TimeoutError:
