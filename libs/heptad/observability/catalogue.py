@@ -273,6 +273,10 @@ AUDIT_LAST_SUCCESS_TIME_SECONDS: Final = _gauge(
 # Every service.
 READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")
 BUILD_INFO: Final = _gauge("heptad_build_info", "Always 1.", "version", "cell", "role", "id")
+TLS_QUANTUM_SAFE: Final = _gauge(
+    "tls_quantum_safe",
+    "1 if the gRPC listener wants a key exchange that withstands quantum computers, 0 if not.",
+)
 DATA_FREE_BYTES: Final = _gauge(
     "data_free_bytes", "Free bytes of the disk that the service's data lie on.", unit="By"
 )

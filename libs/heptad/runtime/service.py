@@ -33,6 +33,7 @@ from heptad.runtime.disk import disk_of, write_atomically
 from heptad.runtime.errors import ConfigInvalidError, PortTakenError
 from heptad.runtime.guard import Guard
 from heptad.runtime.health import Health, enable_reflection
+from heptad.runtime.key_exchange import is_quantum_safe
 from heptad.runtime.loop_lag import watch_loop_lag
 from heptad.runtime.metrics_listener import MetricsListener
 from heptad.runtime.service_kind import Context, Service, ServiceKind
@@ -218,6 +219,7 @@ class _Process(Generic[NodeConfigT]):
         await self._service.start()
         self._write_ready_file()
         await context.health.set_ready(True, reason="started")
+        context.tasks.spawn("key exchange", self._tell_key_exchange(node.listen))
         context.log.info(
             READY_EVENT, pid=os.getpid(), address=node.listen, metrics=node.metrics, version=VERSION
         )
@@ -274,6 +276,16 @@ class _Process(Generic[NodeConfigT]):
         context.metrics.read(catalogue.DATA_SIZE_BYTES, lambda: {(): disk_of(context.data)[1]})
         lag = context.metrics.gauge(catalogue.EVENT_LOOP_LAG_SECONDS)
         context.tasks.spawn("loop lag", watch_loop_lag(lag.set))
+
+    async def _tell_key_exchange(self, address: str) -> None:
+        """Ask the own listener once; a door that does not answer is no reason to end."""
+        found = await is_quantum_safe(address)
+        if found is None:
+            # A service that is told to stop right after its start may not hear its own question.
+            if self._context.health.ready:
+                self._context.log.warning("key_exchange_unknown", address=address)
+            return
+        self._context.metrics.gauge(catalogue.TLS_QUANTUM_SAFE).set(float(found))
 
     def _write_ready_file(self) -> None:
         node = self._context.config.node

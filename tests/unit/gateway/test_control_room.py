@@ -96,6 +96,7 @@ def test_what_is_left_of_the_quorum_is_told(away, runbook):
             ['consensus_equivocations_total{accused="replica-7",offence="votes"} 1.0'],
             "HeptadEquivocation",
         ),
+        ("replica_2", ["tls_quantum_safe 0.0"], "HeptadQuantumUnsafe"),
         ("replica_2", ["data_free_bytes 5.0", "data_size_bytes 100.0"], "HeptadDiskFilling"),
     ],
 )
@@ -144,6 +145,11 @@ def test_few_slow_requests_are_no_alarm_and_many_are():
     slow = picture(pages(gateway_1=traffic(100, 0, 0)), gateway_1=traffic(1100, 0, 500))
     assert runbooks(slow) == ["HeptadLatencyHigh"]
     assert slow["traffic"]["p99_s"] > 0.4
+
+
+def test_the_quantum_defence_counts_those_that_tell():
+    drawn = picture(replica_2=["tls_quantum_safe 1.0"], ledger_1=["tls_quantum_safe 0.0"])
+    assert drawn["quantum_safe"] == {"yes": 1, "of": 2}
 
 
 def test_what_is_not_known_is_none_and_not_zero():

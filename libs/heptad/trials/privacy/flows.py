@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from heptad.trials.privacy.handshake import HANDSHAKE_BYTES_MAX
+from heptad.runtime.handshake import HANDSHAKE_BYTES_MAX
 from heptad.trials.privacy.searching import FOUND_MAX, Found, Searcher
 
 FLOWS_MAX: Final = 20_000

@@ -9,13 +9,13 @@ from typing import Final
 import grpc
 
 from heptad.runtime.channels import open_channel
+from heptad.runtime.handshake import Agreed, agreed_in
 from heptad.runtime.ports import is_free
 from heptad.runtime.tls import load_tls
 from heptad.trials.meshes import RunningMesh
 from heptad.trials.privacy.canaries import Canaries, needles_of
 from heptad.trials.privacy.capture import Capture
 from heptad.trials.privacy.flows import Flow, Flows
-from heptad.trials.privacy.handshake import Agreed, agreed_in
 from heptad.trials.privacy.listeners import Listeners
 from heptad.trials.privacy.report import Link, Outcome, Row, control_row, row_of
 

@@ -64,11 +64,22 @@ def draw(cell: Cell, *, recent: Span, longer: Span, unix_s: float) -> dict[str, 
         "verdict": _verdict(alerts),
         "alerts": [asdict(alert) for alert in alerts],
         "quorum": cell.quorum,
+        "quantum_safe": _quantum_safe(recent),
         "traffic": traffic,
         "replicas": replicas,
         "members": members,
         "ledger": ledger,
     }
+
+
+def _quantum_safe(span: Span) -> dict[str, int]:
+    """At how many listeners, of those that tell, the key exchange withstands quantum computers."""
+    told = [
+        value
+        for page in span.after.pages.values()
+        if page is not None and (value := page.value("tls_quantum_safe")) is not None
+    ]
+    return {"yes": sum(value == 1 for value in told), "of": len(told)}
 
 
 def _verdict(alerts: Sequence[Alert]) -> str:
@@ -243,6 +254,9 @@ def _alarms_of(name: str, page: Exposition) -> Iterator[Alert]:
     if keys := page.value("ledger_backup_keys_overdue"):
         text = f"{keys:.0f} backup keys should have been destroyed"
         yield Alert("critical", text, "HeptadBackupKeyOverdue")
+    if page.value("tls_quantum_safe") == 0:
+        text = f"{name} wants a key exchange that quantum computers may break"
+        yield Alert("warning", text, "HeptadQuantumUnsafe")
     offset_s = page.value("validator_clock_offset_seconds") or 0.0
     if abs(offset_s) > CLOCK_OFFSET_S_MAX:
         yield Alert("warning", f"the clock of {name} is off by {offset_s:+.1f} s", "HeptadClockOff")

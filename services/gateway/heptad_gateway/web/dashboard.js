@@ -178,7 +178,7 @@ function stateOf(replica) {
   return replica.leads && replica.state === "ready" ? "leads" : replica.state;
 }
 
-function drawLedger({ ledger }) {
+function drawLedger({ ledger, quantum_safe: safe }) {
   const erasures = Object.entries(ledger.erasures ?? {}).map(([state, count]) => `${count} ${state}`);
   const facts = [
     ["entries", `${number(ledger.log_size)}, ${number(ledger.published_size)} signed for`],
@@ -188,6 +188,7 @@ function drawLedger({ ledger }) {
     ["subjects", number(ledger.subjects)],
     ["leases of keys", number(ledger.leases)],
     ["erasures", erasures.join(", ") || DASH],
+    ["quantum defence", safe.of ? `key exchange of ${safe.yes} of ${safe.of} listeners` : DASH],
   ];
   place("ledger").replaceChildren(
     ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),

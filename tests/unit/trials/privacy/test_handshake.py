@@ -2,7 +2,7 @@
 
 import pytest
 
-from heptad.trials.privacy.handshake import Agreed, agreed_in, offered_groups
+from heptad.runtime.handshake import Agreed, agreed_in, offered_groups
 
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from heptad.runtime.handshake import Agreed
 from heptad.trials.privacy import packet_rows, place_rows, process_control
 from heptad.trials.privacy.canaries import Canaries
 from heptad.trials.privacy.doors import REFUSED, CannotKnockError
 from heptad.trials.privacy.flows import Ends, Flows, Segment
-from heptad.trials.privacy.handshake import Agreed
 from heptad.trials.privacy.listeners import Listeners
 from heptad.trials.privacy.open_door import lets_in, open_doors
 from heptad.trials.privacy.processes import (

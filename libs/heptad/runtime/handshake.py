@@ -7,7 +7,7 @@ rather than asked of a library, because what counts is what was said, and gRPC d
 Sources: RFC 8446 (sections 4.1 to 4.2.8, 5.1), RFC 5246 for TLS 1.2, IANA's "TLS Supported Groups".
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,10 @@ _SERVER_KEY_EXCHANGE: Final = 12
 _SUPPORTED_GROUPS: Final = 10
 _SUPPORTED_VERSIONS: Final = 43
 _KEY_SHARE: Final = 51
+_SIGNATURE_ALGORITHMS: Final = 13
+_PROTOCOLS: Final = 16
+_ASKED_GROUPS: Final = (0x11EC, 0x001D, 0x0017)
+_ASKED_CIPHERS: Final = (0x1301, 0x1302, 0x1303)
 _RETRY_RANDOM: Final = bytes.fromhex(
     "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 )
@@ -41,7 +45,7 @@ GROUPS: Final = {
     0x11ED: "SecP384r1MLKEM1024",
     0x6399: "X25519Kyber768Draft00",
 }
-_QUANTUM_SAFE: Final = frozenset({0x0200, 0x0201, 0x0202, 0x11EB, 0x11EC, 0x11ED})
+QUANTUM_SAFE_GROUPS: Final = frozenset({0x0200, 0x0201, 0x0202, 0x11EB, 0x11EC, 0x11ED})
 """Groups with ML-KEM (FIPS 203). The draft of Kyber is not that algorithm, and does not count."""
 CIPHERS: Final = {
     0x1301: "AES-128-GCM",
@@ -84,7 +88,7 @@ class Agreed:
 
         That is so of TLS 1.3 only: in TLS 1.2 the group is one that a curve alone provides.
         """
-        return self.version == 0x0304 and self.group in _QUANTUM_SAFE
+        return self.version == 0x0304 and self.group in QUANTUM_SAFE_GROUPS
 
 
 def agreed_in(server_bytes: bytes) -> Agreed | None:
@@ -96,6 +100,40 @@ def agreed_in(server_bytes: bytes) -> Agreed | None:
         elif kind == _SERVER_KEY_EXCHANGE and agreed is not None and body[:1] == b"\x03":
             return Agreed(agreed.version, agreed.cipher, int.from_bytes(body[1:3], "big"))
     return agreed
+
+
+def chosen_group(server_bytes: bytes) -> int:
+    """The group that a server's first bytes settle on, or ask for; 0 where they say none."""
+    for kind, body in _messages(server_bytes):
+        if kind == _SERVER_HELLO and (hello := _read_server_hello(body)) is not None:
+            return hello.group
+    return 0
+
+
+def group_question(entropy: Callable[[int], bytes]) -> bytes:
+    """A ClientHello that offers groups and no key share, so that the server has to name one.
+
+    `entropy(n)` returns n random bytes. A server of TLS 1.3 answers with the group that it wants
+    most of those offered (RFC 8446, section 4.1.4), before anybody has to show a certificate.
+    """
+    groups = _vector(b"".join(group.to_bytes(2, "big") for group in _ASKED_GROUPS))
+    extensions = (
+        (_SUPPORTED_VERSIONS, b"\x02\x03\x04"),
+        (_SUPPORTED_GROUPS, groups),
+        (_SIGNATURE_ALGORITHMS, _vector(bytes.fromhex("040308040807"))),
+        (_KEY_SHARE, b"\x00\x00"),
+        (_PROTOCOLS, _vector(b"\x02h2")),
+    )
+    block = b"".join(kind.to_bytes(2, "big") + _vector(body) for kind, body in extensions)
+    ciphers = _vector(b"".join(cipher.to_bytes(2, "big") for cipher in _ASKED_CIPHERS))
+    session = b"\x20" + entropy(32)
+    hello = b"\x03\x03" + entropy(32) + session + ciphers + b"\x01\x00" + _vector(block)
+    message = bytes((_CLIENT_HELLO,)) + len(hello).to_bytes(3, "big") + hello
+    return bytes((_HANDSHAKE,)) + b"\x03\x01" + _vector(message)
+
+
+def _vector(body: bytes) -> bytes:
+    return len(body).to_bytes(2, "big") + body
 
 
 def offered_groups(client_bytes: bytes) -> tuple[int, ...]:
@@ -113,7 +151,12 @@ def offered_groups(client_bytes: bytes) -> tuple[int, ...]:
 
 def _server_hello(body: bytes) -> Agreed | None:
     """None for one that only asks for another ClientHello, or that is cut off."""
-    if len(body) < 38 or body[2:34] == _RETRY_RANDOM:
+    return None if body[2:34] == _RETRY_RANDOM else _read_server_hello(body)
+
+
+def _read_server_hello(body: bytes) -> Agreed | None:
+    """What it says, also where it asks for another ClientHello; None if it is cut off."""
+    if len(body) < 38:
         return None
     at = 34 + 1 + body[34]
     cipher = int.from_bytes(body[at : at + 2], "big")
