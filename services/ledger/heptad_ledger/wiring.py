@@ -232,8 +232,15 @@ class LedgerService:
             latest=lambda: self._publisher.latest,
             published_size=self._publisher.size,
             catch_up=self._follower.catch_up,
+            require_settled=self._require_settled,
         )
-        return make_exports(self._context, self._parts, log=log, accesses=self._accesses)
+        return make_exports(
+            self._context,
+            self._parts,
+            log=log,
+            accesses=self._accesses,
+            erasures=self._erasing.desk,
+        )
 
     def _make_publisher(self) -> Publisher:
         context = self._context

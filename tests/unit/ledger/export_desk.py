@@ -42,7 +42,7 @@ class Desk:
         self.ledger, self.group, self.office = ledger, group, office
         self.now_s, self.mono_s = NOW_S, 0.0
         self.latest, self.published = None, Watermark(0)
-        self.is_caught_up = True
+        self.is_caught_up, self.owes = True, False
         self.on_catch_up = lambda: None
         self.order: list[str] = []
         self.recorded = []
@@ -58,6 +58,7 @@ class Desk:
         self.authority = Authority(
             store=ledger.store, registry=ledger.registry, index_key=ledger.vault.index_key,
             terms=Terms(ORIGIN, skew_s_max=30, lifetime_s_max=300), catch_up=self._catch_up,
+            require_settled=self._require_settled,
             now_s=lambda: self.now_s, patience_s=0.0,
         )  # fmt: skip
         self.limits = ExportLimits(at_once_max=2, per_hour_max=3, now_s=lambda: self.mono_s)
@@ -75,6 +76,10 @@ class Desk:
             software="heptad test", services=(ServiceFacts("tax", "to tax"),),
             now_ms=lambda: self.now_s * 1000,
         )  # fmt: skip
+
+    def _require_settled(self):
+        if self.owes:
+            raise Problem("vault_unavailable", "restored", retry_after_s=1)
 
     async def _catch_up(self, timeout_s):
         self.on_catch_up()

@@ -166,6 +166,15 @@ def test_nothing_goes_out_before_a_checkpoint_covers_the_exports_own_entry(desk,
     assert indexes(archive)[-1] == index
 
 
+def test_a_restored_ledger_opens_nothing_before_it_has_carried_out_what_it_owes(desk):
+    jws = desk.sign(desk.anna)
+    desk.admit(desk.anna, jws)
+    desk.owes = True
+    assert desk.refused(SubjectsExport(jws)).code == "vault_unavailable"
+    assert desk.refused(call(desk.anna), caller=OFFICER).code == "vault_unavailable"
+    assert desk.recorded == []
+
+
 # On an officer's word.
 
 

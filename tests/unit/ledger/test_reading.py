@@ -159,6 +159,20 @@ def test_a_subject_that_is_erased_meanwhile_is_not_read_on(desk, monkeypatch):
         list(helds)
 
 
+def test_an_entry_that_is_not_what_its_hash_says_is_given_to_nobody(desk, monkeypatch):
+    with desk.ledger.store.snapshot() as snapshot:
+        kind = type(snapshot)
+    batches = kind.batches
+
+    def altered(self, index):
+        for first_index, leaves in batches(self, index):
+            yield first_index, leaves.replace(b"subject.register", b"subject.registeR")
+
+    monkeypatch.setattr(kind, "batches", altered)
+    with pytest.raises(StoreDamagedError):
+        list(desk.reader(desk.anna).held())
+
+
 def test_a_proof_that_does_not_lead_to_the_signed_root_is_given_to_nobody(desk):
     desk.commit([desk.office.request(desk.anna)[0]])
     reader = desk.reader(desk.anna)

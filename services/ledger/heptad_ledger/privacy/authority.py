@@ -68,15 +68,20 @@ class Authority:
         index_key: Callable[[], bytes],
         terms: Terms,
         catch_up: Callable[[float], Awaitable[bool]],
+        require_settled: Callable[[], None],
         now_s: Callable[[], int],
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`catch_up` waits, so many seconds at most, until what is committed now is applied."""
+        """`catch_up` waits, so many seconds at most, until what is committed now is applied.
+
+        `require_settled` raises a Problem while keys may be here that were to be destroyed.
+        """
         self._store = store
         self._registry = registry
         self._index_key = index_key
         self._terms = terms
         self._catch_up = catch_up
+        self._require_settled = require_settled
         self._now_s = now_s
         self._patience_s = patience_s
 
@@ -129,7 +134,9 @@ class Authority:
         return self._signer(request)
 
     def subject(self, subject_id: str, snapshot: Snapshot) -> Subject:
-        """A registered subject. Raises: Problem `subject_unknown`, `subject_erased`."""
+        """A registered subject. Raises: Problem `subject_unknown`, `subject_erased`, and until a
+        restored ledger owes no erasures, `vault_unavailable`."""
+        self._require_settled()
         found = self._registry.find(snapshot, subject_id)
         if found is None:
             if self.is_erased(subject_id, snapshot):
@@ -146,6 +153,7 @@ class Authority:
 
     def is_erased(self, subject_id: str, snapshot: Snapshot) -> bool:
         """Whether the subject of that id was erased."""
+        self._require_settled()
         return self._registry.erased(snapshot, subject_id) is not None
 
     def _read(self, jws: bytes, action: str) -> SignedRequest:

@@ -47,5 +47,5 @@ def test_a_gateway_has_no_reason_of_its_own(world, running_ledger):
 
 
 def test_every_call_of_the_door_is_for_some_roles():
-    assert set(ROLES) == {EXPORT, OPEN}
+    assert {EXPORT, OPEN} <= set(ROLES)
     assert all(ROLES.values())
