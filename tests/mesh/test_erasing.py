@@ -1,62 +1,89 @@
-"""A subject is erased on a running cell: by its own request, to the certificate, and for good."""
+"""An erasure outlives the ledger: killed while it is at it, it goes on, and the files check.
+
+The story: Anna asks to be erased, and the ledger dies the moment her request is recorded. It comes
+back, carries the erasure out, and attests it; Anna is refused for ever, also under the answer that
+she had before; Ben goes on. Then the cell stops, and every byte of the ledger's files is checked.
+"""
 
 import asyncio
-import base64
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
 
 import pytest
-from mesh.conftest import JOSE, Person, claims_of, eventually, register, session
 
-from heptad.crypto.erasures import parse_certificate, parse_order, verify_attested
-from heptad.runtime.attestation import attestation_keys
-from heptad.wire.convert.entry import decode_entry
+from heptad.runtime.config import CellLimits
+from heptad.runtime.genesis import GenesisPlan, create_home
+from heptad.runtime.ports import PortPlan, free_base
+from heptad.trials import meshes
 
 pytestmark = pytest.mark.timeout(240)
 
+LEASE_S = 5
+"""After a start a ledger waits for leases that it may have lent before: so long, and a margin."""
 
-async def post(http, jws):
-    async with http.post("/v1/requests", data=jws, headers=JOSE) as response:
+
+def heptad(*words):
+    command = [sys.executable, "-m", "heptad.cli.main", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def home(tmp_path):
+    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
+    plan = GenesisPlan(ports=ports, limits=CellLimits(lease_s_max=LEASE_S))
+    create_home(tmp_path / "cell", plan, now=datetime.now(UTC))
+    return tmp_path / "cell"
+
+
+async def post(http, tools, person, origin):
+    jws = person.jws(tools.claims_of(person, origin))
+    headers = {"Content-Type": "application/jose"}
+    async with http.post("/v1/requests", data=jws, headers=headers) as response:
+        return response.status, (await response.json(content_type=None)).get("code")
+
+
+async def ask(http, tools, person, origin):
+    claims = tools.claims_of(person, origin, svc="heptad", act="subject.erase", data={})
+    headers = {"Authorization": f"Heptad {person.jws(claims).decode()}"}
+    async with http.post("/v1/subjects/me/erasure", headers=headers) as response:
         return response.status, await response.json(content_type=None)
 
 
-async def stated(http, kind):
-    """Statements of entries of that kind."""
-    async with http.get(f"/v1/entries?kind={kind}") as response:
-        found = (await response.json())["entries"]
-    return [decode_entry(base64.b64decode(row["entry"])).statement for row in found]
-
-
-def test_a_subject_that_asks_to_be_erased_is_erased_and_does_not_come_back(mesh):
-    async def scenario():
-        async with session(mesh) as http:
-            anna, bert = Person.new(0), Person.new(1)
-            for person in (anna, bert):
-                await register(http, mesh.cell.origin, person)
-            before, _ = await post(http, anna.jws(claims_of(anna, mesh.cell.origin)))
-            assert before == 201
-            asked = claims_of(anna, mesh.cell.origin, svc="heptad", act="subject.erase", data={})
-            status, told = await post(http, anna.jws(asked))
-            assert status == 201, told
-            keys = attestation_keys(mesh.cell)
-
-            async def ordered():
-                return await stated(http, "ERASURE_ORDERED")
-
-            [order] = await eventually(ordered)
-            verify_attested(parse_order(order), keys)
-
-            async def refused():
-                status, told = await post(http, anna.jws(claims_of(anna, mesh.cell.origin)))
-                return status == 410 and told["code"] == "subject_erased"
-
-            await eventually(refused)
+def test_an_erasure_outlives_the_ledger_and_leaves_files_that_check(tools, home):
+    async def story(mesh):
+        anna, ben = await tools.new_people(mesh, 2)
+        origin = mesh.cell.origin
+        async with tools.session(mesh) as http:
+            crowd = tools.Crowd(mesh, [anna, ben])
+            for person in (anna, ben, anna):
+                await crowd.insist(http, person.jws(tools.claims_of(person, origin)))
+            _, asked = await ask(http, tools, anna, origin)
+            meshes.order(mesh.home, "kill", "ledger-1")
+            meshes.order(mesh.home, "restart", "ledger-1")
 
             async def erased():
-                return await stated(http, "ERASED")
+                async with http.get(asked["location"]) as response:
+                    members = await response.json(content_type=None)
+                return members if members.get("state") == "erased" else None
 
-            [raw] = await eventually(erased, within_s=120)
-            certificate = parse_certificate(raw)
-            verify_attested(certificate, keys)
-            assert certificate.statement.ciphertexts == 3
-            assert (await post(http, bert.jws(claims_of(bert, mesh.cell.origin))))[0] == 201
+            await tools.eventually(erased, within_s=120)
 
-    asyncio.run(scenario())
+            async def goes_on():
+                return (await post(http, tools, ben, origin))[0] == 201
+
+            await tools.eventually(goes_on)
+            assert await post(http, tools, anna, origin) == (410, "subject_erased")
+            status, again = await ask(http, tools, anna, origin)
+            assert (status, again["state"]) == (200, "erased")
+            assert again["location"] == asked["location"]
+
+    with meshes.running(home) as mesh:
+        asyncio.run(story(mesh))
+    summary = json.loads(heptad("ledger", "fsck", "--home", home, "--json"))["summary"]
+    # It has ended with 0. Fences, two registrations, five requests, the order, the certificate.
+    assert summary["size"] >= 9

@@ -210,6 +210,13 @@ class LeaseBook:
                 keys[kid] = replace(registered, revoked=True)
         return lease if keys == lease.keys else replace(lease, keys=keys)
 
+    def forget(self, subject_id: str) -> None:
+        """That subject is erased: nothing stays under its id but that its leases have ended."""
+        self._wanted.pop(subject_id, None)
+        self._added.pop(subject_id, None)
+        for name in [name for name in self._ended if name[0] == subject_id]:
+            del self._ended[name]
+
     def give_back(self, lease_id: bytes) -> None:
         """A lease that never was in the book is needed no more."""
         if len(self._returned) < _RETURNED_MAX:

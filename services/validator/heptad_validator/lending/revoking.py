@@ -21,6 +21,7 @@ def take_back(revoked: Revoked, *, parts: Parts, vault: VaultLink) -> None:
     for subject_id in revoked.subject_ids:
         parts.book.revoke(subject_id, now_s)
         if revoked.is_erased:
+            parts.book.forget(subject_id)
             parts.look_ups.forget(subject_id)
             problem = Problem("subject_erased", "the subject is erased, or is about to be")
             parts.desk.on_refused(subject_id, problem)

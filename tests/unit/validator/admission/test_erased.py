@@ -119,8 +119,12 @@ def test_nothing_is_remembered_under_its_id(play, ed_key):
         subject = world.subject(ed_key)
         now_s = world.clock.wall_ms // 1000
         world.parts.look_ups.follow_others(LentElsewhere((subject,), 60_000), now_s=now_s)
+        world.book.key_revoked(subject, kid="k", index=7)
+        world.book.key_added(subject, index=8, now_s=world.clock.mono_s)
         erase(world, subject)
         assert subject not in world.parts.look_ups._strays
+        assert subject not in world.book._added
+        assert (subject, "k") not in world.book._ended
 
     play(scenario)
 
