@@ -483,5 +483,6 @@ def kit():
         Office=Office,
         Certificates=Certificates,
         PublicKey=PublicKey,
+        Counter=Counter,
         ATTESTING=ATTESTING,
     )

@@ -7,6 +7,7 @@ import pytest
 from heptad.crypto.derivation import request_ref
 from heptad.crypto.erasures import parse_certificate, sign_order
 from heptad.crypto.requests import parse_request, sign_request
+from heptad.model import base64url
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.erasure import ErasureGround, ErasureOrder, OrderedBy
 from heptad.model.requests import request_hash
@@ -111,14 +112,17 @@ class House:
         return people
 
     def asked(
-        self, person, *, data=None, key=None, jti=None, svc="heptad", entry_witness=None, **changes
-    ):
+        self, person, *, data=None, key=None, jti=None, svc="heptad", entry_witness=None,
+        signature=None, **changes
+    ):  # fmt: skip
         """A record by which a person asks to be erased, and the request's hash."""
         jti = jti or self.office.jti()
         payload = sign_request(
             key or person.key, iss=person.subject_id, aud=self.group.origin, jti=jti,
             iat=1, exp=2, svc=svc, act="subject.erase", data=data or {},
         )  # fmt: skip
+        if signature is not None:
+            payload = payload[: payload.rindex(b".") + 1] + base64url.encode(signature).encode()
         known = {"slot": person.slot, "slot_key": person.slot_key, "action": "subject.erase"}
         if entry_witness is not None:
             known |= {"sealed_witness": entry_witness}

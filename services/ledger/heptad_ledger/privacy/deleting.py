@@ -15,15 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from heptad.crypto.derivation import (
-    erasure_salt,
-    request_ref,
-    subject_index_key,
-    subject_row_key,
-)
+from heptad.crypto.derivation import request_ref, subject_index_key, subject_row_key
 from heptad.crypto.peeking import peeked_claims
 from heptad.crypto.sealing import Opened
-from heptad.model.erasure import request_digest
 from heptad.model.requests import request_hash, request_id_of
 from heptad_ledger.filing import row_count
 from heptad_ledger.privacy.rows import opened_at
@@ -46,10 +40,6 @@ class Deletion:
     registry: list[bytes] = field(default_factory=list)
 
     tombstone: tuple[bytes, bytes] | None = None
-    subject_id: str = field(default="", repr=False)
-    request_hash: bytes = b""
-    """Of the request that the order answers, if it was found among the records."""
-
     is_last: bool = False
     """Nothing of the subject is left behind it."""
 
@@ -93,9 +83,7 @@ class Deleter:
         """What is found by the name of this record's request, if it is one."""
         for name in _names(opened.payload):
             ref = request_ref(cell_index_key=self._index_key(), request_id=request_id_of(name))
-            if self._digest(name) == case.request_digest:
-                deletion.request_hash = name
-            elif snapshot.request(ref) == index:
+            if name != case.request_hash and snapshot.request(ref) == index:
                 deletion.by_request.append(ref)
             if is_registration:
                 deletion.registry.append(self._registry.registration_key(ref))
@@ -104,15 +92,10 @@ class Deleter:
 
     def _add_tombstone(self, deletion: Deletion, case: ErasureCase, opened: Opened) -> None:
         try:
-            deletion.subject_id = self._registry.subject_of(opened)
+            subject_id = self._registry.subject_of(opened)
         except RegistrationRefusedError:
             return
-        row = self._registry.tombstone(deletion.subject_id, case.request_digest)
-        deletion.tombstone = row
-
-    def _digest(self, name: bytes) -> bytes:
-        salt = erasure_salt(cell_index_key=self._index_key(), request_hash=name)
-        return request_digest(salt=salt, request_hash=name)
+        deletion.tombstone = self._registry.tombstone(subject_id, case.request_digest)
 
 
 def _names(payload: bytes) -> Iterator[bytes]:

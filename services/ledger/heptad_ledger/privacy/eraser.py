@@ -10,14 +10,11 @@ What was counted is written with the deletion, in one transaction, for afterward
 it any more. Steps 6 and 7 belong to `heptad_ledger.privacy.office`, which knows the leases.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from heptad.crypto.derivation import erasure_salt
-from heptad.model.erasure import subject_pseudonym
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.node_store import ErasedSlot
 from heptad.vault.steps import OnStep, Step, unheard
@@ -32,6 +29,8 @@ from heptad_ledger.store.erasure_rows import ErasureCase, Progress
 GROUP_MAX: Final = 1_000
 """Slots erased with one change of the root key: some 40 ms, in which nothing is applied."""
 
+
+PSEUDONYM_BYTES: Final = 32
 
 LAST_ERASED: Final = "last_erased"
 """When the last group was carried out, Unix ms as u64be: the routing key of then has to go."""
@@ -161,21 +160,10 @@ class Eraser:
             case,
             ciphertexts=case.ciphertexts + ciphertexts,
             index_rows=case.index_rows + rows,
-            request_hash=case.request_hash or deletion.request_hash,
-            pseudonym=case.pseudonym or self._pseudonym(case, deletion),
+            # Of a request whose record nobody could file, nobody can be told a salt.
+            pseudonym=case.pseudonym or os.urandom(PSEUDONYM_BYTES),
             progress=Progress.ROWS_DELETED if deletion.is_last else case.progress,
         )
-
-    def _pseudonym(self, case: ErasureCase, deletion: Deletion) -> bytes:
-        """Whom the certificate is about, for a case that came from the log without its request."""
-        name = case.request_hash or deletion.request_hash
-        if not deletion.is_last:
-            return b""
-        if not name or not deletion.subject_id:
-            # Nobody has the request any more, so nobody can be told a salt.
-            return hashlib.sha256(os.urandom(32)).digest()
-        salt = erasure_salt(cell_index_key=self._vault.index_key(), request_hash=name)
-        return subject_pseudonym(salt=salt, subject_id=deletion.subject_id)
 
     # Keys.
 
