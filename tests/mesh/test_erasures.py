@@ -9,6 +9,7 @@ erased. An officer erases a third.
 import asyncio
 import json
 import time
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from heptad.crypto.keys import Ed25519Key
 from heptad.model.erasure import ErasureGround, ErasureState, OrderedBy, RefusalGround
 from heptad.model.problems import Problem
 from heptad.model.requests import request_id_of
-from heptad.runtime.attestation import attestation_keys
+from heptad.runtime.attestation import attestation_keys_at
 from heptad.transparency.policy import Policy
 from heptad.verification import (
     CertificateFile,
@@ -63,7 +64,7 @@ async def stands(http, tools, location, *states):
 def judged(mesh, policy, certificate, subject):
     return examine_certificate_file(
         CertificateFile.parse(json.dumps(certificate).encode()), policy=policy,
-        keys=attestation_keys(mesh.cell), now_s=int(time.time()), subject_id=subject,
+        keys=partial(attestation_keys_at, mesh.cell), now_s=int(time.time()), subject_id=subject,
     )  # fmt: skip
 
 
@@ -167,10 +168,7 @@ def test_an_officer_erases_and_the_sdk_brings_the_certificate(mesh, tools, polic
             told = await officer.erasure(ordered.request_id)
             assert told.ordered_by is OrderedBy.OFFICER
             file = await officer.certificate(ordered.request_id, wait_s=ERASED_S_MAX)
-            report = examine_certificate_file(
-                file, policy=policy, keys=attestation_keys(mesh.cell), now_s=int(time.time()),
-                subject_id=carol,
-            )  # fmt: skip
+            report = judged(mesh, policy, json.loads(file.encode()), carol)
             report.require()
             assert report.certificate.ground is ErasureGround.NO_LONGER_NEEDED
             assert (await officer.erasure(carol)).state is ErasureState.ERASED

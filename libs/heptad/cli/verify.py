@@ -188,7 +188,9 @@ class Judgement:
         self, file: "CertificateFile", policy: Path | None, cell: Path | None
     ) -> None:
         """Did the ledger attest this erasure, of this subject, and does the log have it?"""
-        from heptad.runtime.attestation import attestation_keys
+        from functools import partial
+
+        from heptad.runtime.attestation import attestation_keys, attestation_keys_at
         from heptad.verification import examine_certificate_file
 
         if policy is None:
@@ -202,7 +204,8 @@ class Judgement:
             self._members["cell_fingerprint"] = cell_mark
             lines = ["", f"cell     SHA-256 {cell_mark} of {known.origin}", ""]
             with told(as_json=self.as_json):
-                keys = attestation_keys(known)
+                attestation_keys(known)
+            keys = partial(attestation_keys_at, known)
         report = examine_certificate_file(
             file,
             policy=judged_by,

@@ -6,7 +6,7 @@ Not proved, by anything, is that the ledger was honest when it attested: `DOES_N
 and whoever shows a person that a certificate is valid shows that with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,8 +39,9 @@ from heptad.verification.receipt_file import ReceiptFile
 from heptad.verification.receipts import ReceiptReport, examine_receipt_file
 from heptad.wire.convert.entry import decode_entry
 
-AttestationKeys = Mapping[str, PublicKey]
-"""The ledger's attestation keys by key id: `heptad.runtime.attestation`."""
+AttestationKeys = Callable[[int], Mapping[str, PublicKey]]
+"""The ledger's attestation keys by key id, as they were at a time in Unix ms:
+`heptad.runtime.attestation`. A key that was stolen after its end attests nothing."""
 
 PROVES: Final = (
     "the ledger attested what is said above, under its own key",
@@ -103,7 +104,7 @@ def examine_certificate_file(
     certificate = attested.statement
     findings += [
         _examine_core(file, certificate, in_log.checkpoint),
-        *_signature("attestation", attested, keys),
+        *_signature("attestation", attested, keys, entered_ms=_time_of(in_log)),
         *_examine_order(file, certificate, in_log, keys),
         _examine_request(file, certificate),
     ]
@@ -151,14 +152,17 @@ def _signature(
     subject: str,
     attested: Attested[ErasureCertificate] | Attested[ErasureOrder],
     keys: AttestationKeys | None,
+    *,
+    entered_ms: int,
 ) -> list[Finding]:
+    """By a key of the time at which, as the entry says, it came into the log."""
     if keys is None:
         return []
     try:
         if isinstance(attested.statement, ErasureOrder):
-            verify_attested(attested, keys)
+            verify_attested(attested, keys(entered_ms))
         else:
-            verify_attested(attested, keys)
+            verify_attested(attested, keys(entered_ms))
     except Problem as problem:
         return [Finding(subject, holds=False, detail=problem.detail)]
     return [Finding(subject, holds=True, detail=f"signed by the ledger's key {attested.kid}")]
@@ -185,7 +189,12 @@ def _examine_order(
         detail = "the order is another one than the certificate says"
         return [placed, Finding("order", holds=False, detail=detail)]
     agrees = Finding("order", holds=True, detail="orders what the certificate says was done")
-    return [placed, agrees, *_signature("order signed", attested, keys)]
+    signed = _signature("order signed", attested, keys, entered_ms=entry.time_ms)
+    return [placed, agrees, *signed]
+
+
+def _time_of(in_log: ReceiptReport) -> int:
+    return in_log.entry.time_ms if in_log.entry is not None else 0
 
 
 def _examine_place(

@@ -30,7 +30,8 @@ def cell(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "heptad.runtime.config.decode.read", lambda kind, path: SimpleNamespace(origin="cell.test")
     )
-    monkeypatch.setattr(attestation, "attestation_keys", lambda cell: KEYS)
+    monkeypatch.setattr(attestation, "attestation_keys", lambda cell: KEYS(0))
+    monkeypatch.setattr(attestation, "attestation_keys_at", lambda cell, time_ms: KEYS(time_ms))
     return path
 
 

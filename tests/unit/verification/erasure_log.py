@@ -22,7 +22,14 @@ from heptad.transparency.tiles import FetchedTiles
 from heptad.wire.convert.entry import encode_entry
 
 KEY = Ed25519Key(b"A" * 32)
-KEYS = {KEY.public.kid: KEY.public}
+RETIRED_MS = (NOW_S + 3_600) * 1_000
+
+
+def KEYS(time_ms):  # noqa: N802  stands for the keys of a cell
+    """The attestation keys at a time: one, that ends an hour after everything here."""
+    return {KEY.public.kid: KEY.public} if time_ms < RETIRED_MS else {}
+
+
 SUBJECT = "kn-abcdefghijklmnopqrstuvwxyz"
 HASH = request_hash(iss=SUBJECT, jti="0b8f1f9e-6c1f-4c39-9c57-52a0d2fdd8a1")
 SALT = b"s" * 32
@@ -63,22 +70,28 @@ CERTIFICATE = ErasureCertificate(
 )
 
 
-def statement(kind, signed):
+def statement(kind, signed, entered_ms=NOW_S * 1_000):
     return encode_entry(
         Entry(
-            kind=kind, service="", action="", outcome=Outcome.NONE, time_ms=NOW_S * 1_000,
+            kind=kind, service="", action="", outcome=Outcome.NONE, time_ms=entered_ms,
             validator=1, commitment=b"", statement=signed,
         )
     )  # fmt: skip
 
 
-def made(order=ORDER, certificate=CERTIFICATE, key=KEY, order_kind=Kind.ERASURE_ORDERED):
+def made(
+    order=ORDER,
+    certificate=CERTIFICATE,
+    key=KEY,
+    order_kind=Kind.ERASURE_ORDERED,
+    entered_ms=NOW_S * 1_000,
+):
     """An erasure as a ledger tells of it, its two entries in a log of twenty."""
     log = log_of(ORDER_INDEX)
     entries = [
-        statement(order_kind, sign_order(key, order)),
+        statement(order_kind, sign_order(key, order), entered_ms),
         log_of(1).entries[0],
-        statement(Kind.ERASED, sign_certificate(key, certificate)),
+        statement(Kind.ERASED, sign_certificate(key, certificate), entered_ms),
     ]
     log.append([*entries, *log_of(7).entries])
     inclusion = inclusion_proof(

@@ -15,6 +15,7 @@ from unit.verification.erasure_log import (
     KEYS,
     ORDER,
     ORDER_INDEX,
+    RETIRED_MS,
     SUBJECT,
     made,
     statement,
@@ -112,6 +113,11 @@ def test_a_stranger_attests_nothing():
     assert failures(report) == ["attestation", "order signed"]
     with pytest.raises(ReceiptRefusedError, match="attestation"):
         report.require()
+
+
+def test_a_key_that_was_stolen_after_its_end_attests_nothing():
+    late = RETIRED_MS + 1
+    assert failures(examined(file_of(made(entered_ms=late)))) == ["attestation", "order signed"]
 
 
 def test_the_log_must_state_the_very_certificate():

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import time
+from functools import partial
 from typing import Final
 
 from heptad.client import connect_officer
 from heptad.client.erasures import CERTIFICATE_S_MAX
 from heptad.model.erasure import ErasureState, RefusalGround
 from heptad.model.own_actions import ERASE, OWN_SERVICE
-from heptad.runtime.attestation import attestation_keys
+from heptad.runtime.attestation import attestation_keys_at
 from heptad.trials.tour.scene import Citizen, Reply, Scene
 from heptad.trials.tour.steps import require
 from heptad.verification import (
@@ -88,7 +89,7 @@ def _examined(scene: Scene, data: bytes, subject_id: str) -> CertificateReport:
     return examine_certificate_file(
         CertificateFile.parse(data),
         policy=scene.policy,
-        keys=attestation_keys(scene.mesh.cell),
+        keys=partial(attestation_keys_at, scene.mesh.cell),
         now_s=int(time.time()),
         subject_id=subject_id,
     )
