@@ -82,25 +82,30 @@ def statement(kind, signed, entered_ms=NOW_S * 1_000):
 def made(
     order=ORDER,
     certificate=CERTIFICATE,
+    *,
     key=KEY,
     order_kind=Kind.ERASURE_ORDERED,
+    kind=Kind.ERASED,
     entered_ms=NOW_S * 1_000,
+    order_index=ORDER_INDEX,
 ):
     """An erasure as a ledger tells of it, its two entries in a log of twenty."""
-    log = log_of(ORDER_INDEX)
-    entries = [
-        statement(order_kind, sign_order(key, order), entered_ms),
-        log_of(1).entries[0],
-        statement(Kind.ERASED, sign_certificate(key, certificate), entered_ms),
-    ]
-    log.append([*entries, *log_of(7).entries])
+    log = log_of(20)
+    entries = {
+        order_index: statement(order_kind, sign_order(key, order), entered_ms),
+        INDEX: statement(kind, sign_certificate(key, certificate), entered_ms),
+    }
+    leaves = [entries.get(index, leaf) for index, leaf in enumerate(log.entries)]
+    log = log_of(0)
+    log.append(leaves)
     inclusion = inclusion_proof(
-        leaf_index=ORDER_INDEX, tree_size=log.edge.size, tiles=FetchedTiles(log.read)
+        leaf_index=order_index, tree_size=log.edge.size, tiles=FetchedTiles(log.read)
     )
     return Erasure(
         request_id=HASH, salt=SALT, state=ErasureState.ERASED, ordered_by=OrderedBy.SUBJECT,
         ground=order.ground, received_at_ms=1, decide_by_ms=2, order_index=ORDER_INDEX,
         certificate=CertificateParts(
-            INDEX, entries[2], log.receipt(INDEX).encode(), entries[0], tuple(inclusion)
+            INDEX, entries[INDEX], log.receipt(INDEX).encode(), entries[order_index],
+            tuple(inclusion),
         ),
     )  # fmt: skip

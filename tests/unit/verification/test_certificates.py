@@ -168,6 +168,17 @@ def test_the_order_stands_where_the_certificate_says_and_before_it():
     assert failures(examined(file_of(order_inclusion=()))) == ["order in log"]
 
 
+def test_an_order_that_came_after_its_certificate_ordered_nothing():
+    late = dataclasses.replace(CERTIFICATE, order_index=INDEX + 2)
+    report = examined(file_of(made(certificate=late, order_index=INDEX + 2)))
+    assert failures(report) == ["order in log"]
+
+
+def test_an_entry_of_another_kind_is_no_certificate():
+    report = examined(file_of(made(kind=Kind.ERASURE_REFUSED)))
+    assert failures(report) == ["entry states"]
+
+
 def test_a_certificate_of_another_cell_is_refused():
     other = dataclasses.replace(CERTIFICATE, origin="other.example")
     order = dataclasses.replace(ORDER, origin="other.example")
