@@ -10,6 +10,7 @@ falls with the size of a wave: a page that is touched once for ten rows is writt
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from heptad.model.batch import Batch, join_leaves
@@ -22,7 +23,7 @@ from heptad.transparency.tiled_tree import append_leaves
 from heptad.wire.convert.entry import decode_entry
 from heptad.wire.convert.entry_facts import decode_duplicate, entry_facts
 from heptad_ledger.chain import CheckedBlock
-from heptad_ledger.errors import FollowRefusedError, StoreError
+from heptad_ledger.errors import FollowRefusedError, StoreError, StoreFullError
 from heptad_ledger.filing import Filer, WaveFiling
 from heptad_ledger.heads import Head
 from heptad_ledger.privacy.key_changes import ChangedKeys
@@ -90,7 +91,10 @@ class Applier:
             self._filer.forget()
             raise
         if draft.queued:
-            self._take_erasures()
+            # The wave is durable whatever comes now. What stays queued for want of room is taken by
+            # the office, which tries again.
+            with suppress(StoreFullError):
+                self._take_erasures()
         return Applied(
             state=self._store.state,
             heads=draft.heads,

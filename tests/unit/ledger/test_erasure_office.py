@@ -215,6 +215,23 @@ def test_what_cannot_be_done_now_is_tried_again(desk, house, monkeypatch, fault)
     assert any(event.startswith("erasure_waits") for event in desk.log.events)
 
 
+def test_a_wave_counts_although_there_is_no_room_to_look_at_its_requests(desk, house):
+    """Else the follower would ask for blocks that are applied, and blame who sends the next."""
+
+    def full():
+        raise StoreFullError("no room")
+
+    house.ledger.applier._take_erasures = full
+    record, name = house.asked(house.anna)
+    house.group.commit(house.group.batch([record]))
+    assert house.ledger.catch_up().erasures == 1
+    assert house.cases() == []
+    house.ledger.applier._take_erasures = house.ledger.intake.take
+    # the office looks at it once there is room
+    desk.work(times=3)
+    assert house.desk.find(name).state is ErasureState.ERASED
+
+
 # The gate.
 
 

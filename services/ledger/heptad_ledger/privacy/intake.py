@@ -117,6 +117,9 @@ class Intake:
                 after = cases[-1].number
 
     def _take_some(self) -> int:
+        with self._store.snapshot() as snapshot:
+            if not snapshot.erasures.queued(count_max=1):
+                return 0
         routing_keys = self._registry.routing_keys()
         with self._store.snapshot() as snapshot, self._store.editing() as edit:
             queued = edit.cases.queued(count_max=TAKEN_AT_ONCE)

@@ -118,6 +118,7 @@ class ErasureOffice:
 
         Raises: StoreError; heptad.vault.errors.VaultFaultError.
         """
+        await self._in_writer(self._intake.take)
         self._tell_news()
         if self._intake.is_replaying:
             return IDLE_S
