@@ -117,6 +117,34 @@ def test_an_entry_left_out_everywhere_but_in_the_count_is_found(export, checked)
     assert "entries" in failed(checked(export.spoiled(forge)))
 
 
+def test_a_receipt_that_no_row_shows_is_found(export, checked):
+    def forge(files):
+        files["receipts/000000000099.json"] = files["receipts/000000000003.json"]
+        resign(files)
+
+    assert failed(checked(export.spoiled(forge))) == ["entries"]
+
+
+def test_an_entry_shown_under_the_index_of_another_is_found(export, checked):
+    """Row and receipt agree, and the receipt is good: only its index tells."""
+
+    def forge(files):
+        files["receipts/000000000001.json"] = files["receipts/000000000003.json"]
+        lines = files["data.json"].split(b"\n")
+        third = next(line for line in lines if line.startswith(b'{"index":3,'))
+        shown = third.replace(b'"index":3,', b'"index":1,').replace(
+            b"000000000003", b"000000000001"
+        )
+        files["data.json"] = b"\n".join(
+            shown if line.startswith(b'{"index":1,') else line for line in lines
+        )
+        resign(files)
+
+    report = checked(export.spoiled(forge))
+    [entries] = [finding for finding in report.findings if finding.subject == "entries"]
+    assert "of another entry" in entries.detail
+
+
 def test_an_export_of_another_log_is_refused(export, checked, kit):
     [log] = kit.POLICY.logs
     stranger = dataclasses.replace(log.key, public_key=Ed25519Key(b"z" * 32).public_key)
