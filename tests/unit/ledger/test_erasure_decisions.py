@@ -81,6 +81,32 @@ def test_an_order_behind_a_hold_in_the_log_is_not_carried_out(house, people):
     assert house.desk.find(name).state is ErasureState.REFUSED
 
 
+@pytest.mark.parametrize("refusals_since", [0, 1, 2])
+def test_an_order_that_a_hold_has_overruled_does_not_count_once_the_hold_is_lifted(
+    house, people, refusals_since
+):
+    """The log shows it, signed, to every validator; the last refusal may be of another request."""
+    anna, _ = people
+    house.ask(anna)
+    house.decide()
+    overruled = house.stated()
+    house.decided(anna, "hold.set", ground=RefusalGround.LEGAL_HOLD)
+    house.commit(*overruled)
+    for _ in range(refusals_since):
+        house.order()
+        house.ask(anna)
+    house.decide()
+    house.decided(anna, "hold.lifted", ground=RefusalGround.LEGAL_HOLD)
+    house.commit(*overruled)
+    house.carry_out()
+    assert len(records_of(house, anna)) == 6 + refusals_since
+
+    house.record()
+    house.ask(anna)
+    house.finish()
+    assert is_gone(house, anna)
+
+
 def test_an_officer_orders_and_the_order_has_the_handle_of_its_record(house, people):
     anna, _ = people
     name = house.officer_orders(anna)

@@ -8,7 +8,7 @@ from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Kind, Outcome
 from heptad.model.erasing import Hold
 from heptad.model.erasure import RefusalGround
-from heptad_ledger.privacy.holds import HOLD_GROUNDS, holds_of
+from heptad_ledger.privacy.holds import HOLD_GROUNDS, hold_history
 
 KEY = Ed25519Key(b"A" * 32)
 SINCE_S = 1_700_000_000
@@ -59,7 +59,7 @@ def holds(ledger, alice):
             "keys": {KEY.public.kid: KEY.public},
         }
         with ledger.store.snapshot() as snapshot:
-            return holds_of(snapshot, **{**known, **changes})
+            return hold_history(snapshot, **{**known, **changes}).holds
 
     return holds
 

@@ -24,6 +24,7 @@ from heptad.wire.convert import privacy as wire
 from heptad.wire.convert.entry import decode_entry
 from heptad.wire.privacy.v1 import privacy_pb2 as pb
 from heptad_ledger.log_reads import LogReads
+from heptad_ledger.privacy import access_door
 from heptad_ledger.privacy import door as privacy_door
 from heptad_ledger.privacy.door import ROLES, PrivacyDoor
 from heptad_ledger.privacy.erasure_reads import ErasureReads
@@ -494,4 +495,7 @@ def test_a_service_asks_by_the_requests_id_and_not_by_a_subjects(world, call):
 
 def test_every_method_of_the_proto_has_roles():
     [service] = pb.DESCRIPTOR.services_by_name.values()
-    assert {f"/{service.full_name}/{method.name}" for method in service.methods} == set(ROLES)
+    assert {f"/{service.full_name}/{method.name}" for method in service.methods} == {
+        *ROLES,
+        *access_door.ROLES,
+    }

@@ -27,7 +27,7 @@ from heptad.vault.root_keys import RootKeyStore
 from heptad.vault.steps import OnStep, Step, unheard
 from heptad_ledger.filing import Filer
 from heptad_ledger.privacy.drops import Drops
-from heptad_ledger.privacy.holds import holds_of
+from heptad_ledger.privacy.holds import HoldHistory, hold_history
 from heptad_ledger.privacy.rows import subject_id_of
 from heptad_ledger.routing_keys import linked_until_ms
 from heptad_ledger.store import LogStore, Snapshot
@@ -120,35 +120,35 @@ class Decider:
         """The case with its order or refusal, or as one that waits; None if nothing changes."""
         if case.state is not ErasureState.RECEIVED or case.statement:
             return None
-        held = self._hold_on(case.slot, snapshot)
-        if held is not None:
-            return self._refused(case, held)
+        history = self._holds_on(case.slot, snapshot)
+        if history.holds:
+            return self._refused(case, history.holds[0].ground)
         if case.decision is Decision.REFUSE and case.refusal is not None:
             return self._refused(case, case.refusal)
         waits = self._own.is_reviewed and case.ordered_by is OrderedBy.SUBJECT
         if case.decision is Decision.OPEN and waits:
             return replace(case, waits=True)
-        return self._ordered(case)
+        return self._ordered(case, history.orders_from_ms)
 
-    def _hold_on(self, slot: int, snapshot: Snapshot) -> RefusalGround | None:
-        """The ground of the oldest hold on whoever has this slot."""
+    def _holds_on(self, slot: int, snapshot: Snapshot) -> HoldHistory:
+        """Those on whoever has this slot."""
         slot_key = self._filer.slot_key(slot)
         if slot_key is None:
-            return None
+            return HoldHistory()
         subject_id = subject_id_of(self._filer.registry, snapshot, slot_key=slot_key)
         if subject_id is None:
-            return None
-        holds = holds_of(
+            return HoldHistory()
+        return hold_history(
             snapshot,
             subject_id=subject_id,
             slot_key=slot_key,
             origin=self._own.origin,
             keys=self._own.keys,
         )
-        return holds[0].ground if holds else None
 
-    def _ordered(self, case: ErasureCase) -> ErasureCase:
-        now_ms = self._now_ms()
+    def _ordered(self, case: ErasureCase, from_ms: int) -> ErasureCase:
+        """With an order that counts: see `HoldHistory.orders_from_ms`."""
+        now_ms = max(self._now_ms(), from_ms)
         order = ErasureOrder(
             origin=self._own.origin,
             slot=case.slot,

@@ -9,9 +9,13 @@ holds, and what a subject is told in its export is what the decision was made by
 A subject has at most one hold of each ground: to set it again changes nothing, to lift it ends it.
 A validator could record an old record once more; a record counts once, by its name, where it came
 first. What does not carry the ledger's signature for this very subject counts for nothing.
+
+An order that a hold has overruled stays in the log, signed, for any validator to record again once
+the hold is lifted. So an order counts only if it was signed after every hold that was ever set.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from heptad.crypto.accesses import parse_access, verify_access
@@ -34,21 +38,33 @@ HOLD_GROUNDS: Final = frozenset(RefusalGround) - {RefusalGround.NO_GROUND, Refus
 """Grounds that can stand beforehand; the others answer one request."""
 
 
-def holds_of(
+@dataclass(frozen=True, slots=True)
+class HoldHistory:
+    """A subject's holds, those that were set first first, and what was before."""
+
+    holds: tuple[Hold, ...] = ()
+
+    orders_from_ms: int = 0
+    """An order counts if it was signed at this time or later: behind the last hold that was set,
+    lifted since or not; 0 if none ever was. (A record of access has whole seconds.)"""
+
+
+def hold_history(
     snapshot: Snapshot,
     *,
     subject_id: str,
     slot_key: bytes,
     origin: str,
     keys: Mapping[str, PublicKey],
-) -> tuple[Hold, ...]:
-    """The subject's holds, those that were set first first.
+) -> HoldHistory:
+    """What the subject's records say of holds.
 
     `slot_key` has 32 bytes; `keys` are the ledger's attestation keys by their `kid`. Costs a look
     at each of the subject's entries.
     """
     holds: dict[RefusalGround, Hold] = {}
     names: set[str] = set()
+    orders_from_ms = 0
     for record in _records(snapshot, slot_key=slot_key, keys=keys):
         is_this_subjects = record.subject_id == subject_id and record.origin == origin
         if not is_this_subjects or record.request_id in names:
@@ -59,9 +75,10 @@ def holds_of(
             continue
         if record.action == SET_HOLD:
             holds.setdefault(ground, Hold(ground, record.time_s * 1_000))
+            orders_from_ms = max(orders_from_ms, (record.time_s + 1) * 1_000)
         elif record.action == LIFT_HOLD:
             holds.pop(ground, None)
-    return tuple(holds.values())
+    return HoldHistory(tuple(holds.values()), orders_from_ms)
 
 
 def _records(

@@ -44,7 +44,7 @@ from heptad.model.own_actions import ERASE, OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
 from heptad_ledger.filing import Filer
-from heptad_ledger.privacy.holds import holds_of
+from heptad_ledger.privacy.holds import HoldHistory, hold_history
 from heptad_ledger.privacy.noticing import REFUSED_ACT, readable
 from heptad_ledger.privacy.rows import public_key_of, subject_id_of
 from heptad_ledger.store import LogStore, Snapshot
@@ -307,9 +307,12 @@ class Intake:
         if current is not None and current.order_index is not None:
             return
         case = edit.cases.by_digest(order.request_digest)
-        if self._is_held(order.slot, snapshot):
-            # The hold was in the log first, and the ledger did not know of it yet when it ordered.
-            if case is not None and case.state is ErasureState.RECEIVED:
+        history = self._holds_on(order.slot, snapshot)
+        if history.holds or order.ordered_at_ms < history.orders_from_ms:
+            # The hold was in the log first, and the ledger did not know of it yet when it ordered;
+            # or a validator records once more what a hold has overruled.
+            is_pending = case is not None and case.state is ErasureState.RECEIVED
+            if case is not None and is_pending and case.decision is Decision.ORDER:
                 edit.cases.put(replace(case, statement=b""))
             return
         if case is None or case.state is not ErasureState.RECEIVED:
@@ -331,21 +334,20 @@ class Intake:
             self._filer.close(case.slot)
         self.news.append(ErasureState.ORDERED)
 
-    def _is_held(self, slot: int, snapshot: Snapshot) -> bool:
+    def _holds_on(self, slot: int, snapshot: Snapshot) -> HoldHistory:
         slot_key = self._filer.slot_key(slot)
         if slot_key is None:
-            return False
+            return HoldHistory()
         subject_id = subject_id_of(self._registry, snapshot, slot_key=slot_key)
         if subject_id is None:
-            return False
-        holds = holds_of(
+            return HoldHistory()
+        return hold_history(
             snapshot,
             subject_id=subject_id,
             slot_key=slot_key,
             origin=self._origin,
             keys=self._keys,
         )
-        return bool(holds)
 
     def _refused(self, refusal: ErasureRefusal, index: int, edit: Edit) -> None:
         case = edit.cases.by_digest(refusal.refusal_digest)

@@ -21,7 +21,7 @@ from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
 from heptad.runtime.identity import Identity
 from heptad_ledger.privacy.accesses import Access
-from heptad_ledger.privacy.holds import HOLD_GROUNDS, LIFT_HOLD, SET_HOLD, holds_of
+from heptad_ledger.privacy.holds import HOLD_GROUNDS, LIFT_HOLD, SET_HOLD, hold_history
 from heptad_ledger.privacy.ports import ErasureRow, Erasures
 from heptad_ledger.registry import Registry, Subject
 from heptad_ledger.store import LogStore
@@ -152,13 +152,14 @@ class OfficerDesk:
             subject = self._registry.find(snapshot, subject_id)
             if subject is None:
                 return ()
-            return holds_of(
+            history = hold_history(
                 snapshot,
                 subject_id=subject_id,
                 slot_key=subject.slot_key,
                 origin=self._origin,
                 keys=self._keys(),
             )
+            return history.holds
 
     async def _order_one(self, subject_id: str, call: OrderCall, caller: Identity) -> Ordered:
         try:
