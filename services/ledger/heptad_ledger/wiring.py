@@ -116,6 +116,7 @@ class LedgerService:
         self._accesses = self._make_access_recorder()
         self._static = make_static_keeper(context, self._store)
         self._exports, self._access_door = self._make_exports()
+        self._erasing.also_forget = self._exports.forget
         self._open_doors()
         self._export_metrics()
 

@@ -70,7 +70,7 @@ class Desk:
 
     def make(self, *, entries_max=1_000):
         return Exports(
-            store=self.ledger.store, vault=self.ledger.vault, authority=self.authority,
+            store=self.ledger.store, slot_key=self.ledger.filer.slot_key, authority=self.authority,
             accesses=self.accesses, limits=self.limits, entries_max=entries_max,
             latest=lambda: self.latest, published_size=self.published, origin=ORIGIN,
             software="heptad test", services=(ServiceFacts("tax", "to tax"),),

@@ -77,3 +77,15 @@ def test_drops_out_of_order_are_damage():
     wrong = Drops(0, ((5, 1), (4, 2))).encode()
     with pytest.raises(StoreDamagedError, match="order"):
         Drops.decode(wrong)
+
+
+def test_what_was_promised_for_later_is_kept_when_the_term_is_shortened_or_the_clock_set_back():
+    drops = Drops().with_one(100_000, 7).with_one(900_000, 9).with_one(500_000, 8)
+    assert drops == Drops(0, ((100_000, 7), (500_000, 9)))
+    assert drops.with_one(130_000, 10) == Drops(0, ((100_000, 10),))
+
+
+def test_what_was_under_way_at_the_certificate_is_dropped_with_the_rest():
+    drops = Drops().with_one(100_000, 7).with_one(500_000, 8)
+    assert drops.grown(11, from_ms=500_000) == Drops(0, ((100_000, 7), (500_000, 11)))
+    assert drops.grown(6, from_ms=0) == drops

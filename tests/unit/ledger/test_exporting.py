@@ -15,7 +15,8 @@ from heptad.model.entry import Kind, Outcome
 from heptad.model.exporting import ExportBegun, ExportChunk, OfficersExport, SubjectsExport
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
-from heptad_ledger.privacy import exporting
+from heptad.wire.convert.exports import encode_export_call
+from heptad_ledger.privacy import access_door, exporting
 from heptad_ledger.privacy.authority import GRACE_S
 
 
@@ -348,5 +349,45 @@ def test_a_subject_that_is_erased_meanwhile_is_not_read_on(desk, monkeypatch):
         with pytest.raises(Problem, match="subject_erased"):
             async for _ in parts:
                 pass
+
+    asyncio.run(main())
+
+
+def test_what_was_read_before_an_order_does_not_go_out_after_it(desk, monkeypatch):
+    """A slow caller's export holds some entries that were opened already."""
+    monkeypatch.setattr(exporting, "CHUNK_BYTES", 1)
+    desk.commit([desk.office.request(desk.anna)[0] for _ in range(9)])
+
+    async def main():
+        parts = desk.exports.serve(call(desk.anna), caller=OFFICER)
+        await anext(parts)
+        await anext(parts)
+        desk.ledger.filer.close(desk.anna.slot)
+        with pytest.raises(Problem, match="subject_erased"):
+            await anext(parts)
+
+    asyncio.run(main())
+
+
+def test_how_often_an_erased_subject_was_exported_is_forgotten(desk):
+    asyncio.run(desk.take(call(desk.anna), caller=OFFICER))
+    desk.exports.forget([desk.anna.subject_id, ""])
+    assert not desk.limits._full_at_s
+
+
+def test_a_caller_that_takes_nothing_is_let_go(desk, monkeypatch):
+    """Until then what was read for it stays in memory, and it has one of few places."""
+    monkeypatch.setattr(access_door, "STALL_S_MAX", 0.01)
+    monkeypatch.setattr(access_door, "peer_identity", lambda context: OFFICER)
+    door = access_door.AccessDoor(exports=desk.exports, receipts=None, keys=None)
+
+    class Stalled:
+        async def write(self, data):
+            await asyncio.Event().wait()
+
+    async def main():
+        with pytest.raises(Problem, match="deadline_exceeded"):
+            await asyncio.wait_for(door._export(encode_export_call(call(desk.anna)), Stalled()), 5)
+        assert desk.exports.under_way == 0
 
     asyncio.run(main())

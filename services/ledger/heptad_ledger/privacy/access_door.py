@@ -11,6 +11,7 @@ from typing import Final
 
 import grpc
 
+from heptad.model.problems import Problem
 from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
 from heptad.wire.convert import exports as wire
@@ -20,6 +21,10 @@ from heptad_ledger.privacy.key_list import KeyList
 from heptad_ledger.privacy.receipts import PrivateReceipts
 
 EXPORT: Final = f"/{wire.SERVICE}/Export"
+
+STALL_S_MAX: Final = 75.0
+"""How long a caller may take nothing: longer than a gateway bears with its own client. Until then
+what was read of a person waits in memory."""
 
 EXPORTS_PER_CALLER_MAX: Final = 64
 """Calls that wait or are refused count too; how many are worked on is another limit."""
@@ -55,7 +60,11 @@ class AccessDoor:
         async with aclosing(self._exports.serve(call, caller=peer_identity(context))) as parts:
             async for part in parts:
                 try:
-                    await context.write(wire.encode_export_part(part))
+                    async with asyncio.timeout(STALL_S_MAX):
+                        await context.write(wire.encode_export_part(part))
+                except TimeoutError:
+                    detail = f"nothing was taken for {STALL_S_MAX:.0f} s"
+                    raise Problem("deadline_exceeded", detail) from None
                 except grpc.aio.InternalError as error:
                     # gRPC's word for a caller that has gone; it cancels this call a moment later.
                     raise asyncio.CancelledError from error

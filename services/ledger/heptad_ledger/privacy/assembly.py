@@ -70,7 +70,7 @@ def make_exports(
     )
     exports = Exports(
         store=parts.store,
-        vault=vault,
+        slot_key=parts.filer.slot_key,
         authority=authority,
         accesses=accesses,
         limits=ExportLimits(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,9 @@ class Erasing:
         self._elsewhere = elsewhere
         self._writer = writer
         self._drop_until = drop_until
+        self._copies_ms = _copies_ms(config)
+        self.also_forget: Callable[[Collection[str]], None] = lambda subject_ids: None
+        """Told of subjects who were erased."""
         self.keys_erased = asyncio.Event()
         """Set when keys were destroyed."""
         self.desk = ErasureDesk.of(parts.store, parts.filer)
@@ -113,14 +116,16 @@ class Erasing:
 
     def _dropped_height(self) -> int:
         store = self._parts.store
-        before = Drops.decode(store.kept(Drops.NAME))
-        now = before.at(_now_ms())
+        before, now_ms = Drops.decode(store.kept(Drops.NAME)), _now_ms()
+        from_ms = now_ms + self._copies_ms - Drops.UNDER_WAY_MS
+        now = before.grown(store.state.height, from_ms=from_ms).at(now_ms)
         if now != before:
             store.keep(Drops.NAME, now.encode())
         return now.height
 
     def _forget(self, erased: Mapping[int, str]) -> None:
         self._elsewhere.forget(erased.values())
+        self.also_forget(erased.values())
         self.keys_erased.set()
 
     async def _keep(self, name: str, value: bytes) -> None:
@@ -141,13 +146,17 @@ def _decider(
             keys=attestation_keys(cell),
             software=f"heptad {VERSION}",
             is_reviewed=config.erasure_review,
-            copies_ms=config.erased_blocks_s_max * 1000,
+            copies_ms=_copies_ms(config),
         ),
         beyond_use_ms=lambda epoch: (
             beyond_use_ms(data, erased_at_epoch=epoch, now_ms=_now_ms()) or None
         ),
         now_ms=_now_ms,
     )
+
+
+def _copies_ms(config: LedgerConfig) -> int:
+    return config.erased_blocks_s_max * 1000
 
 
 def _now_ms() -> int:

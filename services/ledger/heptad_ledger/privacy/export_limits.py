@@ -6,7 +6,7 @@ it would be full again (ITU-T I.371, annex A).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -49,6 +49,11 @@ class ExportLimits:
             yield
         finally:
             self._under_way.discard(subject_id)
+
+    def forget(self, subject_ids: Iterable[str]) -> None:
+        """Remember nothing of these."""
+        for subject_id in subject_ids:
+            self._full_at_s.pop(subject_id, None)
 
     def _take(self, subject_id: str) -> None:
         now_s, interval_s = self._now_s(), _HOUR_S / self._per_hour_max

@@ -9,7 +9,7 @@ and nothing is read ahead of a caller that does not take what there is.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -37,8 +37,6 @@ from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.own_actions import EXPORT
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
-from heptad.vault.errors import SlotErasedError
-from heptad.vault.tree import KeyTree
 from heptad_ledger.privacy.accesses import Access, AccessRecorder
 from heptad_ledger.privacy.authority import Authority
 from heptad_ledger.privacy.export_limits import ExportLimits
@@ -76,7 +74,7 @@ class Exports:
         self,
         *,
         store: LogStore,
-        vault: KeyTree,
+        slot_key: Callable[[int], bytes | None],
         authority: Authority,
         accesses: AccessRecorder,
         limits: ExportLimits,
@@ -88,9 +86,10 @@ class Exports:
         services: Sequence[ServiceFacts],
         now_ms: Callable[[], int],
     ) -> None:
-        """`entries_max` is how many one archive holds; the rest comes with the next one."""
+        """`slot_key` gives the key of a slot that lives, and no more once its erasure is ordered.
+        `entries_max` is how many one archive holds; the rest comes with the next one."""
         self._store = store
-        self._vault = vault
+        self._key_of_slot = slot_key
         self._authority = authority
         self._accesses = accesses
         self._limits = limits
@@ -109,6 +108,10 @@ class Exports:
     def under_way(self) -> int:
         """Exports at this moment."""
         return self._limits.under_way
+
+    def forget(self, subject_ids: Iterable[str]) -> None:
+        """Remember nothing of these subjects, who are erased."""
+        self._limits.forget(subject_ids)
 
     def close(self) -> None:
         """Wait for the slices under way."""
@@ -183,6 +186,8 @@ class Exports:
             if chunk is None:
                 return
             worked_s = perf_counter() - started_s
+            # What was read before the order does not go out after it.
+            self._slot_key(granted.subject)
             yield chunk
             await asyncio.sleep(worked_s * PAUSE_SHARE)
 
@@ -196,10 +201,10 @@ class Exports:
         return latest
 
     def _slot_key(self, subject: Subject) -> bytes:
-        try:
-            return self._vault.lookup(subject.slot)
-        except SlotErasedError:
-            raise Problem("subject_erased", "the subject was erased meanwhile") from None
+        key = self._key_of_slot(subject.slot)
+        if key is None:
+            raise Problem("subject_erased", "the subject was erased meanwhile")
+        return key
 
     def _about(self, granted: _Granted, checkpoint: PublishedCheckpoint) -> About:
         return About(
