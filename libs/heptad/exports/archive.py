@@ -27,6 +27,9 @@ from heptad.transparency.notes import Note
 from heptad.verification.receipt_file import FORMAT as RECEIPT_FORMAT
 
 ACCESS_KINDS: Final = frozenset({Kind.ACCESS, Kind.EXPORT})
+_SAID: Final = ("role", "by", "action", "what", "ground", "reason")
+"""What `accesses.json` repeats of a record of access."""
+
 SERVICES_MAX: Final = 1_000
 """Services that are counted by name: a validator may have written any."""
 
@@ -198,9 +201,9 @@ def access_of(row: Mapping[str, object]) -> dict[str, object]:
     record = row["record"]
     assert isinstance(record, dict)
     if record["type"] == "access":
-        said = {name: record[name] for name in ("role", "by", "action", "ground", "reason")}
+        said = {name: record[name] for name in _SAID}
     else:
-        said = {"role": "subject", "by": "", "action": row["action"], "ground": "", "reason": ""}
+        said = {**dict.fromkeys(_SAID, ""), "role": "subject", "action": row["action"]}
     return {"index": row["index"], "time": row["time"], **said, "outcome": row["outcome"]}
 
 

@@ -136,10 +136,11 @@ def _accesses(accesses: Iterable[Mapping[str, object]]) -> Iterator[str]:
     yield "<table><thead><tr><th>When<th>Who<th>What<th>Why<th>Entry</tr></thead><tbody>\n"
     for access in accesses:
         who = "you" if access["role"] == "subject" else f"{access['role']} {access['by']}"
+        what = " · ".join(str(access[name]) for name in ("action", "what") if access[name])
         why = " · ".join(str(access[name]) for name in ("ground", "reason") if access[name])
         yield (
             f'<tr><td class="when">{_when(access["time"])}<td>{_text(who)}'
-            f"<td>{_text(access['action'])}<td>{_text(why)}"
+            f"<td>{_text(what)}<td>{_text(why)}"
             f'<td class="number">{access["index"]}</tr>\n'
         )
     yield "</tbody></table>\n"

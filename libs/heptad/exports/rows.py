@@ -33,7 +33,8 @@ COLUMNS: Final = (
 KINDS_OF_REQUESTS: Final = frozenset(
     {Kind.REQUEST, Kind.SUBJECT_REGISTERED, Kind.KEY_ADDED, Kind.KEY_REVOKED, Kind.EXPORT}
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@")
+_CUTS: Final = str.maketrans({";": "\\u003b", "\t": "\\t", "\r": "\\r", "\n": "\\n"})
 
 
 def receipt_name(index: int) -> str:
@@ -88,7 +89,7 @@ def data_of(record: Mapping[str, object]) -> object:
             claims = record["claims"]
             return claims["data"] if isinstance(claims, dict) else {}
         case "access":
-            return {name: record[name] for name in ("role", "by", "ground", "reason")}
+            return {name: record[name] for name in ("what", "role", "by", "ground", "reason")}
         case "event":
             return record["data"]
         case _:
@@ -101,8 +102,14 @@ def to_json(value: object) -> str:
 
 
 def _cell(text: str) -> str:
-    """A spreadsheet takes some texts for formulas: those get an apostrophe in front."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """A spreadsheet takes some texts for formulas: those get an apostrophe in front.
+
+    Where it separates cells by semicolons, as in much of Europe, it goes by quotation marks only at
+    the beginning of a cell, and would cut this one and take what follows for another: so nothing
+    that may separate stands in one. In JSON the escapes mean the same.
+    """
+    cell = text.translate(_CUTS)
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _record(entry: Entry, held: Held) -> Row:

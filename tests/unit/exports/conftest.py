@@ -136,7 +136,7 @@ def witness_vkeys():
 POLICY = k_of_n_policy(log=log_vkey(), witnesses=witness_vkeys(), threshold=5)
 
 
-def filled(*, requests=3, data=None):
+def filled(*, requests=3, data=None, **access):
     """The log, and its subject: registered, with requests, an event, an access, an export."""
     log = Log()
     registration = sign_registration(
@@ -163,7 +163,8 @@ def filled(*, requests=3, data=None):
         action="subject.export", role="officer", caller="dpo", ground="Art. 15",
         reason="asked for in writing <b>&",
     )  # fmt: skip
-    log.hold(sign_access(ATTESTATION_KEY, said), kind=Kind.ACCESS, action="subject.export",
+    said = replace(said, **access)
+    log.hold(sign_access(ATTESTATION_KEY, said), kind=Kind.ACCESS, action=said.action,
              outcome=Outcome.NONE)  # fmt: skip
     request("heptad", "subject.export", kind=Kind.EXPORT)
     log.publish()

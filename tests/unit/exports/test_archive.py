@@ -2,14 +2,16 @@
 
 import csv
 import io
+import json
 import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
 
 from heptad.exports import Archive, Held
-from heptad.exports.rows import COLUMNS, row_of
-from heptad.model.entry import Kind
+from heptad.exports.rows import COLUMNS, cells_of, row_of
+from heptad.model.entry import Entry, Kind, Outcome
+from heptad.wire.convert.entry import encode_entry
 
 
 def test_every_entry_is_there_in_every_form(export):
@@ -43,6 +45,17 @@ def test_who_opened_the_data_is_told(export):
     officer, own = export.json("accesses.json")["accesses"]
     assert (officer["role"], officer["by"], officer["ground"]) == ("officer", "dpo", "Art. 15")
     assert (own["role"], own["action"]) == ("subject", "subject.export")
+
+
+def test_what_an_access_was_about_is_told_in_every_form(kit):
+    kid = "k" * 43
+    export = kit.made(*kit.filled(action="key.revoked", what=kid))
+    officer, own = export.json("accesses.json")["accesses"]
+    assert (officer["action"], officer["what"], own["what"]) == ("key.revoked", kid, "")
+    assert f"key.revoked · {kid}" in export.read("index.html").decode()
+    rows = csv.DictReader(io.StringIO(export.read("data.csv").decode()))
+    [said] = [json.loads(row["data"]) for row in rows if row["kind"] == "ACCESS"]
+    assert said["what"] == kid
 
 
 def test_services_are_named_with_what_the_cell_says_of_them(export):
@@ -133,6 +146,21 @@ def test_no_cell_of_the_table_is_a_formula(kit):
     for line in csv.reader(io.StringIO(kit.made(log, subject).read("data.csv").decode())):
         assert len(line) == len(COLUMNS)
         assert not [cell for cell in line if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_where_semicolons_separate_no_cell_is_a_formula_either(kit):
+    data = {"a": ";=1+1", "b": "x\ty\n=1+1", "c": '";=1+1'}
+    table = kit.made(*kit.filled(data=data)).read("data.csv").decode()
+    cells = [cell for line in table.splitlines() for cell in line.split(";")]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    shown = [json.loads(row["data"]) for row in csv.DictReader(io.StringIO(table))]
+    assert shown[1] == data
+
+
+def test_what_an_evil_validator_has_written_cuts_no_cell():
+    entry = Entry(Kind.REQUEST, "a;=1+1", "b\n=1+1\r-1\t@c", Outcome.ALLOWED, 0, 1, b"c" * 32)
+    cells = cells_of(row_of(Held(7, encode_entry(entry))))
+    assert not set(";\t\r\n") & set("".join(cells))
 
 
 class Tags(HTMLParser):
