@@ -19,6 +19,7 @@ import typer
 
 from heptad.cli.exits import EXIT_USAGE, fail, told
 from heptad.cli.gateway_http import URL_DEFAULT, GatewayHttp
+from heptad.cli.plain import plain
 from heptad.cli.request_options import AsJson, Url
 from heptad.model.entry import Kind
 from heptad.model.problems import Problem
@@ -187,7 +188,7 @@ def _told(entry: dict[str, object], *, as_json: bool) -> str:
     if as_json:
         return json.dumps(entry)
     names = ("kind", "service", "action", "outcome")
-    kind, service, action, outcome = (_plain(entry.get(name, "")) for name in names)
+    kind, service, action, outcome = (plain(entry.get(name, "")) for name in names)
     return (
         f"{_whole(entry.get('index')):>10}  {_utc(_whole(entry.get('time_ms', 0))):<24}  "
         f"{kind or '?':<18} {service:<20} {action:<20} {outcome}"
@@ -201,11 +202,6 @@ def _utc(time_ms: int) -> str:
     except (ValueError, OverflowError, OSError):
         return f"{time_ms} ms"
     return f"{at.isoformat(timespec='milliseconds')[:23]}Z"
-
-
-def _plain(value: object) -> str:
-    """A text of the log, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 def _whole(value: object) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from heptad.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail, told
+from heptad.cli.plain import plain
 from heptad.cli.verify_export import judge_export
 
 if TYPE_CHECKING:
@@ -339,7 +340,8 @@ class Judgement:
             print(json.dumps({"valid": self.holds, **self._members, "steps": steps}))
         else:
             verdict = "VALID" if self.holds else "INVALID"
-            print("\n".join([*self._lines, "", verdict]).lstrip("\n"))
+            lines = map(plain, self._lines)
+            print("\n".join([*lines, "", verdict]).lstrip("\n"))
 
     def _cell(self, path: Path) -> "tuple[Cell, str]":
         """The cell in a file, and the file's SHA-256."""
@@ -474,4 +476,4 @@ def _print_unreadable(reason: str, *, as_json: bool, what: str) -> None:
     if as_json:
         print(json.dumps({"valid": False, "reason": reason}))
     else:
-        print(f"FAILED  {what}: {reason}\n\nINVALID")
+        print(f"FAILED  {plain(what)}: {plain(reason)}\n\nINVALID")

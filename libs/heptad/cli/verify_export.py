@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from heptad.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail, told
+from heptad.cli.plain import plain
 
 if TYPE_CHECKING:
     from heptad.exports import ExportReport, Trusted
@@ -97,4 +98,5 @@ def _print(report: "ExportReport", mark: str, *, judged_signatures: bool, as_jso
     lines += ["", f"entries  {counts or 'none'}"]
     if not judged_signatures:
         lines.append("         services' and the ledger's signatures NOT judged: that needs --cell")
+    lines = [plain(line) for line in lines]
     print("\n".join([*lines, "", "VALID" if report.holds else "INVALID"]))

@@ -1,8 +1,10 @@
 """`heptad export` and `heptad verify EXPORT`: who asks, what is kept, and what is found."""
 
 import asyncio
+import io
 import json
 import stat
+import zipfile
 
 import pytest
 from unit.cli.test_request_commands import ORIGIN, SUBJECT, problem, run, serving
@@ -207,6 +209,22 @@ def test_a_changed_export_is_invalid(kept, archive):
     result = run("verify", path, "--policy", policy)
     assert result.exit_code == 1
     assert result.stdout.endswith("\nINVALID\n")
+
+
+def test_an_archive_cannot_write_over_its_verdict(kept, archive):
+    """In a terminal an escape sequence would clear the line, or paint another one."""
+    path, policy = kept
+    changed = exports.Export(None, "", archive).spoiled(lambda files: None)
+    with zipfile.ZipFile(io.BytesIO(changed.data)) as before:
+        files = {name: before.read(name) for name in before.namelist()}
+    manifest = json.loads(files["manifest.json"])
+    manifest |= {"subject": "\x1b[2J\rVALID\x1b[8m", "state": "complete\n\nVALID\n"}
+    files["manifest.json"] = json.dumps(manifest).encode()
+    path.write_bytes(exports.zipped({"\x1b[2Ja": b"", **files}))
+    result = run("verify", path, "--policy", policy)
+    assert result.exit_code == 1
+    assert not set("\x1b\r") & set(result.stdout)
+    assert "VALID" not in result.stdout.splitlines()
 
 
 def test_an_archive_that_is_no_export_is_invalid_and_says_why(kept):

@@ -3,9 +3,9 @@
 A replica cannot know whose record is whose. So after an erasure it is told to drop whole blocks,
 all up to a height at which nothing of the subject can come any more: what it holds of the subject
 opens for nobody, and is gone nevertheless. That is not the height of the certificate: what was
-sealed just before a lease was returned may be on its way into a block. Not at once, as a rule: a ledger that is
-restored from a backup needs the blocks since that backup, and erasures would otherwise make every
-backup of the day before worthless (docs/adr). The certificate says by when.
+sealed just before a lease was returned may be on its way into a block. Not at once, as a rule: a
+ledger that is restored from a backup needs the blocks since that backup, and erasures would
+otherwise make every backup of the day before worthless (docs/adr). The certificate says by when.
 """
 
 from dataclasses import dataclass
