@@ -3,7 +3,7 @@
 import pytest
 from unit.ledger.bundle_records import KEY, bundle_records
 
-from heptad.crypto.bundles import parse_statement
+from heptad.crypto.bundles import ServiceKey, parse_statement
 from heptad.model.entry import Entry, Kind, Outcome
 from heptad.model.log_reads import PublishedCheckpoint
 from heptad.model.problems import Problem
@@ -64,7 +64,7 @@ def test_each_event_has_a_receipt_that_leads_to_the_signed_root(desk, group, off
             proof=found.bundle.inclusion, root_hash=root,
         )  # fmt: skip
         file = ReceiptFile(found.entry, Receipt.parse(found.proof), bundle=found.bundle)
-        assert examine_signed(file, keys={"tax": {KEY.public.kid: KEY.public}}).holds
+        assert examine_signed(file, keys={"tax": {KEY.public.kid: ServiceKey(KEY.public)}}).holds
 
 
 def test_a_receipt_of_an_event_stays_the_same_when_the_log_grows(desk, group, office, ledger):

@@ -31,6 +31,7 @@ def keys(ledger):
         terms=Terms(origin="log.test", skew_s_max=30, lifetime_s_max=300),
         catch_up=at_once,
         now_s=lambda: NOW_S,
+        require_settled=lambda: None,
     )
     return KeyList(store=ledger.store, authority=authority)
 
