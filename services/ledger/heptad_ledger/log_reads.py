@@ -161,7 +161,9 @@ class LogReads:
         with self._store.snapshot() as snapshot:
             checkpoint = snapshot.checkpoint_from(index + 1)
             entry = snapshot.entry(index)
-        if checkpoint is None:
+        latest = self._latest()
+        # A checkpoint is in the store a moment before it is served, and nothing is served under it.
+        if checkpoint is None or latest is None or checkpoint.size > latest.size:
             raise Problem("receipt_pending", f"entry {index} is not published", retry_after_s=1)
         receipt = RequestReceipt(entry, self._proof_file(index, checkpoint), index)
         return receipt, checkpoint.size

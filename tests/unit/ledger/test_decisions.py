@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from unit.ledger.test_officers import DPO, GROUND, LEGAL, REASON, RECEIVED, World
+from unit.ledger.test_officers import DPO, GROUND, LEGAL, REASON, RECEIVED, World, erased
 
 from heptad.model.erasing import DecisionCall, OrderCall
 from heptad.model.problems import Problem
@@ -32,6 +32,21 @@ def test_a_restored_ledger_that_owes_erasures_tells_and_decides_nothing(ledger, 
     [refused] = asyncio.run(world.desk.order(OrderCall((subject,), GROUND, REASON), caller=DPO))
     assert refused.refused_code == "vault_unavailable"
     assert not world.recorded
+
+
+def test_a_checkpoint_that_is_stored_and_not_served_yet_proves_no_certificate(
+    ledger, office, group
+):
+    world = World(ledger, office, group)
+    world.register(1)
+    world.publish()
+    served = world.published
+    erased(world, "")
+    world.publish()
+    stored, world.published = world.published, served
+    assert world.reads.find(b"r" * 32, is_officer=False).certificate is None
+    world.published = stored
+    assert world.reads.find(b"r" * 32, is_officer=False).certificate is not None
 
 
 def test_the_age_is_that_of_the_oldest_undecided_request():
