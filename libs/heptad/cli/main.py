@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Row("replica", "Restart replicas one by one: `heptad replica restart --all`."),
     Row("log-level", "Change how much members log while they run."),
     Row("doctor", "Check configuration, keys, disks, clocks, failure domains, versions."),
+    Row("trace", "Show where the time of one traced request went, service by service."),
     Row("debug", "Gather what finds a fault, without secrets: `heptad debug zip`."),
     Row("scrape-targets", "Print where Prometheus finds the members."),
     Row("demo", "Drive a running cell as a citizen, a service and an auditor would."),

@@ -142,11 +142,12 @@ class Submitter:
         }
 
     def submit(
-        self, jws: bytes, *, iss: str, wait: Wait = Wait.COMMITTED
+        self, jws: bytes, *, iss: str, wait: Wait = Wait.COMMITTED, trace: bytes = b""
     ) -> "asyncio.Future[Recorded | Problem]":
         """Put a request on its way; the future gets what was recorded, or the refusal as a value.
 
-        `iss` decides only which validator is asked first. A refusal of the code `draining`,
+        `iss` decides only which validator is asked first; `trace` is the packed context of a
+        sampled trace, empty where it is not traced. A refusal of the code `draining`,
         `validator_unavailable` or `deadline_exceeded` does not say that nothing was recorded.
         Raises: Problem `overloaded`, when `in_flight_max` requests are under way.
         """
@@ -161,6 +162,7 @@ class Submitter:
             ranking=ranking,
             answer=loop.create_future(),
             deadline_s=loop.time() + self._deadline_s,
+            trace=trace,
         )
         self._open[ticket.id] = ticket
         self._place(ticket)

@@ -58,6 +58,7 @@ class Ticket:
     it was put on its stream), are in the event loop's time. `refusal` is what a validator said that
     cannot have it recorded, while no other validator can have recorded it either; `broken` is what
     to say instead once a stream has failed that had carried it: whoever was there may have it.
+    `trace` is the packed context of a sampled trace, mostly empty.
     """
 
     id: int
@@ -69,6 +70,7 @@ class Ticket:
     placed_s: float = 0.0
     refusal: Problem | None = None
     broken: Problem | None = None
+    trace: bytes = b""
 
     def settle(self, outcome: Recorded | Problem) -> None:
         """Give the answer, unless whoever asked has gone away."""
@@ -224,7 +226,7 @@ class ValidatorStream:
             size += len(ticket.jws) + _ITEM_OVERHEAD_BYTES
             if len(taken) == ITEMS_MAX or (taken and size > MESSAGE_BYTES_MAX):
                 break
-            taken.append(SubmitItem(ticket.id, ticket.jws, ticket.wait))
+            taken.append(SubmitItem(ticket.id, ticket.jws, ticket.wait, ticket.trace))
         for item in taken:
             del self._unsent[item.id]
         if not self._unsent:

@@ -35,11 +35,13 @@ class SubmitItem(NamedTuple):
     """One signed request in a stream. A tuple, because thousands of them are made each second.
 
     `id` is chosen by the caller, unique among its requests in flight; `jws` is the compact JWS.
+    `trace` is the packed context of a sampled trace (24 bytes), empty for what is not traced.
     """
 
     id: int
     jws: bytes
     wait: Wait
+    trace: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

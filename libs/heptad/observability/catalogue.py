@@ -281,6 +281,16 @@ DATA_FREE_BYTES: Final = _gauge(
     "data_free_bytes", "Free bytes of the disk that the service's data lie on.", unit="By"
 )
 DATA_SIZE_BYTES: Final = _gauge("data_size_bytes", "Size of that disk in bytes.", unit="By")
+TRACE_SPANS_TOTAL: Final = _counter(
+    "trace_spans_total",
+    "Spans of traces, by where they were to go (file, collector) and what became of them: exported,"
+    " dropped (the queue was full), failed.",
+    "sink",
+    "fate",
+)
+TRACES_REFUSED_TOTAL: Final = _counter(
+    "traces_refused_total", "Sampled traces that came over the limit and were served without spans."
+)
 EVENT_LOOP_LAG_SECONDS: Final = _gauge(
     "event_loop_lag_seconds", "How late the event loop ran a timer, the last time.", unit="s"
 )

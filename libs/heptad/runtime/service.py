@@ -38,6 +38,7 @@ from heptad.runtime.loop_lag import watch_loop_lag
 from heptad.runtime.metrics_listener import MetricsListener
 from heptad.runtime.service_kind import Context, Service, ServiceKind
 from heptad.runtime.tasks import TaskSet
+from heptad.runtime.telemetry import open_tracer
 from heptad.runtime.tls import load_member_tls
 from heptad.runtime.version import VERSION
 
@@ -177,6 +178,14 @@ class _Process(Generic[NodeConfigT]):
             log=log,
             metrics=metrics,
             tasks=TaskSet(),
+            tracer=open_tracer(
+                config.telemetry,
+                data=arguments.home / arguments.name / config.node.data,
+                cell=cell.origin,
+                service=arguments.name,
+                metrics=metrics,
+                log=log,
+            ),
         )
         self._metrics_listener = MetricsListener(
             exposition=metrics.exposition,
@@ -256,6 +265,7 @@ class _Process(Generic[NodeConfigT]):
             await self._service.stop()
         await context.tasks.close()
         await self._metrics_listener.stop()
+        context.tracer.close()
         context.metrics.close()
 
     def exit_status(self) -> int:

@@ -9,6 +9,7 @@ import grpc
 
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
+from heptad.observability.traces import Tracer
 from heptad.runtime import channels
 from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.files import NodeConfigT
@@ -48,6 +49,8 @@ class Context(Generic[NodeConfigT]):
     metrics: Metrics
     # Long-lived work; its first failure ends the process.
     tasks: TaskSet
+    # Accepts nothing where nobody wants traces.
+    tracer: Tracer = field(default_factory=Tracer)
 
     @property
     def number(self) -> int:

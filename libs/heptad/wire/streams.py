@@ -26,11 +26,20 @@ _APPLIED_BEFORE: Final = Struct(">QQ")
 _BLOCK: Final = Struct(">QQII")
 _COSIGNATURE: Final = Struct(">Q32sQ64s")
 
+_TRACES: Final = Struct(">Q")
+
 _CODE_BYTES_MAX: Final = 64
 _NOTICES_MAX: Final = 4096
 _BATCHES_MAX: Final = 4096
 
+TRACE_BYTES: Final = 24
+"""A sampled trace's context: trace id (16 bytes), span id (8)."""
+
+TRACES_MAX: Final = 4
+"""Of one batch, and of the batches of one block together."""
+
 _KIND_BATCH: Final = 0x01
+_KIND_TRACED_BATCH: Final = 0x02
 _KIND_COMMITTED: Final = 0x11
 _KIND_REFUSED: Final = 0x12
 _KIND_STANDING: Final = 0x13
@@ -39,6 +48,7 @@ _KIND_APPLIED: Final = 0x22
 _KIND_EVIDENCE: Final = 0x23
 _KIND_BLOCK: Final = 0x31
 _KIND_COSIGNATURE: Final = 0x32
+_KIND_TRACES: Final = 0x33
 
 
 class FrameMalformedError(Exception):
@@ -47,9 +57,14 @@ class FrameMalformedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BatchFrame:
-    """Validator to replica: one batch, in the encoding of `heptad.model.batch`."""
+    """Validator to replica: one batch, in the encoding of `heptad.model.batch`.
+
+    `traces` are the sampled traces that it belongs to, 24 bytes each, at most four and mostly none.
+    They stand beside what is signed, and nothing is decided by them.
+    """
 
     batch: bytes
+    traces: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +169,39 @@ class CosignatureFrame:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TracesFrame:
+    """Replica to ledger, before a block that comes with batches: the traces that these belong to.
+
+    As in `BatchFrame`; the spans are this replica's. Telemetry, and its word for it.
+    """
+
+    height: int
+    traces: bytes
+
+
 ValidatorToReplica: TypeAlias = BatchFrame
 ReplicaToValidator: TypeAlias = CommittedFrame | RefusedFrame | StandingFrame
 LedgerToReplica: TypeAlias = FollowFrame | AppliedFrame | EvidenceFrame
-ReplicaToLedger: TypeAlias = BlockFrame | CosignatureFrame
+ReplicaToLedger: TypeAlias = BlockFrame | CosignatureFrame | TracesFrame
 
 
 def encode_batch(frame: BatchFrame) -> bytes:
     """The frame's bytes."""
+    if frame.traces:
+        count = len(frame.traces) // TRACE_BYTES
+        return bytes((_KIND_TRACED_BATCH, count)) + frame.traces + frame.batch
     return bytes((_KIND_BATCH,)) + frame.batch
 
 
 def decode_from_validator(body: bytes) -> ValidatorToReplica:
     """Read a frame that a validator sent. Raises: FrameMalformedError."""
-    if _kind(body) != _KIND_BATCH:
-        raise FrameMalformedError(f"kind {body[0]:#04x} is not one that a validator sends")
-    return BatchFrame(body[1:])
+    kind = _kind(body)
+    if kind == _KIND_BATCH:
+        return BatchFrame(body[1:])
+    if kind == _KIND_TRACED_BATCH:
+        return _traced_batch(body)
+    raise FrameMalformedError(f"kind {kind:#04x} is not one that a validator sends")
 
 
 def encode_to_validator(frame: ReplicaToValidator) -> bytes:
@@ -246,6 +278,8 @@ def encode_to_ledger(frame: ReplicaToLedger) -> bytes:
             return b"".join(parts)
         case CosignatureFrame(size, root, time_s, signature):
             return bytes((_KIND_COSIGNATURE,)) + _COSIGNATURE.pack(size, root, time_s, signature)
+        case TracesFrame(height, traces):
+            return bytes((_KIND_TRACES,)) + _TRACES.pack(height) + traces
 
 
 def decode_to_ledger(body: bytes) -> ReplicaToLedger:
@@ -257,6 +291,9 @@ def decode_to_ledger(body: bytes) -> ReplicaToLedger:
         if kind == _KIND_COSIGNATURE:
             _exactly(body, 1 + _COSIGNATURE.size)
             return CosignatureFrame(*_COSIGNATURE.unpack_from(body, 1))
+        if kind == _KIND_TRACES:
+            (height,) = _TRACES.unpack_from(body, 1)
+            return TracesFrame(height, _traces(body[1 + _TRACES.size :]))
     except StructError as broken:
         raise FrameMalformedError(f"frame of kind {kind:#04x}: {broken}") from broken
     raise FrameMalformedError(f"kind {kind:#04x} is not one that a replica sends to a ledger")
@@ -266,6 +303,21 @@ def _kind(body: bytes) -> int:
     if not body:
         raise FrameMalformedError("an empty frame")
     return body[0]
+
+
+def _traced_batch(body: bytes) -> BatchFrame:
+    count = body[1] if len(body) > 1 else 0
+    end = 2 + TRACE_BYTES * count
+    if end > len(body):
+        raise FrameMalformedError(f"traced batch: {len(body)} bytes, {count} traces announced")
+    return BatchFrame(body[end:], _traces(body[2:end]))
+
+
+def _traces(traces: bytes) -> bytes:
+    count, rest = divmod(len(traces), TRACE_BYTES)
+    if rest or not 0 < count <= TRACES_MAX:
+        raise FrameMalformedError(f"{len(traces)} bytes of traces")
+    return traces
 
 
 def _exactly(body: bytes, size: int) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from heptad.observability import catalogue
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
+from heptad.observability.traces import Tracer
 from heptad.runtime.config import Cell, GatewayConfig
 from heptad_gateway.admin import AdminApi
 from heptad_gateway.auditing import AuditingApi
@@ -59,6 +60,7 @@ class App:
         policy: bytes,
         metrics: Metrics,
         log: EventLog,
+        tracer: Tracer | None = None,
     ) -> None:
         """Build everything; needs a running event loop, listens nowhere yet."""
         self._ports = ports
@@ -67,6 +69,7 @@ class App:
         self._policy = policy
         self._metrics = metrics
         self._log = log
+        self._tracer = tracer
         self._traffic = Traffic(metrics)
         self._client_limit = ClientLimit(config.client_requests_per_s_max)
         self._rate_limit_fields = RateLimitFields(
@@ -185,6 +188,7 @@ class App:
             charge=self._charge,
             rate_limit_fields=self._rate_limit_fields,
             in_flight_max=self._config.requests_in_flight_max,
+            tracer=self._tracer,
         )
 
 

@@ -6,6 +6,10 @@ from typing import Final
 from aiohttp import web
 
 from heptad.client import Terms
+from heptad.observability.traces import TraceContext
+
+TRACE: Final = web.RequestKey("heptad.trace", TraceContext)
+"""Under this key a request that is traced carries the context of its span here."""
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -18,4 +22,12 @@ def traceparent_of(request: web.BaseRequest) -> str:
 
 def terms_of(request: web.BaseRequest, deadline_s: float) -> Terms:
     """How long the call may take, and its trace."""
-    return Terms(deadline_s=deadline_s, traceparent=traceparent_of(request))
+    context = request.get(TRACE)
+    traceparent = traceparent_of(request) if context is None else context.traceparent
+    return Terms(deadline_s=deadline_s, traceparent=traceparent)
+
+
+def packed_trace_of(request: web.BaseRequest) -> bytes:
+    """The trace of a request for a stream, where it is traced; mostly empty."""
+    context = request.get(TRACE)
+    return b"" if context is None else context.packed

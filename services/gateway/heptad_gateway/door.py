@@ -15,7 +15,8 @@ from aiohttp import web
 
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
-from heptad_gateway.calls import traceparent_of
+from heptad.observability.traces import Span, Tracer, parse_traceparent
+from heptad_gateway.calls import TRACE, traceparent_of
 from heptad_gateway.limits import Charge, RateLimitFields
 from heptad_gateway.problems import problem_response, retry_after_of
 from heptad_gateway.routing import MethodRefused, Route, Router
@@ -39,8 +40,10 @@ class Door:
         charge: Charge,
         rate_limit_fields: RateLimitFields,
         in_flight_max: int,
+        tracer: Tracer | None = None,
     ) -> None:
         """`charge` takes requests out of their client's allowance."""
+        self._tracer = tracer or Tracer()
         self._router = router
         self._traffic = traffic
         self._log = log
@@ -54,6 +57,8 @@ class Door:
         """Answer one request. Raises: ConnectionError and CancelledError only."""
         started_s = time.perf_counter()
         template = _NO_ROUTE
+        traceparent = traceparent_of(request)
+        span = self._begin_span(request, traceparent) if traceparent else None
         response: web.StreamResponse
         self.in_flight += 1
         try:
@@ -70,11 +75,28 @@ class Door:
             response = self._break(error, template)
         finally:
             self.in_flight -= 1
-        self._finish(request, response)
+        self._finish(response, traceparent)
         method = request.method if request.method in _METHODS else _NO_ROUTE
         duration_s = time.perf_counter() - started_s
         self._traffic.answered(template, method, response.status, duration_s)
+        if span is not None:
+            span.end(
+                {
+                    "http.request.method": method,
+                    "http.route": template,
+                    "http.response.status_code": response.status,
+                }
+            )
         return response
+
+    def _begin_span(self, request: web.BaseRequest, traceparent: str) -> Span | None:
+        """The span of a request that is sampled, and within the limit; what it calls is below."""
+        context = parse_traceparent(traceparent)
+        if context is None or not self._tracer.accepts(context):
+            return None
+        span = self._tracer.begin("gateway.request", context)
+        request[TRACE] = span.context
+        return span
 
     def _admit(self, request: web.BaseRequest, route: Route) -> None:
         """Raises: Problem `overloaded`, `draining`, `client_rate_limited`."""
@@ -107,11 +129,11 @@ class Door:
         problem = Problem("internal_error", f"it is logged under the reference {reference}")
         return problem_response(problem, more={"reference": reference})
 
-    def _finish(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    def _finish(self, response: web.StreamResponse, traceparent: str) -> None:
         headers = response.headers
         headers["Server"] = "heptad"
         headers["X-Content-Type-Options"] = "nosniff"
-        if traceparent := traceparent_of(request):
+        if traceparent:
             headers["traceparent"] = traceparent
         if self.draining or response.status in _BODY_LEFT_OVER:
             # A body that nobody reads, or a gateway that goes: the connection is of no more use.

@@ -26,7 +26,7 @@ from heptad.verification.certificate_file import certificate_members, to_json
 from heptad_gateway.answers import recorded_answer
 from heptad_gateway.authorization import signed_call
 from heptad_gateway.bodies import JSON
-from heptad_gateway.calls import terms_of
+from heptad_gateway.calls import packed_trace_of, terms_of
 from heptad_gateway.erasure_page import page_of
 from heptad_gateway.pages import page_headers
 from heptad_gateway.ports import Submissions
@@ -70,7 +70,9 @@ class ErasuresApi:
         require_known(request, ())
         jws = signed_call(request, ERASE)
         subject_id, terms = issuer_of(jws), terms_of(request, self._deadline_s)
-        outcome = await self._submissions.submit(jws, iss=subject_id, wait=wait_of(request))
+        outcome = await self._submissions.submit(
+            jws, iss=subject_id, wait=wait_of(request), trace=packed_trace_of(request)
+        )
         if isinstance(outcome, Problem):
             if outcome.code != "subject_erased":
                 raise outcome

@@ -28,7 +28,7 @@ from heptad.verification import ReceiptFile
 from heptad_gateway.answers import recorded_answer
 from heptad_gateway.authorization import signed_call
 from heptad_gateway.bodies import JSON
-from heptad_gateway.calls import terms_of
+from heptad_gateway.calls import packed_trace_of, terms_of
 from heptad_gateway.event_stream import StreamedBody
 from heptad_gateway.ports import Submissions
 from heptad_gateway.queries import require_known
@@ -70,7 +70,9 @@ class ExportsApi:
         if request.method == "HEAD":
             raise Problem("method_not_allowed", "an export is recorded: ask for it by GET")
         jws = signed_call(request, EXPORT)
-        outcome = await self._submissions.submit(jws, iss=issuer_of(jws), wait=Wait.COMMITTED)
+        outcome = await self._submissions.submit(
+            jws, iss=issuer_of(jws), wait=Wait.COMMITTED, trace=packed_trace_of(request)
+        )
         if isinstance(outcome, Problem):
             raise outcome
         answer = recorded_answer(outcome)

@@ -54,8 +54,10 @@ class Submissions(Protocol):
     def require_room(self, requests: int) -> None:
         """Refuse to have so many more under way, with `overloaded`."""
 
-    def submit(self, jws: bytes, *, iss: str, wait: Wait) -> "asyncio.Future[Recorded | Problem]":
-        """Put one request on its way."""
+    def submit(
+        self, jws: bytes, *, iss: str, wait: Wait, trace: bytes = b""
+    ) -> "asyncio.Future[Recorded | Problem]":
+        """Put one request on its way; `trace` is the packed context of a sampled trace."""
 
 
 class Validators(Protocol):

@@ -23,7 +23,7 @@ from heptad.model.requests import is_request_id
 from heptad.verification.receipt_file import encode_public_receipt
 from heptad_gateway.answers import Answer, recorded_answer
 from heptad_gateway.bodies import JOSE, JSON, BodyRoom, BodyRule, read_body
-from heptad_gateway.calls import terms_of
+from heptad_gateway.calls import packed_trace_of, terms_of
 from heptad_gateway.exports import ExportsApi
 from heptad_gateway.limits import Charge
 from heptad_gateway.ports import Ledger, Submissions, Validators
@@ -85,7 +85,8 @@ class RequestsApi:
         """Record one signed request."""
         jws = await read_body(request, self._one)
         wait = wait_of(request)
-        outcome = await self._submissions.submit(jws, iss=issuer_of(jws), wait=wait)
+        trace = packed_trace_of(request)
+        outcome = await self._submissions.submit(jws, iss=issuer_of(jws), wait=wait, trace=trace)
         if isinstance(outcome, Problem):
             raise outcome
         answer = recorded_answer(outcome)
@@ -100,7 +101,11 @@ class RequestsApi:
         self._charge(request, len(items) - 1)
         self._submissions.require_room(len(items))
         wait = wait_of(request)
-        waiting = [self._submit_item(jws, wait) for jws in items]
+        # Of a batch that is traced the first request is: it says as much as all of them would.
+        trace = packed_trace_of(request)
+        waiting = [
+            self._submit_item(jws, wait, b"" if place else trace) for place, jws in enumerate(items)
+        ]
         outcomes = [one if isinstance(one, Problem) else await one for one in waiting]
         for outcome in outcomes:
             if isinstance(outcome, Problem):
@@ -183,12 +188,12 @@ class RequestsApi:
         return [item.encode("ascii", "replace") for item in items]
 
     def _submit_item(
-        self, jws: bytes, wait: Wait
+        self, jws: bytes, wait: Wait, trace: bytes
     ) -> "asyncio.Future[Recorded | Problem] | Problem":
         if len(jws) > self._request_bytes_max:
             detail = f"the JWS has {len(jws)} bytes; {self._request_bytes_max} may be"
             return Problem("request_too_large", detail)
-        return self._submissions.submit(jws, iss=issuer_of(jws), wait=wait)
+        return self._submissions.submit(jws, iss=issuer_of(jws), wait=wait, trace=trace)
 
 
 def wait_of(request: web.BaseRequest) -> Wait:

@@ -99,6 +99,7 @@ async def build(context: Context[GatewayConfig]) -> GatewayService:
         policy=(context.home / POLICY_FILE).read_bytes(),
         metrics=context.metrics,
         log=context.log,
+        tracer=context.tracer,
     )
     channels = [*by_number.values(), ledger_channel, watch_channel]
     return GatewayService(

@@ -34,6 +34,7 @@ from heptad_ledger.duplicates import DuplicateReporter, recorder
 from heptad_ledger.following.follower import Follower
 from heptad_ledger.following.replica_link import METHOD as FOLLOW
 from heptad_ledger.following.replica_link import ReplicaLink
+from heptad_ledger.following.tracing import BlockTraces
 from heptad_ledger.heads import Head
 from heptad_ledger.lending import vault_door
 from heptad_ledger.lending.desk import LendingDesk
@@ -78,6 +79,7 @@ class LedgerService:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
         self._applied_size = Watermark(self._store.state.size)
         self._equivocations = context.metrics.counter(catalogue.EQUIVOCATIONS_TOTAL)
+        self._traces = BlockTraces(context.tracer)
         self._publisher = self._make_publisher()
         self._follower = self._make_follower()
         self._channels: list[grpc.aio.Channel] = []
@@ -169,6 +171,7 @@ class LedgerService:
 
     def _on_published(self, checkpoint: PublishedCheckpoint) -> None:
         self._context.log.debug("checkpoint_published", size=checkpoint.size)
+        self._traces.published(checkpoint.size)
         self._key_news.published(checkpoint.size)
         self._follower.has_news()
         self._watches.has_news()
@@ -281,6 +284,7 @@ class LedgerService:
             on_cosignature=self._publisher.offer,
             log=self._context.log,
             metrics=self._context.metrics,
+            traces=self._traces,
         )
 
     def _make_anchor(self) -> Anchor:

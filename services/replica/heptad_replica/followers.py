@@ -29,11 +29,13 @@ from heptad.wire.streams import (
     EvidenceFrame,
     FollowFrame,
     FrameMalformedError,
+    TracesFrame,
     decode_from_ledger,
     encode_to_ledger,
 )
 from heptad_replica.duplex import first_of
 from heptad_replica.storage import LmdbStore, StoredBlock
+from heptad_replica.tracing import BatchTraces
 
 COSIGNATURES_QUEUED_MAX: Final = 256
 
@@ -65,11 +67,13 @@ class FollowerDoor:
         store: LmdbStore,
         applied: Callable[[AppliedFrame], None],
         accused: Callable[[bytes], object] = _take_none,
+        traces: BatchTraces | None = None,
     ) -> None:
         """`applied` and `accused` are told what a ledger reports, and hands on."""
         self._store = store
         self._applied = applied
         self._accused = accused
+        self._traces = traces
         self._followers: set[_Follower] = set()
         self._last_cosignature: Cosignature | None = None
 
@@ -144,6 +148,10 @@ class FollowerDoor:
             if stored is None:
                 break
             frame = self._frame(stored, want_batches=follower.want_batches)
+            if follower.want_batches and self._traces is not None:
+                traces = self._traces.of_height(stored.height)
+                if traces:
+                    await stream.write(encode_to_ledger(TracesFrame(stored.height, traces)))
             await stream.write(encode_to_ledger(frame))
             sent = True
             if follower.next_height == height:  # else it has asked anew meanwhile

@@ -32,6 +32,7 @@ from heptad_replica.peer_door import PeerDoor
 from heptad_replica.peers import PeerLink, PeerOutbox
 from heptad_replica.reporting import Reporter, read_status
 from heptad_replica.storage import PRUNE_BLOCKS_MAX
+from heptad_replica.tracing import BatchTraces
 from heptad_replica.validators import ValidatorDoor
 from heptad_replica.wiring import build_driver, mark_started, open_store
 
@@ -71,6 +72,8 @@ class ReplicaService:
         self._context = context
         self._store = open_store(context)
         self._reporter = Reporter(log=context.log, metrics=context.metrics)
+        self._traces = BatchTraces(context.tracer)
+        self._store.on_written = self._traces.written
         self._events = EventQueue()
         self._links = self._peer_links()
         self._outbox = PeerOutbox(self._links)
@@ -82,9 +85,10 @@ class ReplicaService:
             offer=self._events.offer,
             last_committed=self._driver.last_committed,
             has_room=self._has_room,
+            traces=self._traces,
         )
         self._followers = FollowerDoor(
-            store=self._store, applied=self._prune, accused=self._accused
+            store=self._store, applied=self._prune, accused=self._accused, traces=self._traces
         )
         self._applied = AppliedFrame(0, 0)
         self._is_pruning = False
@@ -118,6 +122,7 @@ class ReplicaService:
 
     def committed(self, commits: Sequence[CommittedBlock]) -> None:
         """See `heptad.consensus.ports.Sink`."""
+        self._traces.committed(commits)
         self._validators.committed(commits)
         self._followers.committed(commits)
         self._reporter.committed(commits)
@@ -125,11 +130,13 @@ class ReplicaService:
 
     def cosigned(self, cosignatures: Sequence[Cosignature]) -> None:
         """See `heptad.consensus.ports.Sink`."""
+        self._traces.cosigned(cosignatures)
         self._followers.cosigned(cosignatures)
         self._reporter.cosigned(cosignatures)
 
     def answered(self, outcomes: Sequence[BatchOutcome]) -> None:
         """See `heptad.consensus.ports.Sink`."""
+        self._traces.answered(outcomes)
         self._validators.answered(outcomes)
 
     def observed(self, facts: Sequence[Fact]) -> None:

@@ -31,7 +31,7 @@ them to see that the log it comes back to begins with the one it knew.
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -121,6 +121,8 @@ class LmdbStore:
         self._numbers = self._env.open_db(b"numbers")
         self._subtrees = self._env.open_db(b"subtrees")
         self._subtrees_bytes_max = subtrees_bytes_max
+        self.on_written: Callable[[Persist], None] | None = None
+        """Told of each write once it is durable."""
         sync_folder(folder)
         sync_folder(folder.parent)
 
@@ -171,6 +173,8 @@ class LmdbStore:
                 txn.put(b"evidence", persist.evidence, db=self._record)
             if persist.record is not None:
                 txn.put(b"record", persist.record, db=self._record)
+        if self.on_written is not None:
+            self.on_written(persist)
 
     def block(self, block_id: BlockId) -> bytes | None:
         """A header's bytes, committed or not."""

@@ -35,6 +35,7 @@ from heptad.wire.streams import (
 )
 from heptad_replica.duplex import first_of
 from heptad_replica.storage import LmdbStore
+from heptad_replica.tracing import BatchTraces
 
 FRAMES_QUEUED_MAX: Final = 1_024
 """Notices for one stream; a validator that does not read them loses the stream."""
@@ -54,12 +55,14 @@ class ValidatorDoor:
         last_committed: Callable[[ValidatorNumber], BatchId | None],
         has_room: Callable[[], bool] = lambda: True,
         clock_s: Callable[[], float] = time.monotonic,
+        traces: BatchTraces | None = None,
     ) -> None:
         """`last_committed` is the last batch of a validator that is final, by the chain's state.
 
         `has_room` is False while the disk holds as much as may wait for a ledger.
         """
         self._clock_s = clock_s
+        self._traces = traces
         self._pacers: dict[ValidatorNumber, Pacer] = {}
         self._store = store
         self._offer = offer
@@ -131,6 +134,8 @@ class ValidatorDoor:
             frame = decode_from_validator(body)
             is_welcome = self._has_room() or self._is_committed(validator, frame.batch)
             if is_welcome and self._offer(BatchReceived(validator, frame.batch)):
+                if frame.traces and self._traces is not None:
+                    self._traces.received(validator, frame.batch, frame.traces)
                 return
             header = decode_header(frame.batch)
         except (FrameMalformedError, MalformedError) as error:

@@ -73,6 +73,7 @@ class Admission:
         self._recent = parts.recent
         self._book = parts.book
         self._desk = parts.desk
+        self._traces = parts.traces
         self._key_changes = KeyChanges(book=parts.book, clock=parts.clock)
         self._verifier = verifier
         self._queues = queues
@@ -144,8 +145,7 @@ class Admission:
             try:
                 candidate = self._read(item, sink)
             except Problem as problem:
-                self._count_refusal(problem)
-                sink.refused(item.id, problem)
+                self._refuse_item(item, sink, problem)
             else:
                 if candidate is not None:
                     candidates.append(candidate)
@@ -154,6 +154,8 @@ class Admission:
     def _read(self, item: SubmitItem, sink: Sink) -> Candidate | None:
         """The checks that need nobody else; None where the answer is known already."""
         rules = self._rules
+        if item.trace:
+            self._traces.begin(item.trace)
         check_size(item.jws, bytes_max=rules.request_bytes_max)
         request = check_shape(item.jws)
         check_audience(request, origin=rules.origin)
@@ -188,6 +190,8 @@ class Admission:
                 lease = self._lease(candidate)
                 if lease is None:
                     continue
+                if candidate.item.trace:
+                    self._traces.enter(candidate.item.trace, "validator.admission")
                 key = self._key(candidate.request, lease)
             except Problem as problem:
                 self._refuse(candidate, problem)
@@ -230,6 +234,8 @@ class Admission:
         if lease is None:
             self._require_use_in_asking(candidate.request)
             self._queues.for_lease.add(candidate, now_s)
+            if candidate.item.trace:
+                self._traces.enter(candidate.item.trace, "validator.lease")
             self._book.want(candidate.request.iss)
         return lease
 
@@ -277,7 +283,7 @@ class Admission:
 
     def _admit(self, candidate: Candidate, name: bytes, lease: Lease) -> None:
         """Limits, policy, what is asked of the cell itself, seal, batch."""
-        request, parts = candidate.request, self._parts
+        request, parts, trace = candidate.request, self._parts, candidate.item.trace
         # Asked again: since the signature was verified the key may have been revoked.
         check_key(request, keys=lease.keys)
         parts.dispatcher.require_room()
@@ -296,14 +302,18 @@ class Admission:
         public = PublicHalf(
             verdict.kind, verdict.service, verdict.action, ticket.outcome, ticket.time_ms
         )
+        if trace:
+            self._traces.enter(trace, "validator.seal")
         record = parts.recorder.record(
             public, payload=request.raw, request_id=request_id_of(name), slot=lease
         )
+        if trace:
+            self._traces.enter(trace, "validator.gather")
         self._window.add(ticket)
         self._recent.add(candidate.bytes_key, ticket)
         if change is not None:
             change.follow(ticket)
-        parts.dispatcher.add(record, ticket)
+        parts.dispatcher.add(record, ticket, trace)
         self.tally.admitted[request.algorithm] += 1
         self._answer(candidate, ticket, replayed=False)
 
@@ -311,12 +321,19 @@ class Admission:
 
     def _answer(self, candidate: Candidate, ticket: Ticket, *, replayed: bool) -> None:
         self.tally.replayed += replayed
+        if replayed and candidate.item.trace:
+            self._traces.replayed(candidate.item.trace)
         now_s = self._clock.monotonic_s()
         self._queues.for_commit.add(candidate, ticket, now_s, replayed=replayed)
 
     def _refuse(self, candidate: Candidate, problem: Problem) -> None:
+        self._refuse_item(candidate.item, candidate.sink, problem)
+
+    def _refuse_item(self, item: SubmitItem, sink: Sink, problem: Problem) -> None:
         self._count_refusal(problem)
-        candidate.sink.refused(candidate.item.id, problem)
+        if item.trace:
+            self._traces.refused(item.trace, problem.code)
+        sink.refused(item.id, problem)
 
     def _count_refusal(self, problem: Problem) -> None:
         self.tally.refused[problem.code] += 1
@@ -334,6 +351,8 @@ class Admission:
         if len(self._looking) >= LOOK_UPS_MAX:
             raise Problem("overloaded", "too many requests are looked up", retry_after_s=1)
         self._looking[name] = [candidate]
+        if candidate.item.trace:
+            self._traces.enter(candidate.item.trace, "validator.look_up")
         task = asyncio.create_task(self._finish_look_up(name, candidate.request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -23,6 +23,7 @@ from heptad.model.problems import Problem
 from heptad.model.requests import request_hash
 from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
+from heptad.runtime.telemetry import trace_of_call
 from heptad.wire.convert import validator as wire
 from heptad_validator.admission import Admission
 from heptad_validator.bundles import BundleCall, Bundles
@@ -102,6 +103,8 @@ class ValidatorDoor:
 
     async def _submit(self, data: bytes, context: Context) -> bytes:
         item = wire.decode_submit(data)
+        if (trace := trace_of_call(context)) is not None:
+            item = item._replace(trace=trace.packed)
         patience_s = _patience_s(context)
         sink = OneAnswer()
         await self._admission.submit((item,), sink)

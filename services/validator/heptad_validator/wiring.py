@@ -49,6 +49,7 @@ from heptad_validator.private_records import (
 from heptad_validator.recording import Recorder
 from heptad_validator.registration import Registrar
 from heptad_validator.statements import Statements
+from heptad_validator.tracing import RequestTraces
 from heptad_validator.waiting import CommitWaits, LeaseQueue
 
 VAULT_MESSAGE_BYTES_MAX: Final = 16 << 20
@@ -95,7 +96,8 @@ def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -
     book = LeaseBook(leases_max=config.leases_max)
     window = ReplayWindow(entries_max=config.replay_entries_max)
     submission = _submission(context, life)
-    dispatcher = _dispatcher(context, submission, clock, measures)
+    traces = RequestTraces(context.tracer)
+    dispatcher = _dispatcher(context, submission, clock, measures, traces)
     dispatcher.on_committed = window.committed
     vault, desk = _vault_and_desk(context, book, recorder, home, clock)
     look_ups = LookUps(vault=vault, policy=rules.policy)
@@ -113,6 +115,7 @@ def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -
         look_ups=look_ups,
         recorder=recorder,
         dispatcher=dispatcher,
+        traces=traces,
     )
     vault.on_revoked = partial(take_back, parts=parts, vault=vault)
     links = _links(context, submission, dispatcher)
@@ -224,6 +227,7 @@ def _dispatcher(
     submission: Submission,
     clock: Clock,
     measures: ValidatorMeasures,
+    traces: RequestTraces,
 ) -> Dispatcher:
     config = context.config
     return Dispatcher(
@@ -238,6 +242,7 @@ def _dispatcher(
         clock=clock,
         measures=measures,
         log=context.log,
+        traces=traces,
     )
 
 

@@ -79,7 +79,7 @@ class FakeSubmissions:
         if requests > self.room:
             raise Problem("overloaded", "no room", retry_after_s=1)
 
-    def submit(self, jws, *, iss, wait):
+    def submit(self, jws, *, iss, wait, trace=b""):
         self.require_room(1)
         self.sent.append((jws, iss, wait))
         future = asyncio.get_running_loop().create_future()

@@ -5,13 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from spans import Traced, context
 
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
+from heptad.wire.streams import TracesFrame
 from heptad_ledger.errors import StoreFullError
 from heptad_ledger.following import follower as follower_module
 from heptad_ledger.following.follower import Follower
 from heptad_ledger.following.ingest import Ingest
+from heptad_ledger.following.tracing import BlockTraces
 
 
 class Link:
@@ -243,5 +246,28 @@ def test_who_lacks_what_is_next_is_asked_after_those_who_may_have_it(following, 
         links[2].is_connected = False
         follower.disconnected(links[2])
         assert follower.chosen is links[1]
+
+    following(scenario)
+
+
+def test_only_the_chosen_replica_is_believed_that_a_block_is_traced_and_only_of_the_next(
+    following, group, ledger, eventually
+):
+    frames = commit(group, 2)
+    traced = Traced()
+
+    async def scenario(follower, links, connect):
+        follower._traces = BlockTraces(traced.tracer)
+        connect(1, 2)
+        await eventually(lambda: links[0].told)
+        follower.traces(links[1], TracesFrame(1, context(1)))
+        follower.traces(links[0], TracesFrame(2, context(2)))
+        assert len(follower._traces) == 0
+        follower.traces(links[0], TracesFrame(1, context(3)))
+        for frame in frames:
+            await follower.block(links[0], frame)
+        await eventually(lambda: ledger.store.state.height == 2)
+        await eventually(lambda: "ledger.apply" in traced.names)
+        assert {span.parent.trace_id for span in traced.spans} == {3}
 
     following(scenario)

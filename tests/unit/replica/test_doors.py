@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from spans import Traced, context
 
 from heptad.consensus.events import BatchReceived
 from heptad.consensus.objects import BatchId, Cosignature, LogHead
 from heptad.consensus.ready import BatchOutcome, BatchVerdict, Persist
-from heptad.model.ids import MemberIndex
+from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity, Role
 from heptad.wire import streams
@@ -18,6 +19,7 @@ from heptad_replica.followers import (
     FollowerDoor,
 )
 from heptad_replica.storage import LmdbStore
+from heptad_replica.tracing import BatchTraces
 from heptad_replica.validators import ValidatorDoor
 
 VALIDATOR = Identity("cell.test", Role.VALIDATOR, "validator-1")
@@ -261,7 +263,45 @@ def test_a_validator_that_reads_nothing_does_not_grow_the_replica(store, chain):
     run(story())
 
 
+def test_the_traces_beside_a_batch_are_followed_and_change_no_byte_of_it(store, chain):
+    async def story():
+        events, traced = [], Traced()
+        traces = BatchTraces(traced.tracer)
+        door = ValidatorDoor(
+            store=store, offer=lambda event: events.append(event) or True,
+            last_committed={}.get, traces=traces,
+        )  # fmt: skip
+        served = Served(door, VALIDATOR)
+        _, encoded = chain.batch(1)
+        served.send(streams.encode_batch(streams.BatchFrame(encoded, context(7))))
+        await served.end()
+        assert events == [BatchReceived(1, encoded)]
+        assert len(traces) == 1
+
+    run(story())
+
+
 # Ledgers.
+
+
+def test_a_ledger_that_wants_batches_is_told_of_the_traces_of_the_block_that_follows(store, chain):
+    async def story():
+        traces = BatchTraces(Traced().tracer)
+        door = FollowerDoor(store=store, applied=lambda _: None, traces=traces)
+        wave = chain.grow(1)
+        traces.received(ValidatorNumber(1), wave.batches[0][1], context(7))
+        store.write(wave)
+        traces.committed(wave.commits)
+        served = Served(door, LEDGER)
+        served.send(follow(1, batches=False))
+        assert (await served.told(streams.decode_to_ledger)).batches == ()
+        served.send(follow(1, batches=True))
+        told = await served.told(streams.decode_to_ledger)
+        assert told == streams.TracesFrame(1, traces.of_height(1))
+        assert (await served.told(streams.decode_to_ledger)).height == 1
+        await served.end()
+
+    run(story())
 
 
 def test_a_ledger_gets_every_block_once_in_order_and_then_the_live_ones(store, chain):

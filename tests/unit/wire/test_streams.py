@@ -32,6 +32,38 @@ _COSIGNATURE = st.builds(
 )
 
 
+_CONTEXTS = st.integers(1, 4).flatmap(
+    lambda count: st.binary(min_size=24 * count, max_size=24 * count)
+)
+_TRACES = st.builds(streams.TracesFrame, _U64, _CONTEXTS)
+
+
+@given(st.binary(max_size=200), _CONTEXTS)
+def test_a_traced_batch_is_read_back_with_its_traces(batch: bytes, traces: bytes) -> None:
+    frame = streams.BatchFrame(batch, traces)
+    assert streams.decode_from_validator(streams.encode_batch(frame)) == frame
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x02",
+        b"\x02\x00batch",
+        b"\x02\x02" + b"x" * 47,
+        b"\x02\x05" + b"x" * 5 * 24 + b"batch",
+    ],
+)
+def test_traces_that_are_none_or_too_many_are_a_malformed_frame(body: bytes) -> None:
+    with pytest.raises(streams.FrameMalformedError):
+        streams.decode_from_validator(body)
+
+
+@pytest.mark.parametrize("traces", [b"", b"x" * 23, b"x" * 5 * 24])
+def test_a_ledger_is_told_of_one_to_four_traces(traces: bytes) -> None:
+    with pytest.raises(streams.FrameMalformedError):
+        streams.decode_to_ledger(b"\x33" + bytes(8) + traces)
+
+
 @given(st.binary(max_size=200))
 def test_a_batch_frame_is_read_back(batch: bytes) -> None:
     frame = streams.BatchFrame(batch)
@@ -48,7 +80,7 @@ def test_a_frame_from_a_ledger_is_read_back(frame: streams.LedgerToReplica) -> N
     assert streams.decode_from_ledger(streams.encode_from_ledger(frame)) == frame
 
 
-@given(_BLOCK | _COSIGNATURE)
+@given(_BLOCK | _COSIGNATURE | _TRACES)
 def test_a_frame_to_a_ledger_is_read_back(frame: streams.ReplicaToLedger) -> None:
     assert streams.decode_to_ledger(streams.encode_to_ledger(frame)) == frame
 

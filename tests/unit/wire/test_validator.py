@@ -34,7 +34,8 @@ RECORDED = st.builds(
     time_ms=U64,
     replayed=st.booleans(),
 )
-ITEM = st.builds(SubmitItem, U64, st.binary(max_size=50), st.sampled_from(Wait))
+TRACE = st.just(b"") | st.binary(min_size=24, max_size=24)
+ITEM = st.builds(SubmitItem, U64, st.binary(max_size=50), st.sampled_from(Wait), TRACE)
 DECODERS = [
     wire.decode_submit,
     wire.decode_submitted,
@@ -93,9 +94,24 @@ def test_a_wait_that_nobody_has_chosen_is_for_the_commit():
     assert wire.decode_submit(message).wait is Wait.COMMITTED
 
 
-@given(st.lists(ITEM, max_size=20))
+@given(st.lists(ITEM, max_size=20, unique_by=lambda item: item.id))
 def test_items_are_read_as_they_were_written(items):
     assert wire.decode_items(wire.encode_items(items)) == items
+
+
+def test_a_trace_of_another_length_or_of_an_item_that_is_not_there_is_none():
+    message = pb.SubmitStreamRequest()
+    message.items.add(id=1, jws=b"a")
+    for number, trace in ((1, b"short"), (1, b"x" * 25), (2, b"x" * 24)):
+        message.traced.add(id=number, trace_context=trace)
+    assert wire.decode_items(message.SerializeToString()) == [SubmitItem(1, b"a", Wait.COMMITTED)]
+
+
+def test_what_is_not_traced_costs_the_message_no_byte():
+    item = SubmitItem(1, b"a", Wait.COMMITTED)
+    plain, traced = wire.encode_items([item]), wire.encode_items([item._replace(trace=b"x" * 24)])
+    assert traced.startswith(plain)
+    assert len(traced) == len(plain) + 30
 
 
 @given(RECORDED)

@@ -8,6 +8,7 @@ from heptad.runtime.config.cell import Cell
 from heptad.runtime.config.decode import DataclassLike, read, toml_text
 from heptad.runtime.config.node import Node
 from heptad.runtime.config.profile import Profile
+from heptad.runtime.config.telemetry import Telemetry
 from heptad.runtime.disk import write_atomically
 from heptad.runtime.errors import ConfigInvalidError
 
@@ -24,6 +25,11 @@ class NodeConfig(DataclassLike, Protocol):
     @property
     def node(self) -> Node:
         """The common table."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What is traced, and where it goes."""
         ...
 
 

@@ -8,6 +8,7 @@ from heptad.runtime.config.addresses import address_mistake
 from heptad.runtime.config.decode import Between, Length
 from heptad.runtime.config.node import Node
 from heptad.runtime.config.profile import Endpoint
+from heptad.runtime.config.telemetry import TELEMETRY, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,13 @@ class GatewayConfig:
     watched: Annotated[tuple[Endpoint, ...], Length(0, 200)] = ()
     # Deadline of a client that names none.
     deadline_ms: Annotated[int, Between(100, 60_000)] = 10_000
+    # What is traced, and where it goes.
+    telemetry: Telemetry = TELEMETRY
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
+        yield from self.telemetry.mistakes()
         for name, value in (("http", self.http), ("admin", self.admin)):
             if (reason := address_mistake(value)) is not None:
                 yield name, reason

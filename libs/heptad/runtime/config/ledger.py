@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from heptad.runtime.config.decode import Between, Length
 from heptad.runtime.config.node import Node
+from heptad.runtime.config.telemetry import TELEMETRY, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ class LedgerConfig:
     subject_exports_per_hour_max: Annotated[int, Between(1, 3_600)] = 12
     # Entries in one archive; who has more asks for the next part.
     export_entries_max: Annotated[int, Between(1, 500_000)] = 200_000
+    # What is traced, and where it goes.
+    telemetry: Telemetry = TELEMETRY
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
+        yield from self.telemetry.mistakes()

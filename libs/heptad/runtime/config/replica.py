@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from heptad.runtime.config.decode import Between
 from heptad.runtime.config.node import Node
+from heptad.runtime.config.telemetry import TELEMETRY, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,13 @@ class ReplicaConfig:
     consistency_bytes_max: Annotated[int, Between(1 << 20, 1 << 36)] = 1 << 30
     # Size of LMDB's address space; sparse, so it costs nothing until used.
     map_bytes_max: Annotated[int, Between(1 << 24, 1 << 44)] = 1 << 40
+    # What is traced, and where it goes.
+    telemetry: Telemetry = TELEMETRY
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
+        yield from self.telemetry.mistakes()
         if self.timeout_ms_min > self.timeout_ms_max:
             yield "timeout_ms_min", f"{self.timeout_ms_min} is above timeout_ms_max"
         kept = self.retention_bytes_max + self.backlog_bytes_max + self.consistency_bytes_max

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from heptad.runtime.config.decode import Between
 from heptad.runtime.config.node import Node
+from heptad.runtime.config.telemetry import TELEMETRY, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,13 @@ class ValidatorConfig:
     replay_entries_max: Annotated[int, Between(1_000, 100_000_000)] = 2_000_000
     # How long an answered request is remembered by its bytes: the same bytes, the same answer.
     answer_cache_ms: Annotated[int, Between(0, 60_000)] = 1_000
+    # What is traced, and where it goes.
+    telemetry: Telemetry = TELEMETRY
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Rules between the fields (`decode.Validated`)."""
         yield from self.node.mistakes()
+        yield from self.telemetry.mistakes()
         if self.batch_age_loaded_ms_max < self.batch_age_ms_max:
             yield "batch_age_loaded_ms_max", "must not be below batch_age_ms_max"
         if self.batch_resend_ms >= self.commit_wait_ms_max:

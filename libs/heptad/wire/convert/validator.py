@@ -24,6 +24,7 @@ from heptad.model.bundles import PrivateEvent
 from heptad.model.entry import Kind, Outcome
 from heptad.model.problems import PROBLEMS, Problem
 from heptad.wire.convert.parsing import parse
+from heptad.wire.streams import TRACE_BYTES
 from heptad.wire.validator.v1 import validator_pb2 as pb
 
 SERVICE: Final = "heptad.validator.v1.ValidatorService"
@@ -58,15 +59,24 @@ def encode_items(items: Iterable[SubmitItem]) -> bytes:
     """A SubmitStreamRequest."""
     message = pb.SubmitStreamRequest()
     add = message.items.add
-    for number, jws, wait in items:
+    for number, jws, wait, trace in items:
         add(id=number, jws=jws, wait=int(wait))
+        if trace:
+            message.traced.add(id=number, trace_context=trace)
     return message.SerializeToString()
 
 
 def decode_items(data: bytes) -> list[SubmitItem]:
     """A SubmitStreamRequest. Raises: Problem `frame_malformed`."""
     message = parse(pb.SubmitStreamRequest, data)
-    return [SubmitItem(item.id, item.jws, _wait(item.wait)) for item in message.items]
+    items = [SubmitItem(item.id, item.jws, _wait(item.wait)) for item in message.items]
+    return _with_traces(items, message.traced) if message.traced else items
+
+
+def _with_traces(items: list[SubmitItem], traced: Iterable[pb.TracedItem]) -> list[SubmitItem]:
+    """The items with their traces; one of another length than a context's is none."""
+    traces = {row.id: row.trace_context for row in traced if len(row.trace_context) == TRACE_BYTES}
+    return [item._replace(trace=traces.get(item.id, b"")) for item in items]
 
 
 class OutcomeWriter:

@@ -25,11 +25,13 @@ from heptad.model.canonical import MalformedError
 from heptad.observability import catalogue
 from heptad.observability.logs import EventLog
 from heptad.observability.metrics import Metrics
-from heptad.wire.streams import BlockFrame, CosignatureFrame
+from heptad.observability.traces import Tracer
+from heptad.wire.streams import BlockFrame, CosignatureFrame, TracesFrame
 from heptad_ledger.apply import Applied, HeadContradictedError
 from heptad_ledger.errors import FetchAgainError, FollowRefusedError
 from heptad_ledger.following.ingest import Ingest, Ingested
 from heptad_ledger.following.replica_link import ReplicaLink
+from heptad_ledger.following.tracing import BlockTraces
 from heptad_ledger.watermark import Watermark
 
 P = ParamSpec("P")
@@ -59,6 +61,7 @@ class Follower:
         log: EventLog,
         metrics: Metrics,
         stall_s: float = STALL_S,
+        traces: BlockTraces | None = None,
     ) -> None:
         self._ingest = ingest
         self._writer = writer
@@ -66,6 +69,7 @@ class Follower:
         self._on_applied = on_applied
         self._on_cosignature = on_cosignature
         self._log = log
+        self._traces = BlockTraces(Tracer()) if traces is None else traces
         self._stall_s = stall_s
         self._links: Sequence[ReplicaLink] = ()
         self.chosen: ReplicaLink | None = None
@@ -207,6 +211,8 @@ class Follower:
         self._stalled_since_s = None
         self._next_height += 1
         self._frames.append(frame)
+        if self._traces:
+            self._traces.fetched(frame.height)
         self._buffered_bytes += _size_bytes(frame)
         self._wakeup.set()
         while self._buffered_bytes > self._fetch_bytes_max and link is self.chosen:
@@ -216,6 +222,11 @@ class Follower:
     def cosignature(self, link: ReplicaLink, frame: CosignatureFrame) -> None:
         """A cosignature has come."""
         self._on_cosignature(link.replica_id, frame)
+
+    def traces(self, link: ReplicaLink, frame: TracesFrame) -> None:
+        """The block that comes next is traced; only the chosen replica's word counts."""
+        if link is self.chosen and not self._is_switching and frame.height == self._next_height:
+            self._traces.announced(frame.height, frame.traces)
 
     def refused(self, link: ReplicaLink, reason: str) -> None:
         """A replica sent what nobody can read."""
@@ -246,6 +257,8 @@ class Follower:
             self.applied_height = wave.state.height
             self._applied_mark.advance(self.applied_height)
             self._apply_seconds.record(duration_s)
+            if self._traces:
+                self._traces.applied(self.applied_height, wave.heads)
             self._on_applied(wave)
         if result.waves:
             self.has_news()

@@ -9,8 +9,8 @@ A link that is dropped, or breaks, is opened again after a pause that grows with
 times; what was wrong with it is the follower's business. A replica that has pruned what it was
 asked for ends the stream, too (`not_found`); that is no wrong, and it is asked again last.
 
-Cosignatures are read no faster than any honest replica makes them: each may cost a signature
-checked, and what is not read stays at its sender.
+Cosignatures, and what is said of traces, are read no faster than any honest replica makes them: a
+cosignature may cost a signature checked, and what is not read stays at its sender.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from heptad.wire.streams import (
     FollowFrame,
     FrameMalformedError,
     LedgerToReplica,
+    TracesFrame,
     decode_to_ledger,
     encode_from_ledger,
 )
@@ -62,6 +63,9 @@ class LinkListener(Protocol):
 
     def cosignature(self, link: "ReplicaLink", frame: CosignatureFrame) -> None:
         """A cosignature came."""
+
+    def traces(self, link: "ReplicaLink", frame: TracesFrame) -> None:
+        """The block that comes next is traced."""
 
     def refused(self, link: "ReplicaLink", reason: str) -> None:
         """The replica sent what nobody can read; the stream is being dropped."""
@@ -188,6 +192,10 @@ class ReplicaLink:
             frame = decode_to_ledger(body)
             if isinstance(frame, CosignatureFrame):
                 self._listener.cosignature(self, frame)
+                await asyncio.sleep(self._cosignatures.wait_s(len(body), time.monotonic()))
+                continue
+            if isinstance(frame, TracesFrame):
+                self._listener.traces(self, frame)
                 await asyncio.sleep(self._cosignatures.wait_s(len(body), time.monotonic()))
                 continue
             if frame.height >= self.height_claimed:

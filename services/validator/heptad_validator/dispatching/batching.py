@@ -54,6 +54,8 @@ class Gathered:
     tickets: list[Ticket | None] = field(default_factory=list)
     byte_count: int = 0
     opened_at_s: float = 0.0
+    traces: list[bytes] = field(default_factory=list)
+    """The contexts of those that are traced (`heptad_validator.tracing`)."""
 
 
 class Batcher:
@@ -66,7 +68,9 @@ class Batcher:
         self.records_waiting = 0
         """Records that are in no batch that was taken."""
 
-    def add(self, record: tuple[bytes, bytes], ticket: Ticket, now_s: float) -> None:
+    def add(
+        self, record: tuple[bytes, bytes], ticket: Ticket, now_s: float, trace: bytes = b""
+    ) -> None:
         """Put a record behind the others; `now_s` is of a monotonic clock."""
         size = len(record[0]) + len(record[1]) + _FRAMING_BYTES
         limits, gathered = self._limits, self._open
@@ -76,13 +80,19 @@ class Batcher:
             gathered.opened_at_s = now_s
         gathered.records.append(record)
         gathered.tickets.append(ticket)
+        if trace:
+            gathered.traces.append(trace)
         gathered.byte_count += size
         self.records_waiting += 1
         if len(gathered.records) >= limits.records_max:
             self._turn()
 
     def add_whole(
-        self, records: Sequence[tuple[bytes, bytes]], ticket: Ticket, now_s: float
+        self,
+        records: Sequence[tuple[bytes, bytes]],
+        ticket: Ticket,
+        now_s: float,
+        trace: bytes = b"",
     ) -> None:
         """Put records behind the others that must stay together: all in one batch, in this order.
 
@@ -102,6 +112,8 @@ class Batcher:
             gathered.opened_at_s = now_s
         gathered.records += records
         gathered.tickets += (ticket, *repeat(None, len(records) - 1))
+        if trace:
+            gathered.traces.append(trace)
         gathered.byte_count += size
         self.records_waiting += len(records)
         if (

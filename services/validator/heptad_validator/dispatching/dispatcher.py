@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
+from heptad.observability.traces import Tracer
 from heptad.wire.streams import (
     CommittedBatch,
     CommittedFrame,
@@ -24,6 +25,7 @@ from heptad_validator.dispatching.batching import Batcher, Gathered
 from heptad_validator.dispatching.settlement import NoticeContradictsError
 from heptad_validator.dispatching.submission import Settled, Submission
 from heptad_validator.tickets import Ticket
+from heptad_validator.tracing import RequestTraces
 
 FENCE: Final = Gathered()
 """The first batch of an incarnation: empty. It is committed before anything else is sent."""
@@ -86,6 +88,7 @@ class Dispatcher:
         clock: Clock,
         measures: Measures,
         log: EventLog,
+        traces: RequestTraces | None = None,
     ) -> None:
         self._batcher = batcher
         self._submission = submission
@@ -94,6 +97,7 @@ class Dispatcher:
         self._clock = clock
         self._measures = measures
         self._log = log
+        self._traces = RequestTraces(Tracer()) if traces is None else traces
         self._links: dict[str, Link] = {}
         self._stale_voices: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -172,14 +176,16 @@ class Dispatcher:
         self._links = {link.replica_id: link for link in links}
         self._send(FENCE, self._clock.monotonic_s())
 
-    def add(self, record: tuple[bytes, bytes], ticket: Ticket) -> None:
+    def add(self, record: tuple[bytes, bytes], ticket: Ticket, trace: bytes = b"") -> None:
         """Put a record on its way; its ticket is settled once it is committed."""
-        self._batcher.add(record, ticket, self._clock.monotonic_s())
+        self._batcher.add(record, ticket, self._clock.monotonic_s(), trace)
         self._ask_for_pump()
 
-    def add_whole(self, records: Sequence[tuple[bytes, bytes]], ticket: Ticket) -> None:
+    def add_whole(
+        self, records: Sequence[tuple[bytes, bytes]], ticket: Ticket, trace: bytes = b""
+    ) -> None:
         """Put records on their way that stay together in one batch; the ticket is the first's."""
-        self._batcher.add_whole(records, ticket, self._clock.monotonic_s())
+        self._batcher.add_whole(records, ticket, self._clock.monotonic_s(), trace)
         self._ask_for_pump()
 
     async def fenced(self) -> CommittedBatch:
@@ -229,7 +235,10 @@ class Dispatcher:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._pump)
 
     def _send(self, gathered: Gathered, now_s: float) -> None:
-        sent = self._submission.send(gathered, now_ms=self._clock.now_ms(), now_s=now_s)
+        trace = self._traces.sent(gathered.traces)
+        sent = self._submission.send(
+            gathered, now_ms=self._clock.now_ms(), now_s=now_s, trace=trace
+        )
         self._measures.batch_sent(records=len(sent.tickets), byte_count=len(sent.frame))
         for link in self._links.values():
             link.wake()
@@ -273,6 +282,13 @@ class Dispatcher:
                 told.append(ticket)
         self.on_committed(told)
         self._measures.batch_settled(duration_s=settled.duration_s)
+        if settled.trace is not None:
+            facts = {
+                "heptad.sequence": settled.row.sequence,
+                "heptad.first_index": settled.row.first_index,
+                "heptad.records": len(settled.tickets),
+            }
+            self._traces.settled(settled.trace, facts)
         self._settled.set()
         self._pump()
 

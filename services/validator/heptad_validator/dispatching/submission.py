@@ -21,6 +21,7 @@ from heptad.wire.streams import encode_batch as encode_batch_frame
 from heptad_validator.dispatching.batching import Gathered
 from heptad_validator.dispatching.settlement import Settlement
 from heptad_validator.tickets import Ticket
+from heptad_validator.tracing import BatchTrace
 
 _RESEND_GROWTH: Final = 2.0
 _RESEND_S_MAX: Final = 16.0
@@ -40,6 +41,7 @@ class Outstanding:
     sent_at_s: float
     resend_at_s: float
     resend_wait_s: float
+    trace: BatchTrace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Settled:
     row: CommittedBatch
     tickets: list[Ticket | None]
     duration_s: float
+    trace: BatchTrace | None = None
 
 
 class Submission:
@@ -79,7 +82,9 @@ class Submission:
     def __len__(self) -> int:
         return len(self._outstanding)
 
-    def send(self, gathered: Gathered, *, now_ms: int, now_s: float) -> Outstanding:
+    def send(
+        self, gathered: Gathered, *, now_ms: int, now_s: float, trace: BatchTrace | None = None
+    ) -> Outstanding:
         """Number, sign and encode a batch; from now on it is outstanding."""
         unsigned = unsigned_batch(
             validator=self._validator,
@@ -92,12 +97,13 @@ class Submission:
         batch = encode_batch(signed(unsigned, self._sign(message)))
         sent = Outstanding(
             sequence=self.next_sequence,
-            frame=encode_batch_frame(BatchFrame(batch)),
+            frame=encode_batch_frame(BatchFrame(batch, trace.packed if trace else b"")),
             tickets=gathered.tickets,
             settlement=Settlement(unsigned.digest, self._fault_count),
             sent_at_s=now_s,
             resend_at_s=now_s + self._resend_s,
             resend_wait_s=self._resend_s,
+            trace=trace,
         )
         self._outstanding[sent.sequence] = sent
         self.next_sequence += 1
@@ -117,7 +123,7 @@ class Submission:
             return None
         del self._outstanding[row.sequence]
         self.records_outstanding -= len(sent.tickets)
-        return Settled(row, sent.tickets, now_s - sent.sent_at_s)
+        return Settled(row, sent.tickets, now_s - sent.sent_at_s, sent.trace)
 
     def frame_from(self, sequence: int) -> tuple[int, bytes] | None:
         """The first outstanding batch numbered `sequence` or above: its number and its frame."""

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 
 import pytest
+from spans import Traced
 
 from heptad.crypto.bundles import ServiceKey
 from heptad.crypto.keys import Ed25519Key
@@ -41,6 +42,7 @@ from heptad_validator.private_records import PrivateLimits, PrivateRecords
 from heptad_validator.recording import Recorder
 from heptad_validator.registration import Registrar
 from heptad_validator.statements import Statements
+from heptad_validator.tracing import RequestTraces
 from heptad_validator.waiting import CommitWaits, LeaseQueue
 
 ORIGIN = "cell.example"
@@ -131,6 +133,8 @@ class World:
             resend_s=2.0,
             sign=self.batch_key.sign,
         )
+        self.traced = Traced(one_in=bounds.get("trace_one_in", 0))
+        self.traces = RequestTraces(self.traced.tracer)
         self.dispatcher = Dispatcher(
             batcher=Batcher(
                 BatchLimits(
@@ -151,6 +155,7 @@ class World:
             clock=self.clock,
             measures=NoMeasures(),
             log=log,
+            traces=self.traces,
         )
         self.links = [FakeLink(name) for name in REPLICAS]
         self.book = LeaseBook(leases_max=bounds.get("leases_max", 100))
@@ -183,6 +188,7 @@ class World:
             look_ups=LookUps(vault=self.ledger, policy=POLICY),
             recorder=Recorder(validator=ValidatorNumber(number)),
             dispatcher=self.dispatcher,
+            traces=self.traces,
         )  # fmt: skip
         self.parts.recorder.use(ledger.cell_keys)
         self.admission = Admission(
@@ -300,9 +306,9 @@ class World:
         }
         return sign_request(key, **{**values, **claims})
 
-    async def submit(self, *jwss: bytes, wait=Wait.COMMITTED) -> list[int]:
+    async def submit(self, *jwss: bytes, wait=Wait.COMMITTED, trace=b"") -> list[int]:
         """Send requests in one message; the numbers of their items."""
-        items = [SubmitItem(next(self._items), jws, wait) for jws in jwss]
+        items = [SubmitItem(next(self._items), jws, wait, trace) for jws in jwss]
         await self.admission.submit(items, self.answers)
         await self.settle_down()
         return [item.id for item in items]

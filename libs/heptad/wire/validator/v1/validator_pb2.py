@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from heptad.wire.entry.v1 import entry_pb2 as heptad_dot_entry_dot_v1_dot_entry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#heptad/validator/v1/validator.proto\x12\x13heptad.validator.v1\x1a\x1bheptad/entry/v1/entry.proto\"M\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\r\"\xc2\x01\n\x08Recorded\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x03 \x01(\x04\x12)\n\x07outcome\x18\x04 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x13\n\x0b\x64\x65nied_code\x18\x05 \x01(\t\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x10\n\x08replayed\x18\x07 \x01(\x08\"E\n\rSubmitRequest\x12\x0b\n\x03jws\x18\x01 \x01(\x0c\x12\'\n\x04wait\x18\x02 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"A\n\x0eSubmitResponse\x12/\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\"N\n\nSubmitItem\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03jws\x18\x02 \x01(\x0c\x12\'\n\x04wait\x18\x03 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"E\n\x13SubmitStreamRequest\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.heptad.validator.v1.SubmitItem\"\x89\x01\n\rSubmitOutcome\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x31\n\x08recorded\x18\x02 \x01(\x0b\x32\x1d.heptad.validator.v1.RecordedH\x00\x12/\n\x07refusal\x18\x03 \x01(\x0b\x32\x1c.heptad.validator.v1.RefusalH\x00\x42\x08\n\x06result\"L\n\x14SubmitStreamResponse\x12\x34\n\x08outcomes\x18\x01 \x03(\x0b\x32\".heptad.validator.v1.SubmitOutcome\"\x8c\x01\n\x0b\x42undleEvent\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12)\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\x12\x0f\n\x07witness\x18\x05 \x01(\x0c\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\x83\x01\n\x13SubmitBundleRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x30\n\x06\x65vents\x18\x02 \x03(\x0b\x32 .heptad.validator.v1.BundleEvent\x12\'\n\x04wait\x18\x03 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"V\n\x14SubmitBundleResponse\x12/\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"%\n\x16RegisterSubjectRequest\x12\x0b\n\x03jws\x18\x01 \x01(\x0c\"k\n\x17RegisterSubjectResponse\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12/\n\x08recorded\x18\x03 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\"P\n\x16RecordStatementRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"(\n\x17RecordStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"p\n\x14RecordPrivateRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"&\n\x15RecordPrivateResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\x18GetPendingRequestRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"i\n\x19GetPendingRequestResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0b\n\x03\x65xp\x18\x03 \x01(\x04\"\x12\n\x10GetStatusRequest\"\xe8\x01\n\x11GetStatusResponse\x12\x11\n\tvalidator\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x1a\n\x12replicas_connected\x18\x05 \x01(\r\x12\x17\n\x0fvault_connected\x18\x06 \x01(\x08\x12\x0e\n\x06leases\x18\x07 \x01(\x04\x12-\n\x07trouble\x18\x08 \x01(\x0b\x32\x1c.heptad.validator.v1.Refusal\x12\x14\n\x0c\x63lock_off_ms\x18\t \x01(\x12*C\n\x04Wait\x12\x14\n\x10WAIT_UNSPECIFIED\x10\x00\x12\x12\n\x0eWAIT_COMMITTED\x10\x01\x12\x11\n\rWAIT_ADMITTED\x10\x02*\x9b\x01\n\x0cRequestState\x12\x1d\n\x19REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REQUEST_STATE_UNKNOWN\x10\x01\x12\x19\n\x15REQUEST_STATE_PENDING\x10\x02\x12\x1b\n\x17REQUEST_STATE_COMMITTED\x10\x03\x12\x19\n\x15REQUEST_STATE_INVALID\x10\x04\x32\xc7\x06\n\x10ValidatorService\x12Q\n\x06Submit\x12\".heptad.validator.v1.SubmitRequest\x1a#.heptad.validator.v1.SubmitResponse\x12g\n\x0cSubmitStream\x12(.heptad.validator.v1.SubmitStreamRequest\x1a).heptad.validator.v1.SubmitStreamResponse(\x01\x30\x01\x12\x63\n\x0cSubmitBundle\x12(.heptad.validator.v1.SubmitBundleRequest\x1a).heptad.validator.v1.SubmitBundleResponse\x12l\n\x0fRegisterSubject\x12+.heptad.validator.v1.RegisterSubjectRequest\x1a,.heptad.validator.v1.RegisterSubjectResponse\x12l\n\x0fRecordStatement\x12+.heptad.validator.v1.RecordStatementRequest\x1a,.heptad.validator.v1.RecordStatementResponse\x12\x66\n\rRecordPrivate\x12).heptad.validator.v1.RecordPrivateRequest\x1a*.heptad.validator.v1.RecordPrivateResponse\x12r\n\x11GetPendingRequest\x12-.heptad.validator.v1.GetPendingRequestRequest\x1a..heptad.validator.v1.GetPendingRequestResponse\x12Z\n\tGetStatus\x12%.heptad.validator.v1.GetStatusRequest\x1a&.heptad.validator.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#heptad/validator/v1/validator.proto\x12\x13heptad.validator.v1\x1a\x1bheptad/entry/v1/entry.proto\"M\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\r\"\xc2\x01\n\x08Recorded\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x03 \x01(\x04\x12)\n\x07outcome\x18\x04 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x13\n\x0b\x64\x65nied_code\x18\x05 \x01(\t\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x10\n\x08replayed\x18\x07 \x01(\x08\"E\n\rSubmitRequest\x12\x0b\n\x03jws\x18\x01 \x01(\x0c\x12\'\n\x04wait\x18\x02 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"A\n\x0eSubmitResponse\x12/\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\"N\n\nSubmitItem\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03jws\x18\x02 \x01(\x0c\x12\'\n\x04wait\x18\x03 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"/\n\nTracedItem\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x15\n\rtrace_context\x18\x02 \x01(\x0c\"v\n\x13SubmitStreamRequest\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.heptad.validator.v1.SubmitItem\x12/\n\x06traced\x18\x02 \x03(\x0b\x32\x1f.heptad.validator.v1.TracedItem\"\x89\x01\n\rSubmitOutcome\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x31\n\x08recorded\x18\x02 \x01(\x0b\x32\x1d.heptad.validator.v1.RecordedH\x00\x12/\n\x07refusal\x18\x03 \x01(\x0b\x32\x1c.heptad.validator.v1.RefusalH\x00\x42\x08\n\x06result\"L\n\x14SubmitStreamResponse\x12\x34\n\x08outcomes\x18\x01 \x03(\x0b\x32\".heptad.validator.v1.SubmitOutcome\"\x8c\x01\n\x0b\x42undleEvent\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12)\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.heptad.entry.v1.Outcome\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\x12\x0f\n\x07witness\x18\x05 \x01(\x0c\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\x83\x01\n\x13SubmitBundleRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x30\n\x06\x65vents\x18\x02 \x03(\x0b\x32 .heptad.validator.v1.BundleEvent\x12\'\n\x04wait\x18\x03 \x01(\x0e\x32\x19.heptad.validator.v1.Wait\"V\n\x14SubmitBundleResponse\x12/\n\x08recorded\x18\x01 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"%\n\x16RegisterSubjectRequest\x12\x0b\n\x03jws\x18\x01 \x01(\x0c\"k\n\x17RegisterSubjectResponse\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12/\n\x08recorded\x18\x03 \x01(\x0b\x32\x1d.heptad.validator.v1.Recorded\"P\n\x16RecordStatementRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"(\n\x17RecordStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"p\n\x14RecordPrivateRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.heptad.entry.v1.Kind\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"&\n\x15RecordPrivateResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\x18GetPendingRequestRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"i\n\x19GetPendingRequestResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.heptad.validator.v1.RequestState\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0b\n\x03\x65xp\x18\x03 \x01(\x04\"\x12\n\x10GetStatusRequest\"\xe8\x01\n\x11GetStatusResponse\x12\x11\n\tvalidator\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x1a\n\x12replicas_connected\x18\x05 \x01(\r\x12\x17\n\x0fvault_connected\x18\x06 \x01(\x08\x12\x0e\n\x06leases\x18\x07 \x01(\x04\x12-\n\x07trouble\x18\x08 \x01(\x0b\x32\x1c.heptad.validator.v1.Refusal\x12\x14\n\x0c\x63lock_off_ms\x18\t \x01(\x12*C\n\x04Wait\x12\x14\n\x10WAIT_UNSPECIFIED\x10\x00\x12\x12\n\x0eWAIT_COMMITTED\x10\x01\x12\x11\n\rWAIT_ADMITTED\x10\x02*\x9b\x01\n\x0cRequestState\x12\x1d\n\x19REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REQUEST_STATE_UNKNOWN\x10\x01\x12\x19\n\x15REQUEST_STATE_PENDING\x10\x02\x12\x1b\n\x17REQUEST_STATE_COMMITTED\x10\x03\x12\x19\n\x15REQUEST_STATE_INVALID\x10\x04\x32\xc7\x06\n\x10ValidatorService\x12Q\n\x06Submit\x12\".heptad.validator.v1.SubmitRequest\x1a#.heptad.validator.v1.SubmitResponse\x12g\n\x0cSubmitStream\x12(.heptad.validator.v1.SubmitStreamRequest\x1a).heptad.validator.v1.SubmitStreamResponse(\x01\x30\x01\x12\x63\n\x0cSubmitBundle\x12(.heptad.validator.v1.SubmitBundleRequest\x1a).heptad.validator.v1.SubmitBundleResponse\x12l\n\x0fRegisterSubject\x12+.heptad.validator.v1.RegisterSubjectRequest\x1a,.heptad.validator.v1.RegisterSubjectResponse\x12l\n\x0fRecordStatement\x12+.heptad.validator.v1.RecordStatementRequest\x1a,.heptad.validator.v1.RecordStatementResponse\x12\x66\n\rRecordPrivate\x12).heptad.validator.v1.RecordPrivateRequest\x1a*.heptad.validator.v1.RecordPrivateResponse\x12r\n\x11GetPendingRequest\x12-.heptad.validator.v1.GetPendingRequestRequest\x1a..heptad.validator.v1.GetPendingRequestResponse\x12Z\n\tGetStatus\x12%.heptad.validator.v1.GetStatusRequest\x1a&.heptad.validator.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heptad.wire.validator.v1.validator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WAIT']._serialized_start=2073
-  _globals['_WAIT']._serialized_end=2140
-  _globals['_REQUESTSTATE']._serialized_start=2143
-  _globals['_REQUESTSTATE']._serialized_end=2298
+  _globals['_WAIT']._serialized_start=2171
+  _globals['_WAIT']._serialized_end=2238
+  _globals['_REQUESTSTATE']._serialized_start=2241
+  _globals['_REQUESTSTATE']._serialized_end=2396
   _globals['_REFUSAL']._serialized_start=89
   _globals['_REFUSAL']._serialized_end=166
   _globals['_RECORDED']._serialized_start=169
@@ -46,38 +46,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITRESPONSE']._serialized_end=501
   _globals['_SUBMITITEM']._serialized_start=503
   _globals['_SUBMITITEM']._serialized_end=581
-  _globals['_SUBMITSTREAMREQUEST']._serialized_start=583
-  _globals['_SUBMITSTREAMREQUEST']._serialized_end=652
-  _globals['_SUBMITOUTCOME']._serialized_start=655
-  _globals['_SUBMITOUTCOME']._serialized_end=792
-  _globals['_SUBMITSTREAMRESPONSE']._serialized_start=794
-  _globals['_SUBMITSTREAMRESPONSE']._serialized_end=870
-  _globals['_BUNDLEEVENT']._serialized_start=873
-  _globals['_BUNDLEEVENT']._serialized_end=1013
-  _globals['_SUBMITBUNDLEREQUEST']._serialized_start=1016
-  _globals['_SUBMITBUNDLEREQUEST']._serialized_end=1147
-  _globals['_SUBMITBUNDLERESPONSE']._serialized_start=1149
-  _globals['_SUBMITBUNDLERESPONSE']._serialized_end=1235
-  _globals['_REGISTERSUBJECTREQUEST']._serialized_start=1237
-  _globals['_REGISTERSUBJECTREQUEST']._serialized_end=1274
-  _globals['_REGISTERSUBJECTRESPONSE']._serialized_start=1276
-  _globals['_REGISTERSUBJECTRESPONSE']._serialized_end=1383
-  _globals['_RECORDSTATEMENTREQUEST']._serialized_start=1385
-  _globals['_RECORDSTATEMENTREQUEST']._serialized_end=1465
-  _globals['_RECORDSTATEMENTRESPONSE']._serialized_start=1467
-  _globals['_RECORDSTATEMENTRESPONSE']._serialized_end=1507
-  _globals['_RECORDPRIVATEREQUEST']._serialized_start=1509
-  _globals['_RECORDPRIVATEREQUEST']._serialized_end=1621
-  _globals['_RECORDPRIVATERESPONSE']._serialized_start=1623
-  _globals['_RECORDPRIVATERESPONSE']._serialized_end=1661
-  _globals['_GETPENDINGREQUESTREQUEST']._serialized_start=1663
-  _globals['_GETPENDINGREQUESTREQUEST']._serialized_end=1709
-  _globals['_GETPENDINGREQUESTRESPONSE']._serialized_start=1711
-  _globals['_GETPENDINGREQUESTRESPONSE']._serialized_end=1816
-  _globals['_GETSTATUSREQUEST']._serialized_start=1818
-  _globals['_GETSTATUSREQUEST']._serialized_end=1836
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1839
-  _globals['_GETSTATUSRESPONSE']._serialized_end=2071
-  _globals['_VALIDATORSERVICE']._serialized_start=2301
-  _globals['_VALIDATORSERVICE']._serialized_end=3140
+  _globals['_TRACEDITEM']._serialized_start=583
+  _globals['_TRACEDITEM']._serialized_end=630
+  _globals['_SUBMITSTREAMREQUEST']._serialized_start=632
+  _globals['_SUBMITSTREAMREQUEST']._serialized_end=750
+  _globals['_SUBMITOUTCOME']._serialized_start=753
+  _globals['_SUBMITOUTCOME']._serialized_end=890
+  _globals['_SUBMITSTREAMRESPONSE']._serialized_start=892
+  _globals['_SUBMITSTREAMRESPONSE']._serialized_end=968
+  _globals['_BUNDLEEVENT']._serialized_start=971
+  _globals['_BUNDLEEVENT']._serialized_end=1111
+  _globals['_SUBMITBUNDLEREQUEST']._serialized_start=1114
+  _globals['_SUBMITBUNDLEREQUEST']._serialized_end=1245
+  _globals['_SUBMITBUNDLERESPONSE']._serialized_start=1247
+  _globals['_SUBMITBUNDLERESPONSE']._serialized_end=1333
+  _globals['_REGISTERSUBJECTREQUEST']._serialized_start=1335
+  _globals['_REGISTERSUBJECTREQUEST']._serialized_end=1372
+  _globals['_REGISTERSUBJECTRESPONSE']._serialized_start=1374
+  _globals['_REGISTERSUBJECTRESPONSE']._serialized_end=1481
+  _globals['_RECORDSTATEMENTREQUEST']._serialized_start=1483
+  _globals['_RECORDSTATEMENTREQUEST']._serialized_end=1563
+  _globals['_RECORDSTATEMENTRESPONSE']._serialized_start=1565
+  _globals['_RECORDSTATEMENTRESPONSE']._serialized_end=1605
+  _globals['_RECORDPRIVATEREQUEST']._serialized_start=1607
+  _globals['_RECORDPRIVATEREQUEST']._serialized_end=1719
+  _globals['_RECORDPRIVATERESPONSE']._serialized_start=1721
+  _globals['_RECORDPRIVATERESPONSE']._serialized_end=1759
+  _globals['_GETPENDINGREQUESTREQUEST']._serialized_start=1761
+  _globals['_GETPENDINGREQUESTREQUEST']._serialized_end=1807
+  _globals['_GETPENDINGREQUESTRESPONSE']._serialized_start=1809
+  _globals['_GETPENDINGREQUESTRESPONSE']._serialized_end=1914
+  _globals['_GETSTATUSREQUEST']._serialized_start=1916
+  _globals['_GETSTATUSREQUEST']._serialized_end=1934
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1937
+  _globals['_GETSTATUSRESPONSE']._serialized_end=2169
+  _globals['_VALIDATORSERVICE']._serialized_start=2399
+  _globals['_VALIDATORSERVICE']._serialized_end=3238
 # @@protoc_insertion_point(module_scope)

@@ -84,11 +84,21 @@ class SubmitItem(_message.Message):
     wait: Wait
     def __init__(self, id: _Optional[int] = ..., jws: _Optional[bytes] = ..., wait: _Optional[_Union[Wait, str]] = ...) -> None: ...
 
+class TracedItem(_message.Message):
+    __slots__ = ("id", "trace_context")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    trace_context: bytes
+    def __init__(self, id: _Optional[int] = ..., trace_context: _Optional[bytes] = ...) -> None: ...
+
 class SubmitStreamRequest(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "traced")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    TRACED_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[SubmitItem]
-    def __init__(self, items: _Optional[_Iterable[_Union[SubmitItem, _Mapping]]] = ...) -> None: ...
+    traced: _containers.RepeatedCompositeFieldContainer[TracedItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[SubmitItem, _Mapping]]] = ..., traced: _Optional[_Iterable[_Union[TracedItem, _Mapping]]] = ...) -> None: ...
 
 class SubmitOutcome(_message.Message):
     __slots__ = ("id", "recorded", "refusal")
