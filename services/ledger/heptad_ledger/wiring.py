@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -44,6 +43,7 @@ from heptad_ledger.lending.key_news import KeyNews, RevokedBook
 from heptad_ledger.lending.loans import MARGIN_S, LoanBook
 from heptad_ledger.lending.vault_door import VaultDoor
 from heptad_ledger.log_reads import LogReads, StoreTiles
+from heptad_ledger.measures import export_measures
 from heptad_ledger.parts import Parts, open_parts
 from heptad_ledger.policy_changes import PolicyChangeReporter
 from heptad_ledger.privacy import access_door, accesses
@@ -440,28 +440,15 @@ class LedgerService:
 
     def _export_metrics(self) -> None:
         self._context.health.note = self._note
-        read, store = self._context.metrics.read, self._store
-        read(catalogue.LEDGER_LOG_SIZE, lambda: _number(store.state.size))
-        read(catalogue.LEDGER_SUBJECTS, lambda: _number(store.state.subjects))
-        read(catalogue.LEDGER_DUPLICATES_TOTAL, lambda: _number(store.state.duplicates))
-        read(catalogue.LEDGER_UNFILED_TOTAL, lambda: _number(store.state.unfiled))
-        read(catalogue.LEDGER_STORE_FULL, lambda: _number(float(self._is_store_full())))
-        read(catalogue.LEDGER_BACKUP_KEYS_OVERDUE, lambda: _number(self._overdue_keys.count))
-        read(catalogue.LEDGER_WATCHES_ACTIVE, lambda: _number(self._watches.count))
-        read(catalogue.VAULT_LEASES_ACTIVE, self._count_leases)
-        routing_key = self._parts.vault.current_routing_key
-        read(
-            catalogue.VAULT_ROUTING_KEY_TIME_SECONDS,
-            lambda: _number(routing_key().created_ms / 1000),
+        export_measures(
+            self._context.metrics,
+            self._parts,
+            is_store_full=self._is_store_full,
+            overdue_keys=self._overdue_keys,
+            watches=self._watches,
+            loans=self._loans,
+            now_s=time.monotonic,
         )
-
-    def _count_leases(self) -> Mapping[tuple[str, ...], float]:
-        self._loans.sweep(time.monotonic())
-        return _number(len(self._loans))
-
-
-def _number(value: float) -> Mapping[tuple[str, ...], float]:
-    return {(): value}
 
 
 def _opened(context: Context[LedgerConfig]) -> Parts:
