@@ -73,7 +73,7 @@ class Admission:
         self._recent = parts.recent
         self._book = parts.book
         self._desk = parts.desk
-        self._traces = parts.traces
+        self._traces = parts.dispatcher.traces
         self._key_changes = KeyChanges(book=parts.book, clock=parts.clock)
         self._verifier = verifier
         self._queues = queues

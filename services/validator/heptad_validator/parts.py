@@ -4,9 +4,8 @@ They are put together once, in `wiring`; whoever needs some of them takes the wh
 constructor repeats the list.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from heptad.observability.traces import Tracer
 from heptad_validator.clock import Clock
 from heptad_validator.dispatching.dispatcher import Dispatcher
 from heptad_validator.lending.desk import Home, LeaseDesk
@@ -18,7 +17,6 @@ from heptad_validator.memory.recent_answers import RecentAnswers
 from heptad_validator.memory.replay import ReplayWindow
 from heptad_validator.policy import Policy
 from heptad_validator.recording import Recorder
-from heptad_validator.tracing import RequestTraces
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +53,3 @@ class Parts:
     look_ups: LookUps
     recorder: Recorder
     dispatcher: Dispatcher
-    traces: RequestTraces = field(default_factory=lambda: RequestTraces(Tracer()))

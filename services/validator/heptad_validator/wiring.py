@@ -96,8 +96,7 @@ def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -
     book = LeaseBook(leases_max=config.leases_max)
     window = ReplayWindow(entries_max=config.replay_entries_max)
     submission = _submission(context, life)
-    traces = RequestTraces(context.tracer)
-    dispatcher = _dispatcher(context, submission, clock, measures, traces)
+    dispatcher = _dispatcher(context, submission, clock, measures)
     dispatcher.on_committed = window.committed
     vault, desk = _vault_and_desk(context, book, recorder, home, clock)
     look_ups = LookUps(vault=vault, policy=rules.policy)
@@ -115,7 +114,6 @@ def put_together(context: Context[ValidatorConfig], *, life: Life, own: Clock) -
         look_ups=look_ups,
         recorder=recorder,
         dispatcher=dispatcher,
-        traces=traces,
     )
     vault.on_revoked = partial(take_back, parts=parts, vault=vault)
     links = _links(context, submission, dispatcher)
@@ -227,7 +225,6 @@ def _dispatcher(
     submission: Submission,
     clock: Clock,
     measures: ValidatorMeasures,
-    traces: RequestTraces,
 ) -> Dispatcher:
     config = context.config
     return Dispatcher(
@@ -242,7 +239,7 @@ def _dispatcher(
         clock=clock,
         measures=measures,
         log=context.log,
-        traces=traces,
+        traces=RequestTraces(context.tracer),
     )
 
 

@@ -97,7 +97,8 @@ class Dispatcher:
         self._clock = clock
         self._measures = measures
         self._log = log
-        self._traces = RequestTraces(Tracer()) if traces is None else traces
+        self.traces = RequestTraces(Tracer()) if traces is None else traces
+        """What is traced of requests and batches."""
         self._links: dict[str, Link] = {}
         self._stale_voices: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -235,7 +236,7 @@ class Dispatcher:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._pump)
 
     def _send(self, gathered: Gathered, now_s: float) -> None:
-        trace = self._traces.sent(gathered.traces)
+        trace = self.traces.sent(gathered.traces)
         sent = self._submission.send(
             gathered, now_ms=self._clock.now_ms(), now_s=now_s, trace=trace
         )
@@ -288,7 +289,7 @@ class Dispatcher:
                 "heptad.first_index": settled.row.first_index,
                 "heptad.records": len(settled.tickets),
             }
-            self._traces.settled(settled.trace, facts)
+            self.traces.settled(settled.trace, facts)
         self._settled.set()
         self._pump()
 

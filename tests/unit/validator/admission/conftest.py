@@ -188,7 +188,6 @@ class World:
             look_ups=LookUps(vault=self.ledger, policy=POLICY),
             recorder=Recorder(validator=ValidatorNumber(number)),
             dispatcher=self.dispatcher,
-            traces=self.traces,
         )  # fmt: skip
         self.parts.recorder.use(ledger.cell_keys)
         self.admission = Admission(
