@@ -28,6 +28,9 @@ class NoTime:
     def time_remaining(self):
         return 0.0
 
+    def invocation_metadata(self):
+        return ()
+
 
 @pytest.fixture(name="submit_in_a_hurry")
 def _submit_in_a_hurry():
