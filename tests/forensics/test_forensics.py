@@ -142,7 +142,8 @@ def test_each_place_is_searched_for_itself(cell, story, place):
         return
     # In the replicas' copies a record names no lease: without the routing key they say nothing.
     assert finds_payload(attacker, story.ben) == 0
-    before = cell.attacker(read_files([folder]), story.t0, story.root_t0)
+    vault_t0 = read_files([cell.folder / "t0" / "ledger-1" / "data" / "vault"])
+    before = cell.attacker(read_files([folder]), vault_t0, story.root_t0)
     assert finds_payload(before, story.ben) == REQUESTS
 
 

@@ -20,7 +20,7 @@ from heptad.trials import meshes
 
 pytestmark = [
     pytest.mark.skipif("HEPTAD_DRILL" not in os.environ, reason="make drill"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1_200),
 ]
 
 
@@ -128,7 +128,7 @@ def test_the_erasure_drill_goes_as_it_is_written(tools, tmp_path):
         # she is erased, and the certificate says until when
         heptad("erase", "--key", anna, "--url", url, "--out", certificate)
         judge = ("--policy", home / "policy", "--cell", home / "cell.toml")
-        assert "beyond" in heptad("verify", certificate, *judge)
+        assert "backups that could restore the key" in heptad("verify", certificate, *judge)
         size = size_served(mesh)
     # T1: only old headers link her entries, and he who stays is found as before
     have = (tmp_path / "t0", home)
@@ -157,6 +157,6 @@ def test_the_erasure_drill_goes_as_it_is_written(tools, tmp_path):
     # and once the key is effaced the backup is of no use to anybody
     listed = json.loads(heptad("ledger", "backup-keys", "--home", home, "--json"))["keys"]
     heptad("ledger", "backup-keys", "efface", listed[0]["id"], "--home", home)
-    at_last = searched(home, names[anna], indexes[anna], *have, backup, tmp_path, found=True)
+    at_last = searched(home, names[anna], indexes[anna], *have, backup, found=True)
     assert (at_last["opened"], set(at_last["links"])) == (0, {"routing", "lease"})
     assert fsck(home, backup / "checkpoint")["findings"] == {}

@@ -30,6 +30,7 @@ from heptad.trials.forensics.loot import Loot
 from heptad.trials.forensics.walking import BLOB_BYTES_MAX, Keys, Walk
 
 WAYS: Final = ("routing", "lease", "pointers", "registry", "records")
+UNKNOWN_SLOT: Final = -1
 EPOCHS_AHEAD_MAX: Final = 1_000
 _TEXT_BYTES: Final = 24
 _NONCE_AT: Final = 17
@@ -84,7 +85,7 @@ class Attacker:
         keys = Walk(blobs).keys_from(self.roots)
         for raw in self._raw():
             for key in carving.open_keys(raw):
-                keys.slots.setdefault(key, -1)
+                keys.slots.setdefault(key, UNKNOWN_SLOT)
         return keys
 
     @cached_property
@@ -179,13 +180,25 @@ class Attacker:
                 return Header(index, int.from_bytes(opened[0], "big"), opened[1])
         return None
 
+    @cached_property
+    def _keys_of_entry(self) -> dict[int, list[bytes]]:
+        """Where a routing header tells whose an entry is: the keys of that slot, and keys that lie
+        open, of which nobody knows the slot."""
+        by_slot: dict[int, list[bytes]] = defaultdict(list)
+        for key, slot in self.keys.slots.items():
+            by_slot[slot].append(key)
+        headers = self.headers.values()
+        return {header.index: by_slot[header.slot] + by_slot[UNKNOWN_SLOT] for header in headers}
+
     def _stored_payloads(self) -> Iterator[tuple[int | None, bytes, bytes]]:
         """Of the ledger's rows."""
+        everything = list(self.keys.slots)
         for row in self._rows:
-            for key in self.keys.slots:
-                if row.index is None:
+            if row.index is None:
+                for key in everything:
                     yield from self._long_payloads(row.stored, key)
-                elif row.index < len(self._entries):
+            elif row.index < len(self._entries):
+                for key in self._keys_of_entry.get(row.index, everything):
                     payload = _stored_payload(row, self._entries[row.index], key)
                     if payload is not None:
                         yield row.index, payload, key
@@ -205,13 +218,17 @@ class Attacker:
                 yield index, payload, key
 
     def _sent_payloads(self) -> Iterator[tuple[int | None, bytes, bytes]]:
-        """Of records as validators have sent them, which replicas keep for a while."""
+        """Of records as validators have sent them, which replicas keep for a while.
+
+        They are sealed under keys of leases, which only headers name.
+        """
         lent = {(header.slot, header.lease_id) for header in self.headers.values()}
-        candidates = {key: key for key in self.keys.slots}
-        for key, slot in self.keys.slots.items():
-            for of_slot, lease_id in lent:
-                if slot in (of_slot, -1):
-                    candidates[lease_key(slot_key=key, lease_id=lease_id)] = key
+        candidates = {
+            lease_key(slot_key=key, lease_id=lease_id): key
+            for key, slot in self.keys.slots.items()
+            for of_slot, lease_id in lent
+            if slot in (of_slot, UNKNOWN_SLOT)
+        }
         for box in self._boxes:
             header = self.headers.get(box.box)
             nonce, ciphertext = box.rest[: aead.NONCE_BYTES], box.rest[aead.NONCE_BYTES :]

@@ -53,11 +53,13 @@ _SEALED_MIN: Final = 32 + 16
 class Blob:
     """What could be a node of any kind: its epoch, and all that follows the nonce.
 
-    `rest` is longer than the node; who tries to open it knows how long each kind is.
+    `rest` is longer than the node; who tries to open it knows how long each kind is. `is_even` if
+    it stands at a multiple of 16 bytes.
     """
 
     head: bytes
     rest: bytes
+    is_even: bool
 
     @property
     def epoch(self) -> int:
@@ -123,7 +125,8 @@ def blobs(raw: bytes, *, blob_bytes_max: int) -> Iterator[Blob]:
     for found in _NODE.finditer(raw):
         at = found.start()
         if looks_random(raw[at + 8 : at + 32]) and looks_random(raw[at + 32 : at + 56]):
-            yield Blob(raw[at : at + 32], raw[at + 32 : at + 32 + blob_bytes_max])
+            rest = raw[at + 32 : at + 32 + blob_bytes_max]
+            yield Blob(raw[at : at + 32], rest, is_even=at % 16 == 0)
 
 
 def boxes(raw: bytes) -> Iterator[Box]:

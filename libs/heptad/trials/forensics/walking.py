@@ -57,7 +57,7 @@ class Walk:
 
     def __init__(self, blobs: Iterable[Blob]) -> None:
         # Not by their heads alone: what is left of a row that was moved has the head of the whole.
-        self._blobs = tuple(set(blobs))
+        self._closed = list(set(blobs))
         self._tried: set[tuple[NodeId, bytes]] = set()
 
     def keys_from(self, roots: Iterable[bytes]) -> Keys:
@@ -74,17 +74,31 @@ class Walk:
                 waiting += _taken_from(node, plaintext, keys)
         return keys
 
-    def _opened(self, node: NodeId, key: bytes) -> Iterator[bytes]:
-        for blob in self._blobs:
-            for length in _lengths(node):
-                sealed = blob.head + blob.rest[: length + aead.TAG_BYTES]
-                if len(blob.rest) < length + aead.TAG_BYTES:
-                    continue
-                try:
-                    yield open_node(node, sealed, key=key)
-                except SealBrokenError:
-                    continue
-                break
+    def _opened(self, node: NodeId, key: bytes) -> list[bytes]:
+        """What opens as that node; such a blob is no other node's, and not tried again."""
+        opened, closed = [], []
+        for blob in self._closed:
+            plaintext = _plaintext(blob, node, key)
+            if plaintext is None:
+                closed.append(blob)
+            else:
+                opened.append(plaintext)
+        self._closed = closed
+        return opened
+
+
+def _plaintext(blob: Blob, node: NodeId, key: bytes) -> bytes | None:
+    if node != CELL and not blob.is_even:
+        # Too large for a row: it has pages of its own, and stands behind their head of 16 bytes.
+        return None
+    for length in _lengths(node):
+        if len(blob.rest) < length + aead.TAG_BYTES:
+            return None
+        try:
+            return open_node(node, blob.head + blob.rest[: length + aead.TAG_BYTES], key=key)
+        except SealBrokenError:
+            continue
+    return None
 
 
 def _lengths(node: NodeId) -> Sequence[int]:
