@@ -148,6 +148,9 @@ def test_the_erasure_drill_goes_as_it_is_written(tools, tmp_path):
     assert again["opened"] >= 2
     with meshes.running(home) as mesh:
         asyncio.run(is_back(tools, mesh, size))
+        # he who stays goes on, and the public files go on from what the lost ledger had shown
+        indexes[ben].append(submitted(mesh.gateway_url, ben, names[ben]))
+        asyncio.run(is_back(tools, mesh, indexes[ben][-1] + 1))
         assert "erasures_replayed" in (home / "ledger-1" / "log.jsonl").read_text()
         refused = heptad("submit", "--key", anna, "--url", mesh.gateway_url, "--service",
                          "tax-portal", "--action", "consent.grant", "--json", status=1)  # fmt: skip
