@@ -3,7 +3,6 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Final
 
 import grpc
@@ -20,7 +19,6 @@ from heptad.runtime.channels import MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX
 from heptad.runtime.config import LedgerConfig, cell_digest
 from heptad.runtime.group import agreed_cell, member_index, member_number
 from heptad.runtime.service_kind import Context, ServiceKind
-from heptad.runtime.streams import open_frame_stream
 from heptad.runtime.vkeys import cell_policy, witness_vkey
 from heptad.wire.convert import ledger as ledger_wire
 from heptad.wire.convert import privacy as privacy_wire
@@ -31,8 +29,7 @@ from heptad_ledger.backup.overdue import OverdueKeys
 from heptad_ledger.begun import mark_begun, require_may_begin
 from heptad_ledger.duplicates import DuplicateReporter, recorder
 from heptad_ledger.following.follower import Follower
-from heptad_ledger.following.replica_link import METHOD as FOLLOW
-from heptad_ledger.following.replica_link import ReplicaLink
+from heptad_ledger.following.replica_link import ReplicaLink, link_over
 from heptad_ledger.following.tracing import BlockTraces
 from heptad_ledger.heads import Head
 from heptad_ledger.lending import vault_door
@@ -292,17 +289,14 @@ class LedgerService:
         return Anchor(kept, StoreTiles(self._store))
 
     def _replica_links(self) -> list[ReplicaLink]:
-        links = []
-        for replica in self._context.cell.replicas:
-            channel = self._open_channel(replica.id, message_bytes_max=PEER_MESSAGE_BYTES_MAX)
-            links.append(
-                ReplicaLink(
-                    replica.id,
-                    open_stream=partial(open_frame_stream, channel, FOLLOW),
-                    listener=self._follower,
-                )
+        return [
+            link_over(
+                self._open_channel(replica.id, message_bytes_max=PEER_MESSAGE_BYTES_MAX),
+                replica.id,
+                self._follower,
             )
-        return links
+            for replica in self._context.cell.replicas
+        ]
 
     def _open_channel(
         self, member_id: str, *, message_bytes_max: int = MESSAGE_BYTES_MAX
@@ -338,7 +332,7 @@ class LedgerService:
             loans=self._loans,
             elsewhere=self._elsewhere,
             writer=self._writer,
-            catch_up=self._follower.catch_up,
+            catch_up=self._follower.catch_up_anew,
             drop_until=self._follower.drop_until,
             log=context.log,
             metrics=context.metrics,

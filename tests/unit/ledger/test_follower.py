@@ -26,6 +26,10 @@ class Link:
         self.height_claimed, self.claim, self.lies, self.lacks_height = 0, None, 0, 0
         self.told = []
         self.dropped = 0
+        self.says = 0
+
+    async def height_now(self, _timeout_s):
+        return self.says
 
     def follow(self, *, height, want_batches):
         self.told.append((height, want_batches))
@@ -269,5 +273,29 @@ def test_only_the_chosen_replica_is_believed_that_a_block_is_traced_and_only_of_
         await eventually(lambda: ledger.store.state.height == 2)
         await eventually(lambda: "ledger.apply" in traced.names)
         assert {span.parent.trace_id for span in traced.spans} == {3}
+
+    following(scenario)
+
+
+def test_a_ledger_that_has_just_come_goes_by_what_replicas_have_and_not_by_what_they_have_sent(
+    following, group, eventually, monkeypatch
+):
+    """A restored one would take itself for caught up, and serve who was erased since."""
+    monkeypatch.setattr(follower_module, "STATUS_PAUSE_S", 0.001)
+    frames = commit(group, 3)
+
+    async def scenario(follower, links, connect):
+        connect(1, 2, 3, 4)
+        for link, says in zip(links, (3, 3, 0, 10**9, None), strict=True):
+            link.says = says
+        assert not await follower.catch_up_anew(0.05)
+        await eventually(lambda: links[0].told[-1:] == [(1, True)])
+        for frame in frames:
+            await follower.block(links[0], frame)
+        # a single liar does not keep it waiting, and one that is down does not either
+        assert await follower.catch_up_anew(30)
+        assert follower.applied_height == 3
+        links[3].says = None
+        assert not await follower.catch_up_anew(0.05)
 
     following(scenario)

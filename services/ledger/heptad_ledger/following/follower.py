@@ -37,6 +37,8 @@ from heptad_ledger.watermark import Watermark
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
+STATUS_S_MAX: Final = 2.0
+STATUS_PAUSE_S: Final = 0.25
 STALL_S: Final = 1.0
 FULL_RETRY_S: Final = 5.0
 ACKNOWLEDGE_S: Final = 0.2
@@ -141,6 +143,25 @@ class Follower:
                 return False
         rest_s = until_s - loop.time()
         return await self._applied_mark.reached(self.height_committed, timeout_s=rest_s)
+
+    async def catch_up_anew(self, timeout_s: float) -> bool:
+        """As `catch_up`, for a ledger that has just come, by what replicas say that they have.
+
+        They send block after block. So until the last one is here, the greatest height that they
+        have sent of says nothing of what is committed, and at the very beginning it is 0.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while True:
+            asked = (link.height_now(STATUS_S_MAX) for link in self._links)
+            answers = [height for height in await asyncio.gather(*asked) if height is not None]
+            if len(answers) >= len(self._links) - self._fault_count:
+                wanted = sorted(answers, reverse=True)[self._fault_count]
+                rest_s = max(0.0, until_s - loop.time())
+                return await self._applied_mark.reached(wanted, timeout_s=rest_s)
+            if loop.time() + STATUS_PAUSE_S >= until_s:
+                return False
+            await asyncio.sleep(STATUS_PAUSE_S)
 
     # The tasks.
 

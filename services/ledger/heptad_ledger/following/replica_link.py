@@ -15,14 +15,15 @@ cosignature may cost a signature checked, and what is not read stays at its send
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import grpc
 
 from heptad.model.problems import Problem
 from heptad.runtime.pacing import Pace, Pacer
-from heptad.runtime.streams import ClientFrameStream
+from heptad.runtime.streams import ClientFrameStream, open_frame_stream
+from heptad.wire.convert.replica import from_status_response
 from heptad.wire.streams import (
     AppliedFrame,
     BlockFrame,
@@ -37,6 +38,7 @@ from heptad.wire.streams import (
 )
 
 METHOD: Final = "/heptad.replica.v1.ReplicaService/Follow"
+_STATUS: Final = "/heptad.replica.v1.ReplicaService/GetStatus"
 RECONNECT_S_MIN: Final = 0.1
 RECONNECT_S_MAX: Final = 2.0
 PENALTY_S_MIN: Final = 5.0
@@ -82,9 +84,12 @@ class ReplicaLink:
         replica_id: str,
         *,
         open_stream: Callable[[], ClientFrameStream],
+        ask_status: Callable[[float], Awaitable[bytes]],
         listener: LinkListener,
     ) -> None:
+        """`ask_status` is answered within so many seconds, or raises grpc.aio.AioRpcError."""
         self.replica_id = replica_id
+        self._ask_status = ask_status
         self.is_connected = False
         self.height_claimed = 0
         """The greatest height that it has sent a block of; unproved."""
@@ -104,6 +109,13 @@ class ReplicaLink:
         self._is_penalised = False
         self._asked_height = 0
         self._cosignatures = Pacer(COSIGNATURES, time.monotonic())
+
+    async def height_now(self, timeout_s: float) -> int | None:
+        """How many blocks it has committed, as it says; None if it does not answer."""
+        try:
+            return from_status_response(await self._ask_status(timeout_s)).height
+        except (grpc.aio.AioRpcError, Problem):
+            return None
 
     def follow(self, *, height: int, want_batches: bool) -> None:
         """Ask for blocks from `height` on."""
@@ -215,3 +227,18 @@ class ReplicaLink:
         if self.is_connected:
             self._to_send[type(frame)] = frame
             self._wakeup.set()
+
+
+def link_over(channel: grpc.aio.Channel, replica_id: str, listener: LinkListener) -> ReplicaLink:
+    """The link to the replica at the other end of a channel."""
+    status: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_STATUS)
+
+    async def ask_status(timeout_s: float) -> bytes:
+        return await status(b"", timeout=timeout_s)
+
+    return ReplicaLink(
+        replica_id,
+        open_stream=lambda: open_frame_stream(channel, METHOD),
+        ask_status=ask_status,
+        listener=listener,
+    )
