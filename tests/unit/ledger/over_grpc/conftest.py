@@ -24,6 +24,7 @@ from heptad.runtime.tls import load_member_tls, load_tls
 from heptad.runtime.vkeys import log_vkey, witness_vkey
 from heptad.transparency.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from heptad.transparency.notes import Note
+from heptad.wire.replica.v1 import replica_pb2
 from heptad.wire.streams import (
     AppliedFrame,
     EvidenceFrame,
@@ -59,10 +60,14 @@ class FakeReplica:
     _wakeups: set = field(default_factory=set)
 
     async def start(self, world):
-        roles = {f"/{SERVICE}/Follow": frozenset({Role.LEDGER})}
+        ledger = frozenset({Role.LEDGER})
+        roles = {f"/{SERVICE}/Follow": ledger, f"/{SERVICE}/GetStatus": ledger}
         guard = Guard(cell=world.cell.origin, roles=roles, calls=Silent())
         self._server = create_server(interceptors=[guard], message_bytes_max=PEER_MESSAGE_BYTES_MAX)
         add_frame_handlers(self._server, service=SERVICE, handlers={"Follow": self._serve})
+        status = {"GetStatus": grpc.unary_unary_rpc_method_handler(self._status)}
+        handler = grpc.method_handlers_generic_handler(SERVICE, status)
+        self._server.add_generic_rpc_handlers((handler,))
         address = world.cell.member_addresses()[self.replica_id]
         listen(self._server, address=address, tls=world.tls_of(self.replica_id))
         await self._server.start()
@@ -75,6 +80,10 @@ class FakeReplica:
     def news(self):
         for wakeup in self._wakeups:
             wakeup.set()
+
+    async def _status(self, _request, _context):
+        height = min(self.height_max, len(self.group.frames))
+        return replica_pb2.GetStatusResponse(height=height).SerializeToString()
 
     async def _serve(self, stream: FrameStream, caller: Identity):
         self.streams += 1
