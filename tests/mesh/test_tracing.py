@@ -7,7 +7,15 @@ import subprocess
 import sys
 
 import pytest
-from mesh.conftest import JOSE, claims_of, eventually, new_people, session
+from mesh.conftest import (
+    JOSE,
+    Person,
+    claims_of,
+    eventually,
+    new_people,
+    registration_of,
+    session,
+)
 
 from heptad.observability.trace_files import in_order, spans_of_trace
 
@@ -87,6 +95,22 @@ def test_one_trace_shows_a_requests_way_from_http_to_the_checkpoint(mesh):
     written = b"".join(path.read_bytes() for path in trace_files(mesh))
     for secret in (CANARY, request_id, person.subject, jws.decode(), person.key.thumbprint()):
         assert secret.encode() not in written
+
+
+def test_a_registration_is_traced_too(mesh):
+    trace_id, traceparent = new_traceparent()
+
+    async def story():
+        data = registration_of(Person.new(), mesh.cell.origin)
+        headers = {**JOSE, "traceparent": traceparent}
+        async with (
+            session(mesh) as http,
+            http.post("/v1/subjects", data=data, headers=headers) as response,
+        ):
+            assert response.status == 201
+        await spans_within(mesh, trace_id)
+
+    asyncio.run(story())
 
 
 def test_what_is_not_sampled_leaves_no_span_anywhere(mesh):

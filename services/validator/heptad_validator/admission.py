@@ -73,7 +73,7 @@ class Admission:
         self._recent = parts.recent
         self._book = parts.book
         self._desk = parts.desk
-        self._traces = parts.dispatcher.traces
+        self.traces = parts.dispatcher.traces
         self._key_changes = KeyChanges(book=parts.book, clock=parts.clock)
         self._verifier = verifier
         self._queues = queues
@@ -155,7 +155,7 @@ class Admission:
         """The checks that need nobody else; None where the answer is known already."""
         rules = self._rules
         if item.trace:
-            self._traces.begin(item.trace)
+            self.traces.begin(item.trace)
         check_size(item.jws, bytes_max=rules.request_bytes_max)
         request = check_shape(item.jws)
         check_audience(request, origin=rules.origin)
@@ -191,7 +191,7 @@ class Admission:
                 if lease is None:
                     continue
                 if candidate.item.trace:
-                    self._traces.enter(candidate.item.trace, "validator.admission")
+                    self.traces.enter(candidate.item.trace, "validator.admission")
                 key = self._key(candidate.request, lease)
             except Problem as problem:
                 self._refuse(candidate, problem)
@@ -235,7 +235,7 @@ class Admission:
             self._require_use_in_asking(candidate.request)
             self._queues.for_lease.add(candidate, now_s)
             if candidate.item.trace:
-                self._traces.enter(candidate.item.trace, "validator.lease")
+                self.traces.enter(candidate.item.trace, "validator.lease")
             self._book.want(candidate.request.iss)
         return lease
 
@@ -303,12 +303,12 @@ class Admission:
             verdict.kind, verdict.service, verdict.action, ticket.outcome, ticket.time_ms
         )
         if trace:
-            self._traces.enter(trace, "validator.seal")
+            self.traces.enter(trace, "validator.seal")
         record = parts.recorder.record(
             public, payload=request.raw, request_id=request_id_of(name), slot=lease
         )
         if trace:
-            self._traces.enter(trace, "validator.gather")
+            self.traces.enter(trace, "validator.gather")
         self._window.add(ticket)
         self._recent.add(candidate.bytes_key, ticket)
         if change is not None:
@@ -322,7 +322,7 @@ class Admission:
     def _answer(self, candidate: Candidate, ticket: Ticket, *, replayed: bool) -> None:
         self.tally.replayed += replayed
         if replayed and candidate.item.trace:
-            self._traces.replayed(candidate.item.trace)
+            self.traces.replayed(candidate.item.trace)
         now_s = self._clock.monotonic_s()
         self._queues.for_commit.add(candidate, ticket, now_s, replayed=replayed)
 
@@ -332,7 +332,7 @@ class Admission:
     def _refuse_item(self, item: SubmitItem, sink: Sink, problem: Problem) -> None:
         self._count_refusal(problem)
         if item.trace:
-            self._traces.refused(item.trace, problem.code)
+            self.traces.refused(item.trace, problem.code)
         sink.refused(item.id, problem)
 
     def _count_refusal(self, problem: Problem) -> None:
@@ -352,7 +352,7 @@ class Admission:
             raise Problem("overloaded", "too many requests are looked up", retry_after_s=1)
         self._looking[name] = [candidate]
         if candidate.item.trace:
-            self._traces.enter(candidate.item.trace, "validator.look_up")
+            self.traces.enter(candidate.item.trace, "validator.look_up")
         task = asyncio.create_task(self._finish_look_up(name, candidate.request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

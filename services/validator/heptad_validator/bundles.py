@@ -85,11 +85,15 @@ class BundleRules:
 
 
 class BundleCall(NamedTuple):
-    """A bundle as it came; `bytes_key` is the name of the whole message's bytes."""
+    """A bundle as it came; `bytes_key` is the name of the whole message's bytes.
+
+    `trace` is the packed context of a sampled trace, mostly empty.
+    """
 
     bundle: Bundle
     bytes_key: bytes
     wait: Wait
+    trace: bytes = b""
 
 
 class _Proved(NamedTuple):
@@ -183,7 +187,7 @@ class Bundles:
         ticket, replayed = self._parts.window.find(name), True
         if ticket is None:
             proved = self._proved(statement, call.bundle.events)
-            ticket, replayed = await self._started(name, proved, until_s)
+            ticket, replayed = await self._started(name, proved, until_s, call.trace)
         check_same_request(
             claims_digest=bundle_digest(statement), known_claims_digest=ticket.claims_digest
         )
@@ -199,14 +203,16 @@ class Bundles:
 
     # Steps.
 
-    async def _started(self, name: bytes, proved: _Proved, until_s: float) -> tuple[Ticket, bool]:
+    async def _started(
+        self, name: bytes, proved: _Proved, until_s: float, trace: bytes
+    ) -> tuple[Ticket, bool]:
         """The bundle's ticket once it is in a batch; copies wait for the first one's task."""
         task, is_first = self._starting.get(name), False
         if task is None:
             if len(self._starting) >= AT_ONCE_MAX:
                 detail = f"{len(self._starting)} bundles are being admitted"
                 raise Problem("overloaded", detail, retry_after_s=1)
-            task, is_first = asyncio.create_task(self._start(name, proved)), True
+            task, is_first = asyncio.create_task(self._start(name, proved, trace)), True
             self._starting[name] = task
             task.add_done_callback(lambda done: self._start_ended(name, done))
         left_s = max(0.0, until_s - self._clock.monotonic_s())
@@ -222,7 +228,7 @@ class Bundles:
             # Looked at, so that a refusal whose callers have all gone is no "lost" exception.
             task.exception()
 
-    async def _start(self, name: bytes, proved: _Proved) -> tuple[Ticket, bool]:
+    async def _start(self, name: bytes, proved: _Proved, trace: bytes) -> tuple[Ticket, bool]:
         """Admit a bundle that this life does not know; or find that another one has."""
         statement, parts = proved.statement, self._parts
         former = await self._former(name, statement)
@@ -232,7 +238,10 @@ class Bundles:
         parts.window.require_room()
         self._limits.take(statement.iss, self._clock.monotonic_s(), len(proved.events))
         check_actions(proved.events, allowed=parts.rules.policy[statement.iss])
+        enter = parts.dispatcher.traces.enter
+        enter(trace, "validator.lease")
         leases = await self._leases(proved.events)
+        enter(trace, "validator.seal")
         # Nothing waits from here on: what is live now is live when it seals.
         parts.dispatcher.require_room()
         parts.window.require_room()
@@ -250,7 +259,8 @@ class Bundles:
         ]
         records = parts.recorder.events(statement.iss, rows)
         parts.window.add(ticket)
-        parts.dispatcher.add_whole([head, *records], ticket)
+        enter(trace, "validator.gather")
+        parts.dispatcher.add_whole([head, *records], ticket, trace)
         self._admission.tally.admitted[statement.algorithm] += 1
         self._admission.tally.events += len(records)
         return ticket, False

@@ -83,8 +83,12 @@ class Registrar:
         """Forget what can come no more; `now_s` is the wall clock."""
         self._known.sweep(now_s)
 
-    async def register(self, jws: bytes, *, caller: Identity, patience_s: float) -> Registered:
+    async def register(
+        self, jws: bytes, *, caller: Identity, patience_s: float, trace: bytes = b""
+    ) -> Registered:
         """The new subject; `patience_s` is how long the caller will wait.
+
+        `trace` is the packed context of a sampled trace, mostly empty.
 
         Raises: Problem.
         """
@@ -94,7 +98,7 @@ class Registrar:
         registration = self._known.get(name)
         is_first = registration is None and name not in self._starting
         if registration is None:
-            registration = await self._started(name, request, key)
+            registration = await self._started(name, request, key, trace)
         check_same_request(
             claims_digest=claims_digest(request),
             known_claims_digest=registration.ticket.claims_digest,
@@ -131,11 +135,13 @@ class Registrar:
 
     # Steps.
 
-    async def _started(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
+    async def _started(
+        self, name: bytes, request: SignedRequest, key: PublicKey, trace: bytes
+    ) -> _Registration:
         """The registration once its record is in a batch; copies wait for the first one's task."""
         task = self._starting.get(name)
         if task is None:
-            task = asyncio.create_task(self._start(name, request, key))
+            task = asyncio.create_task(self._start(name, request, key, trace))
             self._starting[name] = task
             task.add_done_callback(lambda done: self._start_ended(name, done))
         return await asyncio.shield(task)
@@ -146,10 +152,12 @@ class Registrar:
             # Looked at, so that a refusal whose callers have all gone is no "lost" exception.
             task.exception()
 
-    async def _start(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
+    async def _start(
+        self, name: bytes, request: SignedRequest, key: PublicKey, trace: bytes
+    ) -> _Registration:
         registration = await self._former(name, request, key.kid)
         if registration is None:
-            registration = await self._record(name, request, key)
+            registration = await self._record(name, request, key, trace)
         elif self._known.is_full:
             return registration
         self._known.put(name, registration, expires_at_s=request.exp + KEPT_AFTER_EXPIRY_S)
@@ -167,7 +175,9 @@ class Registrar:
         ticket = self._parts.look_ups.ticket(request, request_id=name, found=found)
         return _Registration(kid, found.subject_id, ticket, is_former=True)
 
-    async def _record(self, name: bytes, request: SignedRequest, key: PublicKey) -> _Registration:
+    async def _record(
+        self, name: bytes, request: SignedRequest, key: PublicKey, trace: bytes
+    ) -> _Registration:
         slot = await self._parts.slots.take()
         # Nothing waits from here on until the registration is known: what there is room for now,
         # there is room for then.
@@ -191,7 +201,8 @@ class Registrar:
             witness=witness,
         )
         self._parts.window.add(ticket)
-        self._parts.dispatcher.add(record, ticket)
+        self._parts.dispatcher.traces.enter(trace, "validator.gather")
+        self._parts.dispatcher.add(record, ticket, trace)
         # Nothing else is sealed under it, and who erases the subject soon need not wait for it.
         self._parts.book.give_back(slot.lease_id)
         return _Registration(key.kid, subject, ticket)

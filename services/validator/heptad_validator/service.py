@@ -103,8 +103,8 @@ class ValidatorDoor:
 
     async def _submit(self, data: bytes, context: Context) -> bytes:
         item = wire.decode_submit(data)
-        if (trace := trace_of_call(context)) is not None:
-            item = item._replace(trace=trace.packed)
+        if trace := _trace_of(context):
+            item = item._replace(trace=trace)
         patience_s = _patience_s(context)
         sink = OneAnswer()
         await self._admission.submit((item,), sink)
@@ -154,18 +154,27 @@ class ValidatorDoor:
             detail = f"a bundle of {len(data)} bytes; the limit is {MESSAGE_BYTES_MAX}"
             raise Problem("bundle_too_large", detail)
         statement, events, wait = wire.decode_bundle(data)
-        call = BundleCall(Bundle(statement, tuple(events)), RecentAnswers.key(data), wait)
-        recorded = await self._bundles.submit(
-            call, caller=peer_identity(context), patience_s=_patience_s(context)
-        )
-        return wire.encode_bundle_recorded(recorded)
+        trace, traces = _trace_of(context), self._admission.traces
+        call = BundleCall(Bundle(statement, tuple(events)), RecentAnswers.key(data), wait, trace)
+        with traces.following(trace):
+            answer = await self._bundles.submit(
+                call, caller=peer_identity(context), patience_s=_patience_s(context)
+            )
+        if trace and answer.recorded.replayed:
+            traces.replayed(trace)
+        return wire.encode_bundle_recorded(answer)
 
     async def _register_subject(self, data: bytes, context: Context) -> bytes:
-        registered = await self._registrar.register(
-            wire.decode_register(data),
-            caller=peer_identity(context),
-            patience_s=_patience_s(context),
-        )
+        trace, traces = _trace_of(context), self._admission.traces
+        with traces.following(trace):
+            registered = await self._registrar.register(
+                wire.decode_register(data),
+                caller=peer_identity(context),
+                patience_s=_patience_s(context),
+                trace=trace,
+            )
+        if trace and registered.recorded.replayed:
+            traces.replayed(trace)
         return wire.encode_registered(registered)
 
     async def _record_statement(self, data: bytes, context: Context) -> bytes:
@@ -204,6 +213,12 @@ async def _write_answers(context: Context, sink: ManyAnswers) -> None:
     while messages := await sink.take():
         for message in messages:
             await context.write(message)
+
+
+def _trace_of(context: Context) -> bytes:
+    """The packed context of a call that is traced; mostly empty."""
+    trace = trace_of_call(context)
+    return b"" if trace is None else trace.packed
 
 
 def _patience_s(context: Context) -> float:

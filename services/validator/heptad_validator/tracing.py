@@ -9,10 +9,12 @@ found by its packed context, so that neither requests nor batches carry spans ab
 from callers: two requests under one context are one here, the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from heptad.model.problems import Problem
 from heptad.observability.traces import Attributes, Span, Tracer, unpack_contexts
 from heptad.wire.streams import TRACES_MAX
 
@@ -70,6 +72,18 @@ class RequestTraces:
         if traced is not None and traced.name != name:
             traced.phase.end()
             traced.phase, traced.name = self._tracer.begin(name, traced.whole.context), name
+
+    @contextmanager
+    def following(self, trace: bytes) -> Iterator[None]:
+        """Around a call that answers for itself: what it raises ends its trace."""
+        if trace:
+            self.begin(trace)
+        try:
+            yield
+        except Problem as problem:
+            if trace:
+                self.refused(trace, problem.code)
+            raise
 
     def refused(self, trace: bytes, code: str) -> None:
         """Nothing became of it."""

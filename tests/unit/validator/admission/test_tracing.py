@@ -2,10 +2,15 @@
 
 import pytest
 from spans import Traced, context
+from unit.validator.admission.bundle_calls import event, sign
 
+from heptad.model.answers import Wait
+from heptad.model.problems import Problem
 from heptad.observability.traces import unpack_contexts
+from heptad.runtime.identity import Identity, Role
 from heptad.wire.streams import TRACES_MAX, decode_from_validator
 from heptad_validator import tracing
+from heptad_validator.bundles import BundleCall
 from heptad_validator.tracing import RequestTraces
 
 TRACE = context(7)
@@ -78,6 +83,38 @@ def test_a_retry_is_traced_as_one(play, ed_key):
         assert dict(whole.attributes) == {"heptad.replayed": True}
 
     play(scenario)
+
+
+def test_a_bundle_is_traced_like_a_request(play, ed_key):
+    async def scenario(world):
+        subject = world.subject(ed_key)
+        bundle = sign(world, event(subject))
+        call = BundleCall(bundle, b"key", Wait.ADMITTED, TRACE)
+        gateway = Identity("cell.example", Role.GATEWAY, "gateway-1")
+        with world.traces.following(TRACE):
+            await world.bundles.submit(call, caller=gateway, patience_s=9.0)
+        await world.settle_down()
+        await world.commit()
+        assert parents(world.traced) == {
+            "validator.request": None,
+            "validator.admission": "validator.request",
+            "validator.lease": "validator.request",
+            "validator.seal": "validator.request",
+            "validator.gather": "validator.request",
+            "validator.batch": "validator.request",
+        }
+
+    play(scenario)
+
+
+def test_what_a_call_raises_ends_its_trace_with_the_code():
+    traced = Traced()
+    traces = RequestTraces(traced.tracer)
+    with pytest.raises(Problem), traces.following(TRACE):
+        raise Problem("draining", "about to stop")
+    [whole] = traced.named("validator.request")
+    assert dict(whole.attributes) == {"heptad.code": "draining"}
+    assert len(traces) == 0
 
 
 def test_one_batch_in_so_many_begins_a_trace_of_its_own(play, ed_key):
