@@ -18,7 +18,7 @@ from heptad.trials import meshes
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = shutil.which("prometheus")
-WAIT_S_MAX = 60
+WAIT_S_MAX = 150
 JOSE = {"Content-Type": "application/jose"}
 
 pytestmark = pytest.mark.skipif(

@@ -112,7 +112,7 @@ def test_an_event_that_no_bundle_reaches_is_proved(tools, before):
 
 def test_events_without_a_bundle_are_told_once_for_each_run_of_them(tools):
     event = bundle_of(tools, 1)[1]
-    other = Entry(Kind.POLICY_CHANGE, SERVICE, "", Outcome.NONE, 1, 1, b"")
+    other = Entry(Kind.RECOVERY, SERVICE, "", Outcome.NONE, 1, 1, b"")
     bench = logged(tools, [event] * 20 + [other] + [event] * 5)
     assert bench.alarms() == ["events_unsigned"] * 2
 
