@@ -130,7 +130,7 @@ async def _decide(officer: "Officer", order: Order, *, as_json: bool) -> int:
         except Problem as problem:
             failed += 1
             said = {"code": problem.code, "detail": problem.detail}
-        line = f"{subject_id}  " + "  ".join(f"{value}" for value in said.values())
+        line = f"{subject_id}  " + "  ".join(map(_words, said.values()))
         _print({"subject_id": subject_id, **said}, line, as_json)
     return EXIT_FAILED if failed else EXIT_OK
 
@@ -193,6 +193,13 @@ def _print_ordered(each: "Ordered", *, as_json: bool) -> None:
     members = {"subject_id": each.subject_id, "request_id": request_id, "code": each.refused_code}
     line = f"{each.subject_id}  {request_id or 'refused: ' + each.refused_code}"
     _print({name: value for name, value in members.items() if value}, line, as_json)
+
+
+def _words(value: object) -> str:
+    """A value for people: of holds their grounds."""
+    if isinstance(value, list):
+        return f"on hold: {', '.join(value)}" if value else "no hold"
+    return str(value)
 
 
 def _print(members: dict[str, object], line: str, as_json: bool) -> None:

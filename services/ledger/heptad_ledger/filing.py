@@ -25,6 +25,7 @@ from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.genesis import FIRST_SLOT
 from heptad.vault.tree import KeyTree, SlotKey
 from heptad_ledger.bundles import stated_bundle
+from heptad_ledger.privacy.holds import HoldBook
 from heptad_ledger.privacy.key_changes import ChangedKeys, KeyChanges
 from heptad_ledger.registry import Registration, RegistrationRefusedError, Registry
 from heptad_ledger.store import Snapshot
@@ -66,6 +67,7 @@ class Filer:
         self.registry = registry
         self.slots: dict[bytes, _Slot] = {}
         """The slots that are remembered, by their number as u64be."""
+        self.holds = HoldBook()
         self.closed: set[int] = set()
         """Slots whose erasure is ordered: nothing more is filed for them, while their keys live."""
 

@@ -239,7 +239,11 @@ def test_certificates_of_an_order_go_into_a_folder(officer, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "act", "shown"),
-    [("--refuse", "refuse", "refused"), ("--hold", "hold", "legal_hold"), ("--lift", "lift", "[]")],
+    [
+        ("--refuse", "refuse", "refused"),
+        ("--hold", "hold", "on hold: legal_hold\n"),
+        ("--lift", "lift", "no hold\n"),
+    ],
 )
 def test_an_officer_refuses_holds_and_lifts(officer, option, act, shown):
     result = run("erase", "--profile", "p", SUBJECT, option, "--ground", "legal_hold", *LETTER)

@@ -8,7 +8,8 @@ from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Kind, Outcome
 from heptad.model.erasing import Hold
 from heptad.model.erasure import RefusalGround
-from heptad_ledger.privacy.holds import HOLD_GROUNDS, hold_history
+from heptad_ledger.privacy.holds import HOLD_GROUNDS, HoldBook
+from heptad_ledger.store import Snapshot
 
 KEY = Ed25519Key(b"A" * 32)
 SINCE_S = 1_700_000_000
@@ -59,7 +60,7 @@ def holds(ledger, alice):
             "keys": {KEY.public.kid: KEY.public},
         }
         with ledger.store.snapshot() as snapshot:
-            return hold_history(snapshot, **{**known, **changes}).holds
+            return HoldBook().history(snapshot, **{**known, **changes}).holds
 
     return holds
 
@@ -167,3 +168,39 @@ def test_holds_are_the_same_in_a_ledger_that_is_rebuilt_from_the_log(holds, comm
 
 def test_every_ground_that_may_stand_beforehand_is_one_of_article_17_3():
     assert all(ground.article.startswith("Art. 17(3)") for ground in HOLD_GROUNDS)
+
+
+def test_what_was_read_once_is_not_read_again(alice, commit, ledger, monkeypatch):
+    """Else who has many entries keeps the ledger busy by asking for its erasure again and again."""
+    book, read = HoldBook(), []
+    entry = Snapshot.entry
+    monkeypatch.setattr(Snapshot, "entry", lambda self, at: read.append(at) or entry(self, at))
+
+    def told():
+        read.clear()
+        with ledger.store.snapshot() as snapshot:
+            history = book.history(
+                snapshot, subject_id=alice.subject_id, slot_key=alice.slot_key,
+                origin=ledger.group.origin, keys={KEY.public.kid: KEY.public},
+            )  # fmt: skip
+        return [hold.ground for hold in history.holds], len(read)
+
+    commit("hold.set")
+    assert told() == ([LEGAL], 2)
+    assert told() == ([LEGAL], 0)
+    commit("hold.set", PUBLIC)
+    commit("subject.export", "")
+    commit("hold.lifted")
+    assert told() == ([PUBLIC], 3)
+    book.forget([alice.subject_id])
+    assert told() == ([PUBLIC], 5)
+
+
+def test_subjects_asked_about_long_ago_are_read_anew(alice, commit, ledger):
+    book = HoldBook(subjects_max=1)
+    with ledger.store.snapshot() as snapshot:
+        for subject_id in (alice.subject_id, "ab-" + "z" * 26):
+            book.history(
+                snapshot, subject_id=subject_id, slot_key=alice.slot_key, origin="log.test", keys={}
+            )
+    assert len(book._known) == 1

@@ -28,6 +28,7 @@ from heptad_ledger.privacy import access_door
 from heptad_ledger.privacy import door as privacy_door
 from heptad_ledger.privacy.door import ROLES, PrivacyDoor
 from heptad_ledger.privacy.erasure_reads import ErasureReads
+from heptad_ledger.privacy.holds import HoldBook
 from heptad_ledger.privacy.officer_desk import OfficerDesk
 from heptad_ledger.privacy.ports import ErasureRow
 from heptad_ledger.watermark import Watermark
@@ -91,7 +92,7 @@ class World:
         self.people = {}
         self.desk = OfficerDesk(
             store=self.ledger.store, registry=self.ledger.registry, erasures=self.book,
-            accesses=self, applied_size=self.applied_size, origin="log.test",
+            accesses=self, applied_size=self.applied_size, origin="log.test", holds=HoldBook(),
             keys=lambda: {KEY.public.kid: KEY.public},
         )  # fmt: skip
         index_key = self.ledger.vault.index_key

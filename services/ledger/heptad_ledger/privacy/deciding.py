@@ -27,7 +27,7 @@ from heptad.vault.root_keys import RootKeyStore
 from heptad.vault.steps import OnStep, Step, unheard
 from heptad_ledger.filing import Filer
 from heptad_ledger.privacy.drops import Drops
-from heptad_ledger.privacy.holds import HoldHistory, hold_history
+from heptad_ledger.privacy.holds import HoldHistory
 from heptad_ledger.privacy.rows import subject_id_of
 from heptad_ledger.routing_keys import linked_until_ms
 from heptad_ledger.store import LogStore, Snapshot
@@ -76,6 +76,17 @@ class Decider:
         self._beyond_use_ms = beyond_use_ms
         self._now_ms = now_ms
         self._on_step = on_step
+
+    def look_ahead(self) -> None:
+        """Read the holds on those about whom it has to be decided: for another thread, so that the
+        one that writes does not have to look through all that a subject has.
+
+        Raises: StoreError.
+        """
+        with self._store.snapshot() as snapshot:
+            for case in snapshot.erasures.to_do(count_max=CASES_AT_ONCE):
+                if case.state is ErasureState.RECEIVED and not case.statement:
+                    self._holds_on(case.slot, snapshot)
 
     def decide(self) -> None:
         """Sign an order or a refusal for each case that can be decided. Raises: StoreError."""
@@ -138,7 +149,7 @@ class Decider:
         subject_id = subject_id_of(self._filer.registry, snapshot, slot_key=slot_key)
         if subject_id is None:
             return HoldHistory()
-        return hold_history(
+        return self._filer.holds.history(
             snapshot,
             subject_id=subject_id,
             slot_key=slot_key,

@@ -33,6 +33,7 @@ def make_decisions(
     desk = OfficerDesk(
         store=parts.store,
         registry=parts.registry,
+        holds=parts.filer.holds,
         erasures=erasures,
         accesses=accesses,
         applied_size=applied_size,

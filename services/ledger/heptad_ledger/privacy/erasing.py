@@ -125,6 +125,7 @@ class Erasing:
 
     def _forget(self, erased: Mapping[int, str]) -> None:
         self._elsewhere.forget(erased.values())
+        self._parts.filer.holds.forget(erased.values())
         self.also_forget(erased.values())
         self.keys_erased.set()
 

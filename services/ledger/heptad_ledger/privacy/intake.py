@@ -44,7 +44,7 @@ from heptad.model.own_actions import ERASE, OWN_SERVICE
 from heptad.model.problems import Problem
 from heptad.model.requests import request_hash, request_id_of
 from heptad_ledger.filing import Filer
-from heptad_ledger.privacy.holds import HoldHistory, hold_history
+from heptad_ledger.privacy.holds import HoldHistory
 from heptad_ledger.privacy.noticing import REFUSED_ACT, readable
 from heptad_ledger.privacy.rows import public_key_of, subject_id_of
 from heptad_ledger.store import LogStore, Snapshot
@@ -341,7 +341,7 @@ class Intake:
         subject_id = subject_id_of(self._registry, snapshot, slot_key=slot_key)
         if subject_id is None:
             return HoldHistory()
-        return hold_history(
+        return self._filer.holds.history(
             snapshot,
             subject_id=subject_id,
             slot_key=slot_key,

@@ -125,6 +125,7 @@ class ErasureOffice:
         await self.carry_out()
         if not self._is_open.is_set():
             return IDLE_S
+        await asyncio.to_thread(self._decider.look_ahead)
         await self._in_writer(self._decider.decide)
         cases = self._cases()
         drained_s = await self._attest(cases)

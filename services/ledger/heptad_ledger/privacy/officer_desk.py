@@ -21,7 +21,7 @@ from heptad.model.problems import Problem
 from heptad.model.subjects import SubjectIdInvalidError, parse_subject_id
 from heptad.runtime.identity import Identity
 from heptad_ledger.privacy.accesses import Access
-from heptad_ledger.privacy.holds import HOLD_GROUNDS, LIFT_HOLD, SET_HOLD, hold_history
+from heptad_ledger.privacy.holds import HOLD_GROUNDS, LIFT_HOLD, SET_HOLD, HoldBook
 from heptad_ledger.privacy.ports import ErasureRow, Erasures
 from heptad_ledger.registry import Registry, Subject
 from heptad_ledger.store import LogStore
@@ -50,6 +50,7 @@ class OfficerDesk:
         *,
         store: LogStore,
         registry: Registry,
+        holds: HoldBook,
         erasures: Erasures,
         accesses: Accesses,
         applied_size: Watermark,
@@ -61,6 +62,7 @@ class OfficerDesk:
         Problem while who is erased may still be found."""
         self._store = store
         self._registry = registry
+        self._holds = holds
         self._erasures = erasures
         self._accesses = accesses
         self._applied_size = applied_size
@@ -112,7 +114,7 @@ class OfficerDesk:
         self._require_not_ordered(call.subject_id)
         await self._record(SET_HOLD, call.subject_id, call.ground, call.reason, caller)
         self._require_not_ordered(call.subject_id)
-        return self.holds_of(call.subject_id)
+        return await self._holds_of(call.subject_id)
 
     async def lift_hold(self, call: DecisionCall, *, caller: Identity) -> tuple[Hold, ...]:
         """End a hold; returns those that are left.
@@ -122,10 +124,10 @@ class OfficerDesk:
         """
         _require_reason(call.reason)
         self._subject(call.subject_id)
-        if call.ground not in {hold.ground for hold in self.holds_of(call.subject_id)}:
+        if call.ground not in {hold.ground for hold in await self._holds_of(call.subject_id)}:
             raise Problem("hold_unknown", f"no hold on the ground {call.ground}", field="ground")
         await self._record(LIFT_HOLD, call.subject_id, call.ground, call.reason, caller)
-        return self.holds_of(call.subject_id)
+        return await self._holds_of(call.subject_id)
 
     async def revoke_key(self, call: RevokeKeyCall, *, caller: Identity) -> int:
         """Revoke a key of a subject who has lost it, be it the last one; the entry's log index.
@@ -152,7 +154,7 @@ class OfficerDesk:
             subject = self._registry.find(snapshot, subject_id)
             if subject is None:
                 return ()
-            history = hold_history(
+            history = self._holds.history(
                 snapshot,
                 subject_id=subject_id,
                 slot_key=subject.slot_key,
@@ -160,6 +162,10 @@ class OfficerDesk:
                 keys=self._keys(),
             )
             return history.holds
+
+    async def _holds_of(self, subject_id: str) -> tuple[Hold, ...]:
+        """The same, beside the event loop: the first time it is a look at all of its entries."""
+        return await asyncio.to_thread(self.holds_of, subject_id)
 
     async def _order_one(self, subject_id: str, call: OrderCall, caller: Identity) -> Ordered:
         try:
@@ -172,7 +178,7 @@ class OfficerDesk:
     async def _ordered(self, subject_id: str, call: OrderCall, caller: Identity) -> ErasureRow:
         self._subject(subject_id)
         self._require_not_ordered(subject_id)
-        if self.holds_of(subject_id):
+        if await self._holds_of(subject_id):
             raise Problem("subject_on_hold", "lift the hold first")
         await self._record(ORDER, subject_id, call.ground, call.reason, caller)
         row = self._erasures.find_of_subject(subject_id)

@@ -6,7 +6,7 @@ entry is applied, so that a ledger rebuilt from the log decides the same again. 
 officer orders has the handle of its record, unless the subject has asked before and nobody has
 decided: then that request is decided, and keeps its handle.
 
-Who is on hold, `heptad_ledger.privacy.holds.hold_history` says, from the subject's records alone. A
+Who is on hold, `heptad_ledger.privacy.holds.HoldBook` says, from the subject's records alone. A
 table of holds by slot would tie the slot, which the order names, to the time of an officer's entry.
 """
 

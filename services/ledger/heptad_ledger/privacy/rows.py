@@ -17,14 +17,14 @@ from heptad_ledger.registry import RegistrationRefusedError, Registry, Subject
 from heptad_ledger.store import Snapshot
 
 
-def entries_of(snapshot: Snapshot, *, slot_key: bytes) -> Iterator[int]:
+def entries_of(snapshot: Snapshot, *, slot_key: bytes, from_row: int = 0) -> Iterator[int]:
     """The indexes of a subject's entries, ascending; the first is its registration's.
 
-    `slot_key` has 32 bytes. Rows are numbered from 0 without a gap, so the first that is missing is
-    the end: about 5 µs each.
+    `slot_key` has 32 bytes; rows before `from_row` are passed over. Rows are numbered from 0
+    without a gap, so the first that is missing is the end: about 5 µs each.
     """
     index_key = subject_index_key(slot_key)
-    for row in count():
+    for row in count(from_row):
         index = snapshot.subject_row(subject_row_key(index_key=index_key, row=row))
         if index is None:
             return
