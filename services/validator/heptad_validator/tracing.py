@@ -9,7 +9,8 @@ found by its packed context, so that neither requests nor batches carry spans ab
 from callers: two requests under one context are one here, the first.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -47,8 +48,9 @@ class BatchTrace:
 class RequestTraces:
     """The traced requests of one validator."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._tracer = tracer
+        self._now_ns = now_ns
         self._open: dict[bytes, _Traced] = {}
 
     def __len__(self) -> int:
@@ -70,8 +72,7 @@ class RequestTraces:
         """The request goes on to its next phase."""
         traced = self._open.get(trace)
         if traced is not None and traced.name != name:
-            traced.phase.end()
-            traced.phase, traced.name = self._tracer.begin(name, traced.whole.context), name
+            self._turn(traced, name)
 
     @contextmanager
     def following(self, trace: bytes) -> Iterator[None]:
@@ -99,9 +100,7 @@ class RequestTraces:
         spans = []
         for trace in requests:
             traced = self._open[trace]
-            traced.phase.end()
-            traced.phase = self._tracer.begin("validator.batch", traced.whole.context)
-            traced.name = "validator.batch"
+            self._turn(traced, "validator.batch")
             spans.append(traced.phase)
         if not spans and self._tracer.due():
             spans.append(self._tracer.begin("validator.batch", None))
@@ -115,6 +114,13 @@ class RequestTraces:
             traced = self._open.pop(trace, None)
             if traced is not None:
                 traced.whole.end()
+
+    def _turn(self, traced: _Traced, name: str) -> None:
+        """End its phase and begin the next, at one time."""
+        now_ns = self._now_ns()
+        traced.phase.end(end_ns=now_ns)
+        traced.phase = self._tracer.begin(name, traced.whole.context, start_ns=now_ns)
+        traced.name = name
 
     def _end(self, trace: bytes, facts: Attributes) -> None:
         traced = self._open.pop(trace, None)

@@ -107,6 +107,20 @@ def test_a_bundle_is_traced_like_a_request(play, ed_key):
     play(scenario)
 
 
+def test_each_phase_begins_when_the_one_before_it_ends():
+    traced = Traced()
+    traces = RequestTraces(traced.tracer, now_ns=traced.now_ns)
+    traces.begin(TRACE)
+    traces.enter(TRACE, "validator.lease")
+    traces.enter(TRACE, "validator.lease")
+    traces.enter(TRACE, "validator.seal")
+    traces.settled(traces.sent([TRACE]), {})
+    phases = {span.name: span for span in traced.spans}
+    assert phases["validator.admission"].end_time == phases["validator.lease"].start_time == 1
+    assert phases["validator.lease"].end_time == phases["validator.seal"].start_time == 2
+    assert phases["validator.seal"].end_time == phases["validator.batch"].start_time == 3
+
+
 def test_what_a_call_raises_ends_its_trace_with_the_code():
     traced = Traced()
     traces = RequestTraces(traced.tracer)
