@@ -33,14 +33,18 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory):
     """A cell for tests that leave it as they find it."""
-    with meshes.running(tmp_path_factory.mktemp("mesh") / "cell") as running:
+    home = tmp_path_factory.mktemp("mesh") / "cell"
+    meshes.new_home(home, meshes.SHORT_LEASES)
+    with meshes.running(home) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def doomed(tmp_path_factory):
     """A cell for tests that break it."""
-    with meshes.running(tmp_path_factory.mktemp("doomed") / "cell") as running:
+    home = tmp_path_factory.mktemp("doomed") / "cell"
+    meshes.new_home(home, meshes.SHORT_LEASES)
+    with meshes.running(home) as running:
         yield running
 
 

@@ -47,9 +47,17 @@ class RunningMesh:
         return pids_of(self.home)
 
 
-def new_home(home: Path) -> None:
-    """A cell on free ports whose subjects may ask as often as they like."""
-    limits = CellLimits(subject_requests_per_minute_max=SUBJECT_REQUESTS_PER_MINUTE)
+SHORT_LEASES: Final = CellLimits(lease_s_max=8)
+"""For cells that somebody waits for: until its leases are over, no erasure of a young one ends."""
+
+
+def new_home(
+    home: Path,
+    limits: CellLimits = CellLimits(  # noqa: B008  a frozen value
+        subject_requests_per_minute_max=SUBJECT_REQUESTS_PER_MINUTE
+    ),
+) -> None:
+    """A cell on free ports; unless told otherwise, its subjects may ask as often as they like."""
     ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
     create_home(home, GenesisPlan(ports=ports, limits=limits), now=datetime.now(UTC))
 

@@ -11,7 +11,7 @@ import aiohttp
 from heptad.client import connect
 from heptad.runtime.config import load_cell, load_profile
 from heptad.runtime.errors import HomeRefusedError
-from heptad.trials.meshes import RunningMesh, attach, running
+from heptad.trials.meshes import SHORT_LEASES, RunningMesh, attach, new_home, running
 from heptad.trials.tour import (
     access,
     auditor,
@@ -76,11 +76,10 @@ def mesh_to_show(home: Path, *, is_calm: bool = False) -> Iterator[tuple[Running
     try:
         mesh = attach(home)
     except HomeRefusedError:
-        with (
-            tempfile.TemporaryDirectory(prefix="heptad-demo-") as scratch,
-            running(Path(scratch) / "cell") as own,
-        ):
-            yield own, True
+        with tempfile.TemporaryDirectory(prefix="heptad-demo-") as scratch:
+            new_home(Path(scratch) / "cell", SHORT_LEASES)
+            with running(Path(scratch) / "cell") as own:
+                yield own, True
         return
     yield mesh, False
 
