@@ -232,6 +232,23 @@ def test_a_wave_counts_although_there_is_no_room_to_look_at_its_requests(desk, h
     assert house.desk.find(name).state is ErasureState.ERASED
 
 
+def test_between_transactions_of_a_large_erasure_the_ledger_applies_what_comes(
+    desk, house, monkeypatch
+):
+    house.commit(*(house.office.request(house.anna)[0] for _ in range(20)))
+    house.eraser._rows_at_once_max = 7
+    name = house.ask(house.anna)
+    jobs, submit = [], desk.writer.submit
+    monkeypatch.setattr(
+        desk.writer, "submit", lambda act, *args: jobs.append(act) or submit(act, *args)
+    )
+    desk.work(times=3)
+    deletions = [job for job in jobs if job.func == house.eraser.delete_some]
+    assert len(deletions) == 3
+    assert house.desk.find(name).state is ErasureState.ERASED
+    assert house.certificate(name).ciphertexts == 22
+
+
 # The gate.
 
 

@@ -27,7 +27,7 @@ from heptad_ledger.store.erasure_rows import ErasureCase
 from heptad_ledger.store.wave import pack_index
 
 ROWS_AT_ONCE_MAX: Final = 50_000
-"""Records that one transaction deletes: half a second's work, in which nothing is applied."""
+"""Records that one transaction deletes: some seconds, in which nothing is applied."""
 
 
 @dataclass(slots=True)

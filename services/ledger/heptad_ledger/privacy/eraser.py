@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from heptad.crypto.derivation import subject_index_key
 from heptad.vault.errors import SlotErasedError, SlotUnknownError
 from heptad.vault.node_store import ErasedSlot
 from heptad.vault.steps import OnStep, Step, unheard
 from heptad.vault.tree import KeyTree
-from heptad_ledger.filing import Filer
+from heptad_ledger.filing import Filer, row_count
 from heptad_ledger.privacy.deleting import ROWS_AT_ONCE_MAX, Deleter, Deletion
 from heptad_ledger.privacy.rows import entries_of, subject_id_of
 from heptad_ledger.store import LogStore, Snapshot
@@ -91,7 +92,7 @@ class Eraser:
         """
         self._on_step(Step.ORDERED)
         known = self._meant(cases)
-        self._delete_rows([case for case in known if case.progress is Progress.NONE])
+        self._delete_rows(self._with_rows(known))
         self._on_step(Step.ROWS_DELETED)
         erased = self._vault.erase([case.slot for case in known])
         return self._destroyed(cases, erased)
@@ -121,31 +122,66 @@ class Eraser:
 
     # Rows.
 
+    def delete_some(self, cases: Sequence[ErasureCase]) -> bool:
+        """Delete rows in one transaction, if those that are left do not fit into one; else False.
+
+        Of a person with a million records all of it takes minutes. Whoever calls this until it is
+        False, and then `execute`, lets what waits be applied in between.
+        Raises: StoreError.
+        """
+        waiting = self._with_rows(cases)
+        if self._fits(waiting):
+            return False
+        self._delete_once(waiting)
+        return True
+
+    def _fits(self, cases: Sequence[ErasureCase]) -> bool:
+        """Whether the rows of all of them may go in one transaction."""
+        count = 0
+        with self._store.snapshot() as snapshot:
+            for case in cases:
+                slot_key = self._slot_key(case.slot)
+                if slot_key is not None:
+                    count += row_count(snapshot, subject_index_key(slot_key))
+                if count > self._rows_at_once_max:
+                    return False
+        return True
+
+    def _with_rows(self, cases: Sequence[ErasureCase]) -> list[ErasureCase]:
+        """Those whose rows are not all deleted."""
+        with self._store.snapshot() as snapshot:
+            now = [snapshot.erasures.case(case.number) or case for case in cases]
+        return [case for case in self._meant(now) if case.progress is Progress.NONE]
+
     def _delete_rows(self, cases: Sequence[ErasureCase]) -> None:
         """Delete all rows of these cases' subjects, in transactions that are not too long."""
         waiting = list(cases)
         while waiting:
-            left, deletions = self._rows_at_once_max, list[Deletion]()
-            with self._store.snapshot() as snapshot, self._store.editing() as edit:
-                while waiting and left > 0:
-                    case = edit.cases.case(waiting[-1].number) or waiting[-1]
-                    slot_key = self._slot_key(case.slot)
-                    deletion = Deletion(is_last=True)
-                    if slot_key is not None:
-                        deletion = self._deleter.deletions(
-                            case, snapshot, slot_key=slot_key, rows_max=left
-                        )
-                    deletions.append(deletion)
-                    edit.cases.put(self._deleted(case, deletion, edit))
-                    left -= max(1, len(deletion.sealed))
-                    if not deletion.is_last:
-                        break
-                    waiting.pop()
-                # All at once: rows of one wave that wait are written anew together.
-                edit.delete_rows(
-                    by_subject=[key for each in deletions for key in each.by_subject],
-                    by_request=[key for each in deletions for key in each.by_request],
-                )
+            self._delete_once(waiting)
+
+    def _delete_once(self, waiting: list[ErasureCase]) -> None:
+        """One transaction; takes from the list whose rows are all gone."""
+        left, deletions = self._rows_at_once_max, list[Deletion]()
+        with self._store.snapshot() as snapshot, self._store.editing() as edit:
+            while waiting and left > 0:
+                case = edit.cases.case(waiting[-1].number) or waiting[-1]
+                slot_key = self._slot_key(case.slot)
+                deletion = Deletion(is_last=True)
+                if slot_key is not None:
+                    deletion = self._deleter.deletions(
+                        case, snapshot, slot_key=slot_key, rows_max=left
+                    )
+                deletions.append(deletion)
+                edit.cases.put(self._deleted(case, deletion, edit))
+                left -= max(1, len(deletion.sealed))
+                if not deletion.is_last:
+                    break
+                waiting.pop()
+            # All at once: rows of one wave that wait are written anew together.
+            edit.delete_rows(
+                by_subject=[key for each in deletions for key in each.by_subject],
+                by_request=[key for each in deletions for key in each.by_request],
+            )
 
     def _deleted(self, case: ErasureCase, deletion: Deletion, edit: Edit) -> ErasureCase:
         """Delete records and rows of the registry, and count all of it in the case."""

@@ -149,6 +149,9 @@ class ErasureOffice:
         while group := await self._in_writer(self._eraser.due):
             subject_ids = await self._in_writer(self._eraser.subject_ids, group)
             self._revoke(subject_ids)
+            while await self._in_writer(self._eraser.delete_some, group):
+                # What has come meanwhile is applied in between.
+                continue
             done = await self._in_writer(self._eraser.execute, group)
             self.on_erased({case.slot: subject_ids.get(case.slot, "") for case in done})
             self._log.info("erasures_carried_out", count=len(done))
