@@ -22,12 +22,15 @@ def traceparent_of(request: web.BaseRequest) -> str:
 
 def terms_of(request: web.BaseRequest, deadline_s: float) -> Terms:
     """How long the call may take, and its trace."""
-    context = request.get(TRACE)
-    traceparent = traceparent_of(request) if context is None else context.traceparent
+    traceparent = traceparent_of(request)
+    if traceparent and (context := request.get(TRACE)) is not None:
+        traceparent = context.traceparent
     return Terms(deadline_s=deadline_s, traceparent=traceparent)
 
 
 def packed_trace_of(request: web.BaseRequest) -> bytes:
     """The trace of a request for a stream, where it is traced; mostly empty."""
+    if "traceparent" not in request.headers:
+        return b""
     context = request.get(TRACE)
     return b"" if context is None else context.packed
