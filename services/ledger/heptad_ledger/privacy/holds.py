@@ -16,6 +16,7 @@ the hold is lifted. So an order counts only if it was signed after every hold th
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final
 
 from heptad.crypto.accesses import parse_access, verify_access
@@ -73,6 +74,7 @@ class HoldBook:
     def __init__(self, *, subjects_max: int = SUBJECTS_MAX) -> None:
         self._subjects_max = subjects_max
         self._known: dict[str, _Read] = {}
+        self._lock = Lock()
 
     def history(
         self,
@@ -88,22 +90,25 @@ class HoldBook:
         `slot_key` has 32 bytes; `keys` are the ledger's attestation keys by their `kid`, the same
         at each call.
         """
-        read = self._known.pop(subject_id, _Read())
+        read = self._known.get(subject_id, _Read())
         for record in _records(snapshot, slot_key=slot_key, keys=keys, from_row=read.rows):
             read = replace(read, rows=read.rows + 1)
             if record is None or (record.subject_id, record.origin) != (subject_id, origin):
                 continue
             if record.request_id not in read.names:
                 read = _with(read, record)
-        self._known[subject_id] = read
-        while len(self._known) > self._subjects_max:
-            self._known.pop(next(iter(self._known)), None)
+        with self._lock:
+            self._known.pop(subject_id, None)
+            self._known[subject_id] = read
+            while len(self._known) > self._subjects_max:
+                del self._known[next(iter(self._known))]
         return HoldHistory(read.holds, read.orders_from_ms)
 
     def forget(self, subject_ids: Iterable[str]) -> None:
         """Remember nothing of these, who are erased."""
-        for subject_id in subject_ids:
-            self._known.pop(subject_id, None)
+        with self._lock:
+            for subject_id in subject_ids:
+                self._known.pop(subject_id, None)
 
 
 def _with(read: _Read, record: AccessRecord) -> _Read:
