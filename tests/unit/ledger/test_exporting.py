@@ -18,6 +18,7 @@ from heptad.runtime.identity import Identity, Role
 from heptad.wire.convert.exports import encode_export_call
 from heptad_ledger.privacy import access_door, exporting
 from heptad_ledger.privacy.authority import GRACE_S
+from heptad_ledger.privacy.export_limits import ExportLimits
 
 
 @pytest.fixture
@@ -391,3 +392,24 @@ def test_a_caller_that_takes_nothing_is_let_go(desk, monkeypatch):
         assert desk.exports.under_way == 0
 
     asyncio.run(main())
+
+
+def test_subjects_who_take_their_exports_slowly_leave_a_quarter_of_the_places_to_officers():
+    limits = ExportLimits(at_once_max=4, per_hour_max=3, now_s=lambda: 0.0)
+    with limits.one("a"), limits.one("b"), limits.one("c"):
+        with pytest.raises(Problem, match="overloaded"), limits.one("d"):
+            pass
+        with limits.one("d", by_officer=True):
+            assert limits.under_way == 4
+
+
+def test_a_subject_counts_as_one_and_an_officer_as_another(desk, monkeypatch):
+    told, one = [], desk.limits.one
+    monkeypatch.setattr(
+        desk.limits, "one", lambda name, *, by_officer: told.append(by_officer) or one(name)
+    )
+    jws = desk.sign(desk.anna)
+    desk.admit(desk.anna, jws)
+    asyncio.run(desk.take(SubjectsExport(jws)))
+    asyncio.run(desk.take(call(desk.anna), caller=OFFICER))
+    assert told == [False, True]

@@ -132,7 +132,7 @@ class Exports:
         else:
             _require(caller, Role.OFFICER)
             asked, subject_id = None, call.subject_id
-        with self._limits.one(subject_id):
+        with self._limits.one(subject_id, by_officer=asked is None):
             if isinstance(call, OfficersExport):
                 with self._store.snapshot() as snapshot:
                     is_erased = self._authority.is_erased(call.subject_id, snapshot)
