@@ -16,7 +16,7 @@ import pytest
 
 from heptad.runtime.config import CellLimits
 from heptad.runtime.genesis import GenesisPlan, create_home
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortPlan, reserve_block
 from heptad.trials import meshes
 
 pytestmark = pytest.mark.timeout(240)
@@ -34,10 +34,11 @@ def heptad(*words):
 
 @pytest.fixture
 def home(tmp_path):
-    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
-    plan = GenesisPlan(ports=ports, limits=CellLimits(lease_s_max=LEASE_S))
-    create_home(tmp_path / "cell", plan, now=datetime.now(UTC))
-    return tmp_path / "cell"
+    with reserve_block(start_hint=time.time_ns() // 1_000_000) as block:
+        limits = CellLimits(lease_s_max=LEASE_S)
+        plan = GenesisPlan(ports=PortPlan(block.base), limits=limits)
+        create_home(tmp_path / "cell", plan, now=datetime.now(UTC))
+        yield tmp_path / "cell"
 
 
 async def post(http, tools, person, origin):

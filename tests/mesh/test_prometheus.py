@@ -13,7 +13,7 @@ import pytest
 
 from heptad.runtime import lifeline
 from heptad.runtime.mesh import scrape_targets
-from heptad.runtime.ports import free_base
+from heptad.runtime.ports import reserve_block
 from heptad.trials import meshes
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,8 @@ def prometheus(doomed, tmp_path_factory):
         for name, address in scrape_targets(doomed.home, doomed.cell).items()
     ]
     (folder / "targets.json").write_text(json.dumps(targets))
-    address = f"127.0.0.1:{free_base(start_hint=time.time_ns())}"
-    with (folder / "log").open("wb") as log:
+    with reserve_block(start_hint=time.time_ns()) as block, (folder / "log").open("wb") as log:
+        address = f"127.0.0.1:{block.base}"
         process = subprocess.Popen(
             [
                 PROMETHEUS,

@@ -26,7 +26,7 @@ from heptad.model.log_reads import RequestStatus
 from heptad.model.problems import Problem
 from heptad.runtime.config import load_cell
 from heptad.runtime.genesis import GenesisPlan, create_home
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortPlan, reserve_block
 from heptad.runtime.status import status_of
 from heptad.runtime.tls import TlsMaterial, load_member_tls, server_credentials
 from heptad.wire.convert import ledger as ledger_wire
@@ -247,9 +247,9 @@ async def fake_members(home: Path):
 def home(tmp_path_factory):
     """A real home of a cell, with keys and certificates; nothing runs, and no test changes it."""
     folder = tmp_path_factory.mktemp("cell") / "home"
-    plan = GenesisPlan(ports=PortPlan(free_base(start_hint=os.getpid())))
-    create_home(folder, plan, now=datetime.now(UTC))
-    return folder
+    with reserve_block(start_hint=os.getpid()) as block:
+        create_home(folder, GenesisPlan(ports=PortPlan(block.base)), now=datetime.now(UTC))
+        yield folder
 
 
 async def eventually(condition: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ from heptad.runtime.config import Cell, CellLimits, load_cell
 from heptad.runtime.control import ControlClient
 from heptad.runtime.genesis import GenesisPlan, create_home
 from heptad.runtime.mesh import MeshStatus
-from heptad.runtime.ports import PortPlan, free_base
+from heptad.runtime.ports import PortBlock, PortPlan, reserve_block
 from heptad.trials.errors import TrialFault
 
 READY_S_MAX: Final = 90.0
@@ -47,6 +47,9 @@ class RunningMesh:
         return pids_of(self.home)
 
 
+_reserved: list[PortBlock] = []
+"""Held until this process ends: a home is made some time before a mesh binds its ports."""
+
 SHORT_LEASES: Final = CellLimits(lease_s_max=8)
 """For cells that somebody waits for: until its leases are over, no erasure of a young one ends."""
 
@@ -58,7 +61,8 @@ def new_home(
     ),
 ) -> None:
     """A cell on free ports; unless told otherwise, its subjects may ask as often as they like."""
-    ports = PortPlan(free_base(start_hint=time.time_ns() // 1_000_000))
+    _reserved.append(reserve_block(start_hint=time.time_ns() // 1_000_000))
+    ports = PortPlan(_reserved[-1].base)
     create_home(home, GenesisPlan(ports=ports, limits=limits), now=datetime.now(UTC))
 
 

@@ -225,7 +225,7 @@ def test_a_wrong_configuration_is_not_tried_again(run_mesh, small_home: Path) ->
     status, errors = run_mesh().wait_end()
     assert status == 1
     assert "replica-2 does not stay up (last exit status 2)" in errors
-    assert "node.surprise: is not a known key" in errors
+    assert "surprise: is not a known key" in errors
     assert log_of(small_home, "replica-2").count("config_invalid") == 1
 
 
