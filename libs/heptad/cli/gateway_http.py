@@ -65,7 +65,7 @@ class GatewayHttp:
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Raises: GatewayRefusal, Problem, OSError."""
-        request = urllib.request.Request(self._url + path, headers=dict(headers or {}))  # noqa: S310
+        request = urllib.request.Request(self._url + path, headers=dict(headers or {}))  # noqa: S310  http(s) only
         return self._call(request)
 
     def lines(self, path: str, *, headers: Mapping[str, str]) -> Iterator[str]:
@@ -73,7 +73,7 @@ class GatewayHttp:
 
         Raises: GatewayRefusal, Problem, OSError, also when it has been silent for too long.
         """
-        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310
+        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310  http(s) only
         with self._opened(request, timeout_s=_SILENCE_S_MAX) as response:
             for line in response:
                 yield line.decode("utf-8").rstrip("\r\n")
@@ -86,7 +86,7 @@ class GatewayHttp:
 
         Raises: GatewayRefusal, Problem, OSError.
         """
-        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310
+        request = urllib.request.Request(self._url + path, headers=dict(headers))  # noqa: S310  http(s) only
         with self._opened(request, timeout_s=_SILENCE_S_MAX) as response:
             yield response
 
@@ -95,7 +95,7 @@ class GatewayHttp:
     ) -> Reply:
         """Raises: GatewayRefusal, Problem, OSError."""
         head = {"Content-Type": media_type, **(headers or {})}
-        request = urllib.request.Request(self._url + path, data=body, headers=head)  # noqa: S310
+        request = urllib.request.Request(self._url + path, data=body, headers=head)  # noqa: S310  http(s) only
         return self._call(request)
 
     def origin(self) -> str:

@@ -82,7 +82,7 @@ class CollectorSink:
     def write(self, encoded: bytes) -> None:
         """See `SpanSink`. The answer is not read: it is only telemetry."""
         request = urllib.request.Request(self._url, encoded, _CLIENT, method="POST")  # noqa: S310  the scheme is checked with the configuration
-        with urllib.request.urlopen(request, timeout=POST_S_MAX):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=POST_S_MAX):  # noqa: S310  as above
             pass
 
 

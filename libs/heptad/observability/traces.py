@@ -154,7 +154,7 @@ class Tracer:
 
     def _start(self, service: str, cell: str, processors: "tuple[SpanProcessor, ...]") -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  only where it is used
-        from opentelemetry.sdk.trace import TracerProvider, sampling  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider, sampling  # noqa: PLC0415  when traced
 
         provider = TracerProvider(
             sampler=sampling.ALWAYS_ON,
@@ -211,13 +211,13 @@ class Tracer:
 
 
 def _nothing() -> "OtelContext":
-    from opentelemetry.context import Context  # noqa: PLC0415
+    from opentelemetry.context import Context  # noqa: PLC0415  when traced
 
     return Context()
 
 
 def _above(parent: TraceContext) -> "OtelContext":
-    from opentelemetry import trace  # noqa: PLC0415
+    from opentelemetry import trace  # noqa: PLC0415  when traced
 
     remote = trace.SpanContext(
         trace_id=int.from_bytes(parent.trace_id, "big"),
