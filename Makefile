@@ -87,8 +87,9 @@ lock: $(VENV)/.dev ## Pin the dependencies anew, with hashes and without hosts
 	  --python-version 3.11 --quiet --constraint requirements/dev.lock -o requirements/run.lock
 
 .PHONY: sim
-sim: $(VENV)/.run ## A million simulated rounds of consensus under faults
+sim: $(VENV)/.run ## A million simulated rounds of consensus under faults, and some of other sizes of the group
 	$(BIN)/heptad simulate --rounds 1000000
+	@for members in 4 10 13; do $(BIN)/heptad simulate --rounds 50000 --members $$members || exit 1; done
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Weaken each rule of consensus in turn and see that a test notices
