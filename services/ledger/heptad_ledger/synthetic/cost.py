@@ -26,7 +26,7 @@ from heptad_ledger.synthetic.grown import GrownLedger, ReadFigures
 from heptad_ledger.synthetic.records import FillPlan
 
 SIZES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
-TURNS: Final = 9
+TURNS: Final = 15
 BLOCK_BATCHES: Final = 2
 """So a wave is 8,000 records, about what a busy ledger takes at a time; larger ones are cheaper."""
 
