@@ -42,6 +42,7 @@ class Pacemaker:
         self._round_ms: float | None = None
         self._failures = 0
         self._leader: MemberIndex | None = None
+        self._tenure_of: MemberIndex | None = None
         self._tenure_round_ms = self._first_ms
         self._lost_ms: dict[MemberIndex, int] = {}
 
@@ -81,10 +82,15 @@ class Pacemaker:
         self._failures = 0
 
     def follow(self, leader: MemberIndex | None) -> None:
-        """Who leads the current round, as far as that is known."""
-        if leader is not None and leader != self._leader:
-            self._tenure_round_ms = self._first_ms if self._round_ms is None else self._round_ms
+        """Who leads the current round, as far as that is known.
+
+        A tenure ends when somebody else leads, not while nobody knows who does: a leader that sends
+        a block late would begin a new one, and be given more patience, each time.
+        """
         self._leader = leader
+        if leader is not None and leader != self._tenure_of:
+            self._tenure_of = leader
+            self._tenure_round_ms = self._first_ms if self._round_ms is None else self._round_ms
 
     def run(self, *, has_work: bool, now_ms: int) -> None:
         """Start the timer if there is work and it stands still; stop it if there is none."""

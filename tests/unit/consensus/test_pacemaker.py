@@ -135,6 +135,21 @@ def test_one_leader_cannot_make_the_group_more_than_three_times_as_patient():
     assert pacemaker.timeout_ms() == 500
 
 
+def test_a_leader_gets_no_new_tenure_by_being_named_again_or_unknown_in_between():
+    """It is unknown to whoever got a certificate of its block before the block itself."""
+    pacemaker = measured(50)
+    for leader in (LEADER, LEADER, None, LEADER):
+        pacemaker.follow(leader)
+        lead(pacemaker, 9_000, times=64)
+    assert pacemaker.timeout_ms() == 3 * 500
+
+
+def test_a_round_is_measured_although_its_leader_was_never_known():
+    pacemaker = Pacemaker(LIMITS)
+    lead(pacemaker, 50, times=60)
+    assert pacemaker.timeout_ms() == 500
+
+
 def test_a_fast_group_may_become_as_slow_as_the_shortest_time_out_allows_under_one_leader():
     pacemaker = measured(1)
     pacemaker.follow(LEADER)
