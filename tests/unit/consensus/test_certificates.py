@@ -152,6 +152,22 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(idle, verifier,
         assert idle.verifier.checked == checked + price
 
 
+def test_the_highest_round_that_each_member_has_signed_is_remembered(idle, verifier):
+    """Whether it was a vote, part of a QC, or a time-out, alone or in a TC."""
+    high = idle.qc(3, BLOCK)
+    assert verifier.last_signed(MemberIndex(0)) is None
+    for check, value, signers, round_ in (
+        (verifier.vote, idle.vote(0, 2, BLOCK), (0,), 2),
+        (verifier.qc, high, range(5), 3),
+        (verifier.timeout, timeout(idle, 4, high, voter=6), (6,), 4),
+        (verifier.tc, idle.tc(5, dict.fromkeys(range(2, 7), 3), high), range(2, 7), 5),
+    ):
+        check(value)
+        assert {verifier.last_signed(MemberIndex(signer)) for signer in signers} == {round_}
+    verifier.vote(idle.vote(6, 1, BLOCK))
+    assert [verifier.last_signed(MemberIndex(i)) for i in range(7)] == [3, 3, 5, 5, 5, 5, 5]
+
+
 def test_a_vote_that_was_verified_before_costs_nothing_in_a_certificate(idle, verifier):
     known = idle.vote(2, 3, BLOCK)
     verifier.vote(known)
@@ -268,6 +284,12 @@ def timeout(idle, round_, high_qc, tc=None, voter=0):
 
 def test_a_timeout_whose_qc_enters_its_round_needs_no_tc(idle, verifier):
     assert verifier.timeout(timeout(idle, 4, idle.qc(3, BLOCK))).tc is None
+
+
+def test_a_tc_that_a_timeout_need_not_show_is_not_looked_at(idle, verifier):
+    """Whatever it says: else it would cost signatures, and a member could send any number."""
+    forged = idle.tc(3, dict.fromkeys(range(4), 1), idle.qc(1, BLOCK))
+    assert verifier.timeout(timeout(idle, 4, idle.qc(3, BLOCK), forged)).tc is None
 
 
 def test_any_other_timeout_shows_the_tc_that_enters_its_round(idle, verifier):
@@ -408,3 +430,19 @@ def test_certificates_made_from_verified_parts_are_not_verified_again(idle, veri
     assert idle.verifier.checked == checked
     fresh = idle.certificates()
     assert fresh.tc(made_tc.tc).tc.high_qc_round == 3
+
+
+def test_a_certificate_made_here_is_remembered_longer_than_the_votes_in_it(
+    idle, verifier, monkeypatch
+):
+    monkeypatch.setattr("heptad.consensus.certificates._REMEMBERED_MAX", 5)
+    votes = [idle.vote(voter, 3, BLOCK) for voter in range(5)]
+    for vote in votes:
+        verifier.vote(vote)
+    signatures = {vote.voter: vote.signature for vote in votes}
+    made = verifier.qc_of_votes(round_=Round(3), block_id=BLOCK, votes=signatures)
+    for voter in range(5):
+        verifier.vote(idle.vote(voter, 4, BLOCK))
+    checked = idle.verifier.checked
+    verifier.qc(made.qc)
+    assert idle.verifier.checked == checked

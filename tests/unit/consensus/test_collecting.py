@@ -184,6 +184,19 @@ def test_a_second_timeout_of_a_member_replaces_its_first_and_counts_once(idle, t
     assert not timeouts.must_join()
 
 
+def test_a_member_may_say_a_time_out_again_eight_times_in_each_round(idle):
+    """Each time with a higher certificate; one more is not worth a signature, whatever it shows."""
+    collector = TimeoutCollector(idle.certificates(), idle.cell.committee)
+    for round_ in (12, 13):
+        collector.enter(Round(round_))
+        for high_round in range(9):
+            assert not collector.is_known(MemberIndex(2), Round(high_round))
+            collector.add(timeout(idle, 2, high_round, round_=round_))
+        assert collector.is_known(MemberIndex(2), Round(9))
+        collector.add(timeout(idle, 3, 1, round_=round_))
+        assert not collector.is_known(MemberIndex(3), Round(9))
+
+
 def test_entering_a_round_forgets_the_timeouts_of_the_last(idle, timeouts):
     for voter in range(4):
         timeouts.add(timeout(idle, voter))

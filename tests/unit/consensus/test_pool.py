@@ -147,6 +147,95 @@ def test_how_far_a_sequence_may_run_ahead_counts_from_what_is_committed(pool):
     assert not has_room(pool, BatchId(1, 2, 5), 1, {1: (1, 100)})
 
 
+def test_as_many_give_way_as_a_validator_is_beyond_its_share(pool, add):
+    """It may be so by what blocks have named, beside the newcomer."""
+    for sequence in range(1, 7):
+        add(sequence)
+    gone = pool.giving_way(BatchId(1, 1, 0), 1, committed={}, pinned=frozenset)
+    assert numbers(gone) == [(1, 1, 6), (1, 1, 5)]
+
+
+@pytest.mark.parametrize("spare_bytes", [0, -1])
+def test_a_share_has_room_to_its_last_byte(idle, spare_bytes):
+    reader = BatchReader(idle.cell, idle.verifier)
+    batches = [idle.batch(sequence=sequence) for sequence in (1, 2)]
+    pooled = [reader.trusted(each, encode_batch(each), now_ms=0) for each in batches]
+    size_bytes = sum(each.ref.size_bytes for each in pooled)
+    pool = BatchPool(Limits(pool_bytes_max_per_validator=size_bytes + 100 + spare_bytes))
+    for each in pooled:
+        pool.add(each)
+    assert has_room(pool, BatchId(1, 1, 0), 100, {}) is (spare_bytes == 0)
+
+
+def surplus(pool, *pinned):
+    return pool.surplus(committed={}, pinned=lambda: {each.ref.digest for each in pinned})
+
+
+def test_within_its_share_nothing_of_a_validator_is_surplus(pool, add):
+    for sequence in range(5):
+        add(sequence)
+    add(0, validator=2)
+    assert pool.surplus(committed={}, pinned=pytest.fail) == []
+
+
+def test_of_what_is_beyond_a_share_the_last_in_turn_leaves_first(pool, add):
+    add(0, validator=2)
+    batches = [add(sequence) for sequence in (6, 0, 1, 2, 3, 4, 5)]
+    assert numbers(surplus(pool)) == [(1, 1, 6), (1, 1, 5)]
+    assert numbers(surplus(pool, batches[0])) == [(1, 1, 5), (1, 1, 4)]
+    assert surplus(pool, *batches) == []
+
+
+def test_of_what_is_beyond_a_share_a_second_batch_under_one_number_leaves_first(pool, add):
+    first = [add(sequence) for sequence in range(5)]
+    second = [add(1, records=records) for records in (1, 2)]
+    assert surplus(pool) == second
+    assert surplus(pool, *second) == [first[4], first[3]]
+
+
+@pytest.mark.parametrize(("beyond_bytes", "count"), [(0, 0), (1, 1), (None, 2)])
+def test_of_what_is_beyond_a_share_no_more_bytes_leave_than_must(idle, beyond_bytes, count):
+    reader = BatchReader(idle.cell, idle.verifier)
+    batches = [idle.batch(sequence=sequence) for sequence in range(4)]
+    pooled = [reader.trusted(each, encode_batch(each), now_ms=0) for each in batches]
+    if beyond_bytes is None:
+        beyond_bytes = pooled[3].ref.size_bytes + 1
+    size_bytes = sum(each.ref.size_bytes for each in pooled)
+    pool = BatchPool(Limits(pool_bytes_max_per_validator=size_bytes - beyond_bytes))
+    for each in pooled:
+        pool.add(each)
+    assert surplus(pool) == pooled[:1:-1][:count]
+
+
+def test_what_has_left_and_what_comes_twice_takes_no_room(pool, add):
+    for sequence in (0, 1, 2, 3, 4, 4):
+        add(sequence)
+    assert len(pool.committed({1: (1, 2)})) == 3
+    assert pool.size_bytes == sum(each.ref.size_bytes for each in pool.proposable({1: (1, 2)}))
+    for sequence in (5, 6, 7):
+        assert has_room(pool, BatchId(1, 1, sequence), 100, {1: (1, 2)})
+        add(sequence)
+    assert not has_room(pool, BatchId(1, 1, 3), 100, {1: (1, 2)})
+
+
+def test_the_largest_that_waits_is_told(pool, add):
+    assert pool.largest_bytes() == 0
+    sizes = [
+        add(sequence, records=records).ref.size_bytes
+        for sequence, records in ((0, 1), (1, 9), (2, 2))
+    ]
+    assert pool.largest_bytes() == sizes[1]
+
+
+def test_the_oldest_is_the_first_that_may_be_proposed(pool, add):
+    assert pool.oldest({}) is None
+    late, early = add(0, validator=1, at_ms=30), add(0, validator=2, at_ms=10)
+    assert pool.oldest({}) == early
+    assert pool.oldest({2: (1, 0)}) == late
+    assert pool.oldest({1: (1, 0)}) == early
+    assert pool.oldest({1: (1, 0), 2: (1, 0)}) is None
+
+
 def test_a_pruned_batch_is_never_proposed(idle, pool):
     reader = BatchReader(idle.cell, idle.verifier)
     batch = idle.batch().pruned()
