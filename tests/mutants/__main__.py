@@ -73,6 +73,8 @@ def _judged(listed: list[Mutant], chosen: argparse.Namespace) -> list[Verdict]:
         return verdict
 
     try:
+        for each in trees:
+            each.warm()
         _require_sound(trees[0], listed)
         with ThreadPoolExecutor(chosen.workers) as workers:
             return list(workers.map(one, listed))

@@ -4,9 +4,10 @@ A run of a few tests takes a tenth of a second, and importing pytest and its com
 that: so a list of hundreds of mutants would mostly wait for imports. Nothing of Heptad is imported
 before the fork, so a child sees the sources as they are at that moment.
 
-On stdin one JSON line a run: `folder`, `arguments` (pytest's), `test_seconds`, `run_seconds`. On
-stdout one line for each: `failed` (the first test that did, or null), `reason`, `trouble` (why
-pytest could not run, or null). Seconds are of the processor, so a busy machine makes no time-out.
+On stdin one JSON line a run: `folder`, `arguments` (pytest's), `test_seconds`, `run_seconds`, and
+`keeps_bytecode`, true only while nothing is planted. On stdout one line for each: `failed` (the
+first test that did, or null), `reason`, `trouble` (why pytest could not run, or null). Seconds are
+of the processor, so a busy machine makes no time-out.
 """
 
 import importlib
@@ -85,7 +86,7 @@ def _be_child(job: dict, report: Path) -> None:
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
     os.chdir(job["folder"])
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = not job["keeps_bytecode"]
     witness = Witness(job["test_seconds"])
     code = pytest.main(job["arguments"], plugins=[witness])
     if code not in (0, 1) and witness.trouble is None:
