@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -25,6 +26,7 @@ HISTORIES_DEFAULT: Final = 200
 SEED_BITS: Final = 31
 SHRINK_RUNS_MAX: Final = 2_000
 MEMBERS_MAX: Final = 64
+LINE_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +139,21 @@ def _run_one(scenario: "Scenario", manner: Manner, *, with_transcript: bool) -> 
 
 
 def _run_many(plan: "Plan", workers: int, manner: Manner) -> None:
-    """Run a campaign, showing how far it is."""
+    """Run a campaign, showing how far it is: a bar on a terminal, else a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from heptad.simulation.campaign import run_campaign
 
     began = time.monotonic()
+    console = Console(stderr=True)
+    lines = Lines(lambda line: console.print(line, highlight=False))
+    is_silent = manner.as_json
+    if not is_silent:
+        console.print(f"first seed {plan.seed}", highlight=False)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), disable=manner.as_json,
+        console=console, disable=is_silent or not console.is_terminal,
     )  # fmt: skip
     with bar:
         task = bar.add_task("", total=plan.rounds or plan.histories)
@@ -155,11 +162,27 @@ def _run_many(plan: "Plan", workers: int, manner: Manner) -> None:
             done = summary.rounds if plan.rounds else summary.histories
             what = f"{summary.histories:,} histories, {summary.rounds:,} rounds"
             bar.update(task, completed=done, description=what)
+            if not is_silent and not console.is_terminal:
+                lines.tell(what, time.monotonic() - began)
 
         summary = run_campaign(plan, workers=workers, progress=show)
     failure = summary.failure
     scenario = None if failure is None else plan.scenario(failure.seed)
     _conclude(summary, plan, scenario, manner, seconds=time.monotonic() - began)
+
+
+class Lines:
+    """Progress where no bar can be drawn: a line a minute."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._due_s = LINE_EVERY_S
+
+    def tell(self, what: str, passed_s: float) -> None:
+        """Say `what` is done after so much time, if the last line was long enough ago."""
+        if passed_s >= self._due_s:
+            self._due_s = passed_s + LINE_EVERY_S
+            self._say(f"{what} in {passed_s:,.0f} s")
 
 
 def _conclude(

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heptad.cli.main import build
+from heptad.cli.simulate import Lines
 from heptad.simulation.scenario import Scenario, Submit
 from heptad.simulation.scenario_file import load, save
 
@@ -33,6 +34,20 @@ def test_people_get_a_table():
 
     assert "Every promise was kept." in result.stdout
     assert "rounds per s" in result.stdout
+
+
+def test_the_first_seed_is_said_before_anything_can_fail_and_in_json_only_in_the_report():
+    plan = ("--seed", 3, "--histories", 1, "--members", 4, "--workers", 1)
+    assert call(*plan).stderr.startswith("first seed 3\n")
+    assert call(*plan, "--json").stderr == ""
+
+
+def test_without_a_terminal_a_line_a_minute_tells_how_far_it_is():
+    said = []
+    lines = Lines(said.append)
+    for passed_s in (1, 59, 61, 100, 121, 200):
+        lines.tell("5 histories", passed_s)
+    assert said == [f"5 histories in {passed_s} s" for passed_s in (61, 121, 200)]
 
 
 def test_a_failure_ends_with_one_and_can_be_seen_again(tmp_path):
