@@ -65,13 +65,15 @@ class Driver:
         sink: Sink,
         is_new: bool,
         decoding: Decoding = PLAIN,
+        heeds_own_past: bool = True,
     ) -> None:
         """Load what the last process left; nothing is sent before `start`.
 
         `is_new` is an operator's statement that this member's keys were never used: without it an
         empty store is refused, for a member that lost its record must never sign again. Without
         signers this replica is a *follower*: it commits what the others agree on, serves it, and
-        signs nothing; nor will any later process over the same store.
+        signs nothing; nor will any later process over the same store. `heeds_own_past`: it retires
+        where it sees that its key has signed what its record does not know.
         Raises: RecordMissingError, RecordDamagedError, and whatever `store.load` raises.
         """
         restored = store.load()
@@ -86,6 +88,7 @@ class Driver:
             verifier=verifier,
             restored=restored,
             decoding=decoding,
+            heeds_own_past=heeds_own_past,
         )
         self._limits = limits
         self._store = store

@@ -40,9 +40,10 @@ CATCHING_UP: Final = "catching_up"
 """Fields: height (mine), target_height."""
 
 RECORD_LOST: Final = "record_lost"
-"""This member claims to be new, and its key has signed before: from now on it only follows.
+"""This member's key has signed what its record does not know: from now on it only follows.
 
-Fields: round (the last one in which it has signed, as far as was seen).
+It was said to be new, or its disk is an older copy. Fields: round (the last one in which it has
+signed, as far as was seen), round_known (the last one by its record; 0: none).
 """
 
 JUMPED: Final = "jumped"

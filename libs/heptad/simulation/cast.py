@@ -138,6 +138,7 @@ def _machine(
         disk=Disk(stream(scenario.seed, f"disk {name}")),
         villain=villain,
         is_watched=villain is None and name not in _faulty_disks(scenario, LoseWrites),
+        is_alone=name.removesuffix("-twin") not in scenario.twins,
     )
     setting.network.attach(node, machine)
     if machine.is_watched:

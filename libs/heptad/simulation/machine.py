@@ -113,6 +113,7 @@ class Machine:
         disk: Disk,
         villain: Villain | None,
         is_watched: bool,
+        is_alone: bool = True,
     ) -> None:
         self.identity = identity
         self.disk = disk
@@ -137,6 +138,8 @@ class Machine:
         self._cut: Cut | None = None
         self._has_written = False
         self.is_watched = is_watched
+        # A copy that retired at its twin's first signature, or a villain at its own, would be tame.
+        self._heeds_own_past = is_watched and is_alone
         self._deaths: Counter[str] = Counter()
 
     @property
@@ -220,7 +223,7 @@ class Machine:
             vote_signer=identity.vote_signer if signs else None,
             cosigner=identity.cosigner if signs else None,
             verifier=setting.verifier, store=self, outbox=self._mouth, sink=self._mouth,
-            is_new=is_new, decoding=setting.decoding,
+            is_new=is_new, decoding=setting.decoding, heeds_own_past=self._heeds_own_past,
         )  # fmt: skip
 
     def _follow(self) -> None:

@@ -72,4 +72,4 @@ def test_whoever_has_signed_nothing_and_is_in_a_certificate_signs_no_more(
     """Nobody else holds its key: so it had signed, and has lost the record of it."""
     adopt_qc(parts, parts.certificates.qc(world.qc(2, BLOCK, voters=voters)))
     assert parts.kernel.record.is_follower is is_lost
-    assert told(parts, "record_lost") == [{"round": 2}] * is_lost
+    assert told(parts, "record_lost") == [{"round": 2, "round_known": 0}] * is_lost

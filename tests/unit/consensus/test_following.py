@@ -1,5 +1,6 @@
 """A replica that has lost its safety record: it follows, it serves, and it signs nothing."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -226,7 +227,7 @@ def test_a_time_out_of_its_own_in_a_certificate_shows_it_too(make_world):
     _, genesis_qc, _ = world.genesis()
     tc = world.tc(1, dict.fromkeys((0, 1, 2, 3, LOST), 0), genesis_qc)
     world.inject(0, LOST, Certificates(genesis_qc, tc))
-    assert world.replicas[LOST].named("record_lost") == [{"round": 1}]
+    assert world.replicas[LOST].named("record_lost") == [{"round": 1, "round_known": 0}]
     assert status(world).is_follower
 
 
@@ -266,6 +267,56 @@ def test_a_member_that_was_never_there_is_not_mistaken_for_one_that_lost_its_rec
     load(world, 10, 14)
     assert not status(world).is_follower
     assert not world.replicas[LOST].named("record_lost")
+
+
+# An older copy of its disk.
+
+
+def test_a_member_whose_disk_is_an_older_copy_signs_no_more(world):
+    """Its record is whole, and says nothing of what it has signed since the copy was made."""
+    load(world, 0, 5)
+    copy = deepcopy(world.replicas[LOST].store)
+    known = decode_record(copy.record, origin=ORIGIN, member=LOST)
+    world.crash(0, 1)
+    load(world, 5, 9, every_ms=3_000)
+    lose(world)
+    world.replicas[LOST].store = copy
+    start = len(world.sent)
+    world.restart(LOST)
+    world.restart(0)
+    world.restart(1)
+    load(world, 9, 14)
+    world.run()
+    (fact,) = world.replicas[LOST].named("record_lost")
+    assert fact["round"] > fact["round_known"] == max(known.round_voted, known.round_timed_out)
+    assert status(world).is_follower
+    signed = [each for each in said(world, start) if isinstance(each, Vote | Timeout | Proposal)]
+    rounds = [each.block.round if isinstance(each, Proposal) else each.round for each in signed]
+    assert all(round_ <= fact["round_known"] for round_ in rounds)
+    assert decode_record(copy.record, origin=ORIGIN, member=LOST).is_follower
+    assert status(world).head == status(world, 0).head
+
+
+def test_a_member_that_restarts_from_its_own_disk_goes_on_to_vote(world):
+    """The highest round of its key, in whatever certificate, is one that its record knows."""
+    for sequence in range(5):
+        load(world, sequence, sequence + 1)
+        world.crash(LOST)
+        world.restart(LOST)
+    start = len(world.sent)
+    load(world, 5, 8)
+    assert not world.replicas[LOST].named("record_lost")
+    assert any(isinstance(message, Vote) for message in said(world, start))
+
+
+def test_a_copy_in_a_simulation_may_be_told_not_to_look_for_its_past(make_world):
+    world = make_world().start(LOST)
+    core = world.replicas[LOST].driver._core
+    core._parts.heeds_own_past = False
+    _, genesis_qc, _ = world.genesis()
+    tc = world.tc(1, dict.fromkeys((0, 1, 2, 3, LOST), 0), genesis_qc)
+    world.inject(0, LOST, Certificates(genesis_qc, tc))
+    assert not status(world).is_follower
 
 
 # The kernel.

@@ -106,18 +106,20 @@ def cosign_again(parts: Parts) -> None:
 
 
 def look_for_own_past(parts: Parts) -> None:
-    """A member that has signed nothing and whose signature was verified here has lost its record.
+    """Sign no more where a signature of mine was verified of a later round than my record knows.
 
-    Nobody else holds its key, so whoever said that it was new was wrong. (Once it has signed, its
-    record is there, and every vote of it is in it.) Any verified certificate will do, adopted or
-    not: of a block that was fetched, of a commit, or a time-out of it in a TC.
+    Nobody else holds its key, and what it signs is durable before it is said: so the record is not
+    the one by which that was signed. Its operator has said wrongly that it is new, or its disk is
+    yesterday's copy. Any verified certificate will do, adopted or not: of a block that was fetched,
+    of a commit, or a time-out of it in a TC.
     """
     record = parts.kernel.record
-    is_fresh = record.vote is None and record.timeout is None and record.cosigned is None
-    round_ = parts.certificates.last_signed(parts.me) if is_fresh else None
-    if round_ is not None and not record.is_follower:
-        parts.kernel.retire()
-        parts.results.fact(facts.RECORD_LOST, round=round_)
+    known = max(record.round_voted, record.round_timed_out)
+    round_ = parts.certificates.last_signed(parts.me)
+    if round_ is None or round_ <= known or record.is_follower or not parts.heeds_own_past:
+        return
+    parts.kernel.retire()
+    parts.results.fact(facts.RECORD_LOST, round=round_, round_known=known)
 
 
 def _look_for_two_votes(parts: Parts, qc: QC) -> None:

@@ -91,6 +91,7 @@ class Core:
         verifier: SignatureVerifier,
         restored: Restored | None,
         decoding: Decoding = PLAIN,
+        heeds_own_past: bool = True,
     ) -> None:
         """Begin at the genesis, or where `restored` left off. Raises: RecordDamagedError."""
         self._parts = restore(
@@ -102,6 +103,7 @@ class Core:
             verifier=verifier,
             restored=restored,
             decoding=decoding,
+            heeds_own_past=heeds_own_past,
         )
         self._decode = decoding.message
         self._answers = Answers(self._parts)

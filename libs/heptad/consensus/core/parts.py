@@ -21,7 +21,8 @@ from heptad.model.ids import MemberIndex, ValidatorNumber
 @dataclass(slots=True, eq=False)
 class Parts:
     """One replica's parts. `meter` counts signatures, `peers` and `validators` are what they may
-    cost, `two_batches` are numbers under which a validator made two.
+    cost, `two_batches` are numbers under which a validator made two. `heeds_own_past` is False only
+    where a simulation runs several copies of a member, or one that must not know better.
 
     `results` and `now_ms` (Unix time) are those of the running step.
     """
@@ -40,6 +41,7 @@ class Parts:
     meter: MeteredVerifier
     peers: Allowances[MemberIndex]
     validators: Allowances[ValidatorNumber]
+    heeds_own_past: bool = True
     two_batches: OrderedDict[BatchId, None] = field(default_factory=OrderedDict)
     results: Results = field(default_factory=Results)
     now_ms: int = 0
