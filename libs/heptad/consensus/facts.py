@@ -39,6 +39,12 @@ LEADER_REFUSED: Final = "leader_refused"
 CATCHING_UP: Final = "catching_up"
 """Fields: height (mine), target_height."""
 
+CLOCK_BEHIND: Final = "clock_behind"
+"""A quorum has certified a block of a time well ahead of this clock, so it is not ahead of theirs.
+
+Fields: time_ms (the block's), ahead_ms.
+"""
+
 RECORD_LOST: Final = "record_lost"
 """This member's key has signed what its record does not know: from now on it only follows.
 

@@ -11,7 +11,6 @@ its promises must not make any.
 """
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -26,6 +25,7 @@ from heptad.consensus.events import (
     PeerLost,
     TimerFired,
 )
+from heptad_replica.clock import Clock
 
 EVENTS_PER_SENDER_MAX: Final = 1_024
 QUEUED_BYTES_PER_SENDER_MAX: Final = 32 << 20
@@ -36,17 +36,6 @@ WAVE_EVENTS_PER_SENDER_MAX: Final = 128
 _WITH_PAYLOAD: Final = (MessageReceived, BatchReceived, EvidenceReceived)
 
 _Sender: TypeAlias = tuple[type[Event], int]
-
-
-class Clock:
-    """Unix time in ms that never goes backwards: the wall clock once, then the monotonic one."""
-
-    def __init__(self) -> None:
-        self._offset_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
-
-    def now_ms(self) -> int:
-        """Now."""
-        return time.monotonic_ns() // 1_000_000 + self._offset_ms
 
 
 @dataclass(slots=True, eq=False)

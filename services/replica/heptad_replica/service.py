@@ -26,8 +26,9 @@ from heptad.runtime.streams import add_frame_handlers
 from heptad.wire.convert.replica import ReplicaStatus, to_status_response
 from heptad.wire.replica.v1 import replica_pb2
 from heptad.wire.streams import AppliedFrame
+from heptad_replica.clock import Clock, GroupTime
 from heptad_replica.followers import FollowerDoor
-from heptad_replica.loop import Clock, DriverLoop, EventQueue
+from heptad_replica.loop import DriverLoop, EventQueue
 from heptad_replica.peer_door import PeerDoor
 from heptad_replica.peers import PeerLink, PeerOutbox
 from heptad_replica.reporting import Reporter, read_status
@@ -78,7 +79,9 @@ class ReplicaService:
         self._links = self._peer_links()
         self._outbox = PeerOutbox(self._links)
         self._driver = build_driver(context, store=self._store, outbox=self._outbox, sink=self)
-        self._loop = DriverLoop(driver=self._driver, clock=Clock(), events=self._events)
+        clock = Clock()
+        self._loop = DriverLoop(driver=self._driver, clock=clock, events=self._events)
+        self._group_time = GroupTime(clock, context.log)
         self._peers = PeerDoor(events=self._events)
         self._validators = ValidatorDoor(
             store=self._store,
@@ -142,6 +145,7 @@ class ReplicaService:
     def observed(self, facts: Sequence[Fact]) -> None:
         """See `heptad.consensus.ports.Sink`."""
         self._reporter.observed(facts)
+        self._group_time.observed(facts)
         if any(fact.name == RECORD_LOST for fact in facts):
             stops = self._context.health.set_part(VOTING, serving=False)
             self._context.tasks.spawn("voting has ended", stops)

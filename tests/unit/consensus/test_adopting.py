@@ -73,3 +73,16 @@ def test_whoever_has_signed_nothing_and_is_in_a_certificate_signs_no_more(
     adopt_qc(parts, parts.certificates.qc(world.qc(2, BLOCK, voters=voters)))
     assert parts.kernel.record.is_follower is is_lost
     assert told(parts, "record_lost") == [{"round": 2, "round_known": 0}] * is_lost
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_told"), [(0, False), (250, False), (251, True)])
+def test_a_certified_block_well_ahead_in_time_tells_that_this_clock_is_behind(
+    world, parts, ahead_ms, is_told
+):
+    """A quorum has voted for it, so it is not ahead of theirs."""
+    verified = world.chain([1])[0]
+    parts.chain.insert_own(verified, keep=verified.block.parent_id)
+    parts.now_ms = verified.block.time_ms - ahead_ms
+    adopt_qc(parts, parts.certificates.qc(world.qc(1, verified.block.id)))
+    expected = {"time_ms": verified.block.time_ms, "ahead_ms": ahead_ms}
+    assert told(parts, "clock_behind") == [expected] * is_told

@@ -23,6 +23,7 @@ def adopt_qc(parts: Parts, verified: VerifiedQC) -> bool:
     if not parts.rounds.adopt_qc(verified, parts.now_ms):
         return False
     parts.chain.certify(verified.qc.block_id)
+    _compare_clocks(parts, verified.qc)
     if parts.rounds.round > round_before:
         parts.results.fact(facts.ROUND_ENTERED, round=parts.rounds.round, by="qc")
     commit_by(parts, verified)
@@ -120,6 +121,20 @@ def look_for_own_past(parts: Parts) -> None:
         return
     parts.kernel.retire()
     parts.results.fact(facts.RECORD_LOST, round=round_, round_known=known)
+
+
+def _compare_clocks(parts: Parts, qc: QC) -> None:
+    """Tell where the group's time is well ahead of mine: its blocks get no vote here, or soon none.
+
+    Among a quorum are more than f honest members, and none votes for what is far ahead of its own
+    clock. Half of what is tolerated is enough to tell, for some time has passed since the proposal.
+    """
+    node = parts.chain.tree.get(qc.block_id)
+    if node is None:
+        return
+    ahead_ms = node.block.time_ms - parts.now_ms
+    if ahead_ms > parts.limits.time_ahead_ms_max // 2:
+        parts.results.fact(facts.CLOCK_BEHIND, time_ms=node.block.time_ms, ahead_ms=ahead_ms)
 
 
 def _look_for_two_votes(parts: Parts, qc: QC) -> None:
