@@ -39,6 +39,12 @@ LEADER_REFUSED: Final = "leader_refused"
 CATCHING_UP: Final = "catching_up"
 """Fields: height (mine), target_height."""
 
+STRANDED: Final = "stranded"
+"""All were asked twice for the next committed block, in vain. Told once, until a commit.
+
+Nobody is heard; or nobody holds it, nor what leads on from here. Fields: height, target_height.
+"""
+
 CLOCK_BEHIND: Final = "clock_behind"
 """A quorum has certified a block of a time well ahead of this clock, so it is not ahead of theirs.
 

@@ -14,6 +14,7 @@ class Status:
     `committed_*` describe the last committed block; `head` is the log after it and `cosigned` the
     last head cosigned. `*_pending` count the pool. `timeouts` and `rounds_certified` (rounds
     entered by a QC) count since the start. `is_catching_up`: missed blocks are being fetched.
+    `is_stranded`: everybody was asked in vain for the next of them, and none has come since.
     `is_follower`: this replica signs nothing, for it does not know what its key has signed before.
     `leaders_failed`: who failed to lead and has not ended a term since, as the committed chain has
     it; the last f of them are left out of the schedule for a while.
@@ -36,6 +37,7 @@ class Status:
     timeouts: int
     rounds_certified: int
     is_catching_up: bool
+    is_stranded: bool
     is_follower: bool
     leaders_failed: tuple[MemberIndex, ...]
     charges_proven: int

@@ -86,6 +86,9 @@ class Sync:
         self._chunk: Chunk | None = None
         self._server: MemberIndex | None = None
         self._walk_until_ms = 0
+        self.is_stranded = False
+        """True from when everybody was asked twice for the next committed block, in vain, until a
+        commit: nobody holds it, and nobody can lead on from here, or nobody is heard."""
 
     @property
     def is_active(self) -> bool:
@@ -216,6 +219,7 @@ class Sync:
 
     def on_commit(self) -> None:
         """The root has moved up: a chunk may be done with, and the target near enough."""
+        self.is_stranded = False
         if self._chunk is not None and self._height >= self._chunk.blocks[-1].height:
             self._chunk = None
         if self._target is not None and not self._is_far(self._target):
@@ -228,7 +232,7 @@ class Sync:
         """
         self._chain.expire_offers()
         self._seek_chain(now_ms, results)
-        self._want_chunk(now_ms)
+        self._want_chunk(now_ms, results)
         self._chain.update_wants(certified=certified, walk=not self.is_active, now_ms=now_ms)
         height = self._height
         for peer, block_ids in self._chain.blocks_wanted.due(now_ms).items():
@@ -327,7 +331,7 @@ class Sync:
         asked = self._chain.batches_wanted.asked
         return max((asked(ref.digest) for each in waiting for ref in each.block.batches), default=0)
 
-    def _want_chunk(self, now_ms: int) -> None:
+    def _want_chunk(self, now_ms: int, results: Results) -> None:
         """Ask for the chunk above the root, unless one is here or everybody was asked twice."""
         following = Height(self._height + 1)
         tries_max = self._tries_max
@@ -335,6 +339,7 @@ class Sync:
         is_due = due_ms is not None and due_ms <= now_ms
         if is_due and self._chunk_wanted.asked(following) >= tries_max:
             self._walk_until_ms = now_ms + tries_max * self._limits.fetch_retry_ms
+            self._report_stranded(results)
             self._stop()
         if self._chunk is not None and not self._is_applicable(self._chunk):
             self._chunk = None
@@ -343,6 +348,12 @@ class Sync:
         if is_wanted:
             hints = () if self._server is None else self._ring_from(self._server)
             self._chunk_wanted.add(following, hints=hints, now_ms=now_ms)
+
+    def _report_stranded(self, results: Results) -> None:
+        """Tell once, for it goes on like this until a commit."""
+        if self._target is not None and not self.is_stranded:
+            self.is_stranded = True
+            results.fact(facts.STRANDED, height=self._height, target_height=self._target)
 
     def _next_server(self, peer: MemberIndex) -> MemberIndex:
         return self._others[(self._others.index(peer) + 1) % len(self._others)]

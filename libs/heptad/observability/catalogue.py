@@ -169,6 +169,10 @@ FOLLOWS_ONLY: Final = _gauge(
     "1 while this replica signs nothing, because it has lost its safety record.",
 )
 CATCHING_UP: Final = _gauge("consensus_catching_up", "1 while missed blocks are being fetched.")
+STRANDED: Final = _gauge(
+    "consensus_stranded",
+    "1 while no other replica gives the next block that is missing here, or leads on past it.",
+)
 JUMPS_TOTAL: Final = _counter(
     "consensus_jumps_total", "Times that blocks were skipped because nobody holds them any more."
 )

@@ -26,6 +26,7 @@ _WARNINGS: Final = frozenset(
         facts.CERTIFIED_BLOCK_INVALID,
         facts.CATCHING_UP,
         facts.PEER_IGNORED,
+        facts.STRANDED,
         facts.JUMPED,
         facts.RECORD_LOST,
         facts.COSIGN_REFUSED,
@@ -153,6 +154,7 @@ def read_status(metrics: Metrics, *, status: Callable[[], Status], number: int, 
         catalogue.CHARGES_PROVEN: lambda: status().charges_proven,
         catalogue.FOLLOWS_ONLY: lambda: status().is_follower,
         catalogue.CATCHING_UP: lambda: status().is_catching_up,
+        catalogue.STRANDED: lambda: status().is_stranded,
     }
     for metric, read in gauges.items():
         metrics.read(metric, partial(_single, read))

@@ -73,6 +73,29 @@ def test_a_replica_behind_what_is_pruned_jumps_to_a_committed_block(behind):
     assert status(behind).head == status(behind, 0).head
 
 
+def test_a_replica_that_nobody_can_lead_on_is_stranded_and_says_so_once(behind):
+    """The others remember neither the blocks nor how the log grew past what it knows."""
+    grown = [replica.store.grown for replica in behind.replicas]
+    for replica in behind.replicas[:LATE]:
+        replica.store.grown = []
+    behind.restart(LATE)
+    late = behind.replicas[LATE]
+    behind.run(for_ms=30_000)
+    (stranded,) = late.named("stranded")
+    assert stranded["height"] == status(behind).committed_height < stranded["target_height"]
+    assert status(behind).is_stranded
+    assert not late.named("jumped")
+    behind.replicas[0].store.grown = grown[0]
+    behind.run(until=lambda: late.named("jumped"))
+    assert not status(behind).is_stranded
+
+
+def test_a_replica_that_catches_up_is_never_stranded(behind):
+    late = come_back(behind, until_jumped=False)
+    assert not late.named("stranded")
+    assert not status(behind).is_stranded
+
+
 def test_a_jump_is_one_transaction(behind):
     late = come_back(behind)
     jumps = [persist for persist in late.store.writes for each in persist.commits if each.is_jump]

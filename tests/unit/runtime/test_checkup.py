@@ -171,6 +171,7 @@ def test_members_that_are_well_are_told_to_be(listeners) -> None:
     ("line", "verdict", "words"),
     [
         ("consensus_follows_only 1.0", Verdict.FAIL, "signs nothing"),
+        ("consensus_stranded 1.0", Verdict.FAIL, "nobody gives it what it lacks"),
         ("consensus_charges_proven 2.0", Verdict.FAIL, "proven misbehaviour"),
         ("validator_clock_offset_seconds -3.5", Verdict.WARN, "off by -3.50 s"),
     ],

@@ -173,6 +173,7 @@ class Core:
             timeouts=self._giving_up.count,
             rounds_certified=rounds.certified_count,
             is_catching_up=parts.sync.is_active,
+            is_stranded=parts.sync.is_stranded,
             is_follower=parts.kernel.record.is_follower,
             leaders_failed=tuple(each.member for each in root.state.leader_record.failures),
             charges_proven=len(root.state.proven),

@@ -19,6 +19,10 @@ ALARMS: Final[Mapping[str, tuple[str, str]]] = {
         "has lost its safety record and signs nothing",
         "docs/runbooks/HeptadReplicaFollowsOnly.md",
     ),
+    "consensus_stranded": (
+        "is behind, and nobody gives it what it lacks",
+        "docs/runbooks/HeptadReplicaStranded.md",
+    ),
     "ledger_store_full": ("cannot write for want of room", "docs/runbooks/HeptadStoreFull.md"),
     "ledger_backup_keys_overdue": (
         "has backup keys that should be destroyed",
