@@ -103,8 +103,8 @@ class Core:
             verifier=verifier,
             restored=restored,
             decoding=decoding,
-            heeds_own_past=heeds_own_past,
         )
+        self._parts.heeds_own_past = heeds_own_past
         self._decode = decoding.message
         self._answers = Answers(self._parts)
         self._voting = Voting(self._parts, self._answers)

@@ -42,7 +42,6 @@ def restore(
     verifier: SignatureVerifier,
     restored: Restored | None,
     decoding: Decoding,
-    heeds_own_past: bool,
 ) -> Parts:
     """All parts of one replica. Raises: RecordDamagedError."""
     meter = MeteredVerifier(verifier)
@@ -89,7 +88,6 @@ def restore(
         meter=meter,
         peers=Allowances(others, limits=limits, work_us_per_ms=limits.peer_work_us_per_ms),
         validators=_validators(cell, limits),
-        heeds_own_past=heeds_own_past,
     )
     if restored is not None:
         _restore_tree(parts, restored)
