@@ -42,22 +42,32 @@ class LeaderChecker:
             self._unbroken_since = block.round
         self._rows.append(self._after(parent, block, rows))
         self._last = block
+        height = len(self._rows) - 1
+        if height in self._states:
+            self._compare("who jumped here", height)
 
     def stored(self, who: "Watched", encoded: bytes) -> None:
-        """`who` stores this state with the block that it belongs to. Raises: ViolationError."""
+        """`who` stores this state with the block that it belongs to. Raises: ViolationError.
+
+        One that was jumped to is compared when the headers up to there are committed: before that
+        perhaps only a faulty member has them all.
+        """
         height = who.disk.height
         first = self._states.setdefault(height, encoded)
         if first != encoded:
             raise ViolationError(Broken.STATE, f"{who.name} stands alone after height {height}")
-        if first is not encoded:
-            return
-        block, state = decode_state(encoded)
+        if first is encoded and height < len(self._rows):
+            self._compare(who.name, height)
+
+    def _compare(self, name: str, height: int) -> None:
+        """Raises: ViolationError if the state stored for a height is not as the headers say."""
+        block, state = decode_state(self._states[height])
         failures = state.leader_record.failures
         rows = {each.member: (each.strikes, each.round) for each in failures}
         if block.height != height or rows != self._rows[height]:
             raise ViolationError(
                 Broken.STATE,
-                f"{who.name} has {rows} after height {block.height}, the headers up to "
+                f"{name} has {rows} after height {block.height}, the headers up to "
                 f"{height} say {self._rows[height]}",
             )
 

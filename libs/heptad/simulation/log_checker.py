@@ -75,7 +75,9 @@ class LogChecker:
         self._made[batch.digest] = batch
 
     def is_committed_head(self, head: LogHead) -> bool:
-        """True if the log had this head at some time."""
+        """True if the log had this head at some time, or somebody has jumped to it with a proof."""
+        if any(block.head == head for block in self._ahead.values()):
+            return True
         return self._roots.get(head.size) == head.root
 
     def is_signed(self, cosignature: Cosignature) -> bool:
@@ -108,7 +110,7 @@ class LogChecker:
                 self._compare(who, block)
             elif commit.is_jump or block.height - 1 in self._ahead:
                 # It has jumped over blocks that nobody who is watched has committed yet.
-                self._ahead[block.height] = block
+                self._require_same(who, self._ahead.setdefault(block.height, block), block)
             else:
                 self._extend(who, block)
             if commit.first_index != block.head.size - block.entry_count:
@@ -137,7 +139,9 @@ class LogChecker:
             self._heights_told[who.key] = height
 
     def _compare(self, who: "Watched", block: Block) -> None:
-        agreed = self.chain[block.height - 1]
+        self._require_same(who, self.chain[block.height - 1], block)
+
+    def _require_same(self, who: "Watched", agreed: Block, block: Block) -> None:
         if agreed.id != block.id:
             raise ViolationError(
                 Broken.FORK,
@@ -146,11 +150,7 @@ class LogChecker:
             )
 
     def _extend(self, who: "Watched", block: Block) -> None:
-        ahead = self._ahead.pop(block.height, block)
-        if ahead.id != block.id:
-            raise ViolationError(
-                Broken.FORK, f"height {block.height}: {who.name} commits another block than a jump"
-            )
+        self._require_same(who, self._ahead.pop(block.height, block), block)
         if block.height != len(self.chain) + 1:
             raise ViolationError(
                 Broken.LOST, f"{who.name} commits height {block.height} on {len(self.chain)} blocks"

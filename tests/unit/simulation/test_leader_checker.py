@@ -82,6 +82,18 @@ def test_the_first_disk_too_is_compared_with_the_headers(scene, checker):
         checker.stored(Who(2), state_of(replace(two, tc=None), LeaderRecord()))
 
 
+@pytest.mark.parametrize("record", [FAILED_IN_2, LeaderRecord()])
+def test_a_state_that_was_jumped_to_is_compared_once_the_headers_are_there(scene, checker, record):
+    one, two = skipping(scene)
+    checker.stored(Who(2), state_of(replace(two, tc=None), record))
+    checker.extend(one)
+    if record == FAILED_IN_2:
+        checker.extend(two)
+    else:
+        with pytest.raises(ViolationError, match=r"who jumped here has \{\} after height 2"):
+            checker.extend(two)
+
+
 def test_only_who_leads_a_whole_term_is_struck_off(scene, checker):
     """Member 3 fails in its term, later gets another's last round by a TC, then its own term."""
     leaders = {term: term % 4 for term in range(8)}

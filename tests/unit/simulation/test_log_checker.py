@@ -1,5 +1,7 @@
 """The log checker finds what it is there for, in histories made by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.objects import CommitProof, LogHead
@@ -71,6 +73,37 @@ def test_a_commit_above_what_the_group_has_seen_is_found(scene):
     scene.replicas[0].disk.write(Persist(commits=(scene.forge.commit(first),)))
 
     assert broken_by(scene.commit, scene.replicas[0], scene.forge.commit(second)) is Broken.LOST
+
+
+def jump_to(scene, block):
+    return replace(scene.forge.commit(block), is_jump=True)
+
+
+def test_where_somebody_jumped_to_is_the_log_before_anybody_honest_has_what_lies_before(scene):
+    first, second = chain_of(scene, scene.forge.batch(0, b"a"), scene.forge.batch(1, b"b"))
+    scene.commit(scene.replicas[0], jump_to(scene, second))
+
+    log = scene.checkers.log
+    assert log.is_committed_head(second.head)
+    assert not log.is_committed_head(first.head)
+    for block in (first, second):
+        scene.commit(scene.replicas[1], scene.forge.commit(block))
+    assert log.chain == [first, second]
+
+
+@pytest.mark.parametrize("is_jump", [True, False])
+def test_another_block_than_where_somebody_jumped_to_is_a_fork(scene, is_jump):
+    first, second = chain_of(scene, scene.forge.batch(0, b"a"), scene.forge.batch(1, b"b"))
+    other = scene.forge.block(first, scene.batches[second.batches[0].digest], round_=3)
+    scene.store_everywhere(other)
+    scene.commit(scene.replicas[0], jump_to(scene, second))
+    if is_jump:
+        act = (scene.commit, scene.replicas[1], jump_to(scene, other))
+    else:
+        scene.commit(scene.replicas[1], scene.forge.commit(first))
+        act = (scene.commit, scene.replicas[1], scene.forge.commit(other))
+
+    assert broken_by(*act) is Broken.FORK
 
 
 def test_a_commit_of_what_is_not_stored_is_refused_by_the_disk(scene):
