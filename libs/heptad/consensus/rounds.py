@@ -47,6 +47,7 @@ class Rounds:
         """Enter the round that follows the kernel's record. Raises: RefusedError."""
         self._schedule = Schedule(committee, limits.term_rounds)
         self._learner = learner
+        self._window = limits.round_window
         self.high_qc = certificates.qc(record.high_qc)
         self.highest_tc = (
             certificates.tc(record.highest_tc) if record.highest_tc is not None else None
@@ -110,6 +111,7 @@ class Rounds:
 
     def _enter(self, *, by_tc: bool, now_ms: int) -> None:
         self.round, self._leader = self._following(), None
+        self.votes.forget(up_to=Round(self.round - self._window))
         self.timeouts.enter(self.round)
         self.pacemaker.enter(by_tc=by_tc, now_ms=now_ms)
 

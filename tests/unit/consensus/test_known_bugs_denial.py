@@ -95,6 +95,21 @@ def test_bug_27_votes_of_far_rounds_are_dropped_unverified_and_not_kept(alone):
     assert len(core_of(alone)._parts.rounds.votes._rounds) == 0
 
 
+def test_bug_27_votes_of_rounds_that_failed_long_ago_are_let_go_and_not_taken(alone):
+    """However many rounds fail one after the other: no certificate comes, and none is waited for."""
+    _, genesis_qc, _ = alone.genesis()
+    window, failed = Limits().round_window, 100
+    for round_ in range(1, failed):
+        alone.inject(EVIL, VICTIM, alone.vote(EVIL, round_, b"b" * 32))
+        tc = alone.tc(round_, dict.fromkeys((0, 1, 2, 4, 5), 0), genesis_qc)
+        alone.inject(EVIL, VICTIM, Certificates(genesis_qc, tc))
+    rounds = core_of(alone)._parts.rounds
+    assert rounds.round == failed
+    assert min(rounds.votes._rounds) > failed - window
+    alone.inject(EVIL, VICTIM, alone.vote(EVIL, failed - window, b"b" * 32))
+    assert len(rounds.votes._rounds) == window - 1
+
+
 def test_bug_27_votes_within_the_window_are_bounded_by_voters_and_rounds(alone):
     """However many blocks one member votes for, two a round are kept, and one conflict checked."""
     window = Limits().round_window

@@ -71,9 +71,10 @@ class Voting:
             raise RefusedError(f"vote of member {vote.voter} sent by {sender}")
         if vote.epoch != parts.cell.epoch:
             raise RefusedError(f"vote of epoch {vote.epoch}, this is epoch {parts.cell.epoch}")
-        high_qc_round = parts.rounds.high_qc.qc.round
-        if vote.round <= high_qc_round:
-            if vote.round + _LATE_ROUNDS < high_qc_round:
+        # A round that was given up on long ago is as good as certified: its votes are of no use.
+        over = max(parts.rounds.high_qc.qc.round, parts.rounds.round - parts.limits.round_window)
+        if vote.round <= over:
+            if vote.round + _LATE_ROUNDS < over:
                 self._answers.answer(sender)
             if self._contradicts(sender, vote.round, vote.block_id):
                 parts.certificates.vote(vote)
