@@ -10,6 +10,7 @@ goes on with the next block that is here.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ from heptad.consensus.objects import CommittedBlock, Cosignature
 from heptad.model.ids import Height
 from heptad.model.problems import Problem
 from heptad.runtime.identity import Identity
+from heptad.runtime.pacing import Pace, Pacer
 from heptad.runtime.streams import FrameStream
 from heptad.wire.streams import (
     AppliedFrame,
@@ -41,6 +43,10 @@ COSIGNATURES_QUEUED_MAX: Final = 256
 
 EVIDENCE_PER_STREAM_MAX: Final = 64
 """Proofs that one stream may hand on; there are no more members whose heads can be proved."""
+
+PACE: Final = Pace(messages_per_s=200, bytes_per_s=4 << 20, burst_s=2.0)
+"""What one ledger says, on all of its streams: an honest one acknowledges a few times a second, and
+each acknowledgement has the store looked through for what may go."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,12 +74,15 @@ class FollowerDoor:
         applied: Callable[[AppliedFrame], None],
         accused: Callable[[bytes], object] = _take_none,
         traces: BatchTraces | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`applied` and `accused` are told what a ledger reports, and hands on."""
         self._store = store
         self._applied = applied
         self._accused = accused
         self._traces = traces
+        self._clock_s = clock_s
+        self._pacers: dict[str, Pacer] = {}
         self._followers: set[_Follower] = set()
         self._last_cosignature: Cosignature | None = None
 
@@ -82,14 +91,15 @@ class FollowerDoor:
         """Ledgers that follow."""
         return len(self._followers)
 
-    async def serve(self, stream: FrameStream, _caller: Identity) -> None:
+    async def serve(self, stream: FrameStream, caller: Identity) -> None:
         """One stream, until the ledger ends it. Raises: Problem `frame_malformed`."""
         follower = _Follower()
         if self._last_cosignature is not None:
             follower.cosignatures.append(self._last_cosignature)
         self._followers.add(follower)
         try:
-            await first_of(self._read(stream, follower), self._feed(stream, follower))
+            pacer = self._pacers.setdefault(caller.id, Pacer(PACE, self._clock_s()))
+            await first_of(self._read(stream, follower, pacer), self._feed(stream, follower))
         finally:
             self._followers.discard(follower)
 
@@ -106,9 +116,12 @@ class FollowerDoor:
             del follower.cosignatures[:-COSIGNATURES_QUEUED_MAX]
             follower.wakeup.set()
 
-    async def _read(self, stream: FrameStream, follower: _Follower) -> None:
+    async def _read(self, stream: FrameStream, follower: _Follower, pacer: Pacer) -> None:
         while (body := await stream.read()) is not None:
             self._take(follower, body)
+            wait_s = pacer.wait_s(len(body), self._clock_s())
+            if wait_s:
+                await asyncio.sleep(wait_s)
 
     def _take(self, follower: _Follower, body: bytes) -> None:
         try:

@@ -96,7 +96,7 @@ def test_bug_27_votes_of_far_rounds_are_dropped_unverified_and_not_kept(alone):
 
 
 def test_bug_27_votes_of_rounds_that_failed_long_ago_are_let_go_and_not_taken(alone):
-    """However many rounds fail one after the other: no certificate comes, and none is waited for."""
+    """However many rounds fail one after the other, and no certificate comes."""
     _, genesis_qc, _ = alone.genesis()
     window, failed = Limits().round_window, 100
     for round_ in range(1, failed):

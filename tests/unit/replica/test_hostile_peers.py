@@ -9,13 +9,16 @@ from heptad.consensus.events import BatchReceived, MessageReceived, PeerConnecte
 from heptad.model.ids import MemberIndex, ValidatorNumber
 from heptad.runtime.identity import Identity, Role
 from heptad.runtime.pacing import Pace, Pacer
+from heptad.wire.streams import AppliedFrame, encode_from_ledger
+from heptad_replica import followers, peer_door, peers
 from heptad_replica import loop as loop_module
-from heptad_replica import peer_door, peers
+from heptad_replica.followers import FollowerDoor
 from heptad_replica.loop import EventQueue
 from heptad_replica.peer_door import PeerDoor
 from heptad_replica.peers import PeerLink
 
 EVIL = Identity("cell.test", Role.REPLICA, "replica-6")
+LEDGER = Identity("cell.test", Role.LEDGER, "ledger-1")
 
 
 def message(sender: int, number: int = 0, size: int = 1) -> MessageReceived:
@@ -152,6 +155,26 @@ def test_a_flood_is_read_no_faster_than_its_pace(monkeypatch):
         assert stream.reads == 21
         assert len(events) == 21
         task.cancel()
+
+    run(story())
+
+
+def test_a_ledgers_flood_is_read_no_faster_than_its_pace(monkeypatch):
+    """On all of its streams together, for each of its words has the store looked through."""
+    monkeypatch.setattr(followers, "PACE", Pace(messages_per_s=10, bytes_per_s=1 << 20, burst_s=2))
+
+    async def story():
+        applied, word = [], encode_from_ledger(AppliedFrame(1, 1))
+        door = FollowerDoor(store=None, applied=applied.append, clock_s=lambda: 0.0)
+        streams = [Stream(payload=word) for _ in range(2)]
+        tasks = [asyncio.ensure_future(door.serve(each, LEDGER)) for each in streams]
+        while len(applied) < 22:  # noqa: ASYNC110  a turn of the loop, not a pause
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(applied) == 22
+        for task in tasks:
+            task.cancel()
 
     run(story())
 
