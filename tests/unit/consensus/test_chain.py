@@ -105,13 +105,15 @@ def test_a_proposal_that_is_certified_is_kept_whatever_the_round(idle, chain, re
     assert advance(chain, results) == [1, 2, 3]
 
 
-def test_what_is_committed_is_not_parked_again(idle, chain, results):
+def test_what_is_not_above_what_is_committed_is_not_parked(idle, chain, results):
     one, two = idle.chain([1, 2])
+    rival = idle.block(one.block, one.state, 2, proposer=3)
     for each in (one, two):
         chain.park_proposal(proposal(idle, each))
     advance(chain, results)
     chain.commit(two.block.id, proof=None, results=results)
-    chain.park_certified(one.block, source=MemberIndex(3))
+    for each in (one, rival):
+        chain.park_certified(each.block, source=MemberIndex(3))
     assert len(chain.parked) == 0
 
 
@@ -204,6 +206,13 @@ def test_what_a_commit_abandons_leaves_the_disk_if_it_was_there(idle, chain, res
     assert results.blocks_dropped == [durable.block.id]
     assert results.batches_dropped == [old.digest]
     assert len(chain.pool) == 0
+
+
+def test_whoever_starts_asks_at_once_for_the_block_of_its_highest_certificate(idle, chain):
+    (one,) = idle.chain([1])
+    certified = idle.qc(1, one.block.id)
+    chain.update_wants(certified=certified, walk=True, now_ms=idle.now_ms)
+    assert one.block.id in chain.blocks_wanted
 
 
 def test_exactly_what_is_missing_is_asked_for(idle, chain):
