@@ -46,7 +46,6 @@ class _Account:
     forged_ms: int = 0
     ignored_until_ms: int = 0
     ignored_ms: int = 0
-    dropped: int = 0
 
 
 class Allowances(Generic[Who]):
@@ -57,6 +56,7 @@ class Allowances(Generic[Who]):
         self._rate = work_us_per_ms
         self._full_us = work_us_per_ms * limits.work_burst_ms
         self._accounts = {who: _Account(self._full_us, 0) for who in whose}
+        self._dropped: dict[Who, int] = {}
 
     def __contains__(self, who: object) -> bool:
         """True if this sender has an account."""
@@ -70,7 +70,7 @@ class Allowances(Generic[Who]):
         account.at_ms = now_ms
         if account.work_us > 0 and now_ms >= account.ignored_until_ms:
             return True
-        account.dropped += 1
+        self._dropped[who] = self._dropped.get(who, 0) + 1
         return False
 
     def is_ignored(self, who: Who, now_ms: int) -> bool:
@@ -101,10 +101,10 @@ class Allowances(Generic[Who]):
 
     def take_dropped(self) -> list[tuple[Who, int]]:
         """How many messages of whom were dropped since the last call."""
-        dropped = [(who, each.dropped) for who, each in self._accounts.items() if each.dropped]
-        for who, _ in dropped:
-            self._accounts[who].dropped = 0
-        return dropped
+        if not self._dropped:
+            return []
+        dropped, self._dropped = self._dropped, {}
+        return [(who, dropped[who]) for who in self._accounts if who in dropped]
 
 
 class MeteredVerifier:

@@ -225,6 +225,8 @@ class Chain:
 
     def expire_offers(self) -> None:
         """Stop asking for what nobody has given in two rounds of asking: the offer was empty."""
+        if not self._offers:
+            return
         for ref, _ in list(self._offers):
             if self.batches_wanted.asked(ref.digest) > self._tries_max:
                 self._decline(ref.digest)

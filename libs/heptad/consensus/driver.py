@@ -168,8 +168,7 @@ class Driver:
     def _send(self, targets: tuple[MemberIndex, ...], message: Message) -> None:
         payload = encode_message(message)
         self._outbox.send(targets, payload)
-        for target in targets:
-            self._core.sent(target, message, len(payload))
+        self._core.sent(targets, message, len(payload))
 
     def _launch(self, ready: Ready) -> Wave:
         self._in_flight = Wave(ready)

@@ -235,7 +235,7 @@ def decode_message(payload: bytes) -> Message:
 
 def is_batches_reply(payload: bytes) -> bool:
     """True if these bytes say of themselves that they bring batches."""
-    return payload[:1] == bytes((_BATCHES_REPLY,))
+    return bool(payload) and payload[0] == _BATCHES_REPLY
 
 
 def blocks_kind(payload: bytes) -> "type[BlocksReply | ChainReply | SnapshotReply] | None":

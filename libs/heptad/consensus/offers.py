@@ -23,6 +23,10 @@ class Offers:
         """True if this batch is offered."""
         return digest in self._offers
 
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._offers)
+
     def __iter__(self) -> Iterator[tuple[BatchRef, MemberIndex]]:
         """Each reference with who offered it."""
         return iter(self._offers.values())

@@ -16,7 +16,7 @@ beyond the share because a block names it (`extras`) leaves once no block here n
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from heptad.consensus.committee import Cell
 from heptad.consensus.errors import ForgedError, RefusedError
@@ -35,13 +35,13 @@ Place = tuple[int, int]
 Positions = Mapping[ValidatorNumber, Place]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PooledBatch:
     """A verified batch: what a block says of it, its bytes, and the hashes of its leaves.
 
     `arrived_ms` is when it came, `offered_ms` when it was offered to the other members (None: not
-    yet). `is_pruned` batches lack their sealed half; they are taken from this member's own disk
-    only, never from a peer.
+    yet); this and `is_durable` change while it waits, by `BatchPool.mark`. `is_pruned` batches lack
+    their sealed half; they are taken from this member's own disk only, never from a peer.
     """
 
     ref: BatchRef
@@ -250,17 +250,14 @@ class BatchPool:
     ) -> None:
         """Note that a batch was offered, or that it goes to the disk with this step."""
         batch = self._by_digest[digest]
-        self._by_digest[digest] = replace(
-            batch,
-            offered_ms=batch.offered_ms if offered_ms is None else offered_ms,
-            is_durable=batch.is_durable if is_durable is None else is_durable,
-        )
+        batch.offered_ms = batch.offered_ms if offered_ms is None else offered_ms
+        batch.is_durable = batch.is_durable if is_durable is None else is_durable
 
     def oldest(self, positions: Positions) -> PooledBatch | None:
         """The first of `proposable`, which is asked for again and again."""
         first: PooledBatch | None = None
         for number in self._by_id if self._by_digest else ():
-            batch = next(self._walk(number, positions.get(number)), None)
+            batch = self._following(number, positions.get(number))
             if batch is not None and (first is None or _turn(batch) < _turn(first)):
                 first = batch
         return first
@@ -329,13 +326,18 @@ class BatchPool:
 
     def _walk(self, number: ValidatorNumber, position: Place | None) -> Iterator[PooledBatch]:
         """One validator's batches as they may follow each other, from `position` on."""
-        numbers = self._by_id[number]
-        starts = self._starts.get(number, ())
-        while (position := _next(numbers, starts, position)) is not None:
-            batch = self._by_digest[numbers[position][0]]
-            if batch.is_pruned:
-                return
+        while (batch := self._following(number, position)) is not None:
             yield batch
+            position = batch.ref.incarnation, batch.ref.sequence
+
+    def _following(self, number: ValidatorNumber, position: Place | None) -> PooledBatch | None:
+        """The one that may come after `position`, if it is here and whole."""
+        numbers = self._by_id[number]
+        place = _next(numbers, self._starts.get(number, ()), position) if numbers else None
+        if place is None:
+            return None
+        batch = self._by_digest[numbers[place][0]]
+        return None if batch.is_pruned else batch
 
 
 def _turn(batch: PooledBatch) -> tuple[int, ValidatorNumber]:

@@ -1,6 +1,5 @@
 """What one step has brought about so far; at its end it becomes a `Ready`."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from heptad.consensus.errors import RefusedError
@@ -34,7 +33,7 @@ class Results:
     outcomes: list[BatchOutcome] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
-    fetches: Counter[MemberIndex] = field(default_factory=Counter)
+    fetches: dict[MemberIndex, int] = field(default_factory=dict)
 
     def send(self, targets: tuple[MemberIndex, ...], message: Message) -> None:
         """Have a message sent, if there is anybody to send it to."""
@@ -43,8 +42,8 @@ class Results:
 
     def require_fetch(self, peer: MemberIndex, *, count_max: int) -> None:
         """Count a fetch; one wave answers only so many. Raises: RefusedError."""
-        self.fetches[peer] += 1
-        if self.fetches[peer] > count_max:
+        count = self.fetches[peer] = self.fetches.get(peer, 0) + 1
+        if count > count_max:
             raise RefusedError(f"more than {count_max} fetches in one wave")
 
     def fact(self, name: str, **fields: int | str | bytes) -> None:

@@ -105,6 +105,8 @@ class Sync:
 
         Raises: UnwantedError.
         """
+        if kind is None:
+            return
         if kind is BlocksReply and not len(self._chain.blocks_wanted):
             raise UnwantedError("blocks that were not asked for")
         is_open = self._chunk is None and bool(len(self._chunk_wanted))
@@ -211,6 +213,8 @@ class Sync:
 
     def snapshot(self, now_ms: int) -> VerifiedSnapshot | None:
         """The snapshot to jump to, if the blocks behind the root are to be had nowhere."""
+        if not self._chunk_wanted:
+            return None
         following, due_ms = Height(self._height + 1), self._chunk_wanted.due_ms()
         if following not in self._chunk_wanted or due_ms is None or due_ms > now_ms:
             return None
@@ -314,7 +318,7 @@ class Sync:
         have been anywhere.
         """
         wanted = (self._chain.blocks_wanted, self._chain.batches_wanted)
-        if max(wants.asked_max() for wants in wanted) < self._tries_max:
+        if all([wants.asked_max() < self._tries_max for wants in wanted]):
             return
         certified = [each for each in self._chain.parked.all() if each.is_certified]
         if max(wanted[0].asked_max(), self._asked_for_batches(certified)) < self._tries_max:
@@ -333,6 +337,8 @@ class Sync:
 
     def _want_chunk(self, now_ms: int, results: Results) -> None:
         """Ask for the chunk above the root, unless one is here or everybody was asked twice."""
+        if self._target is None and self._chunk is None and not self._chunk_wanted:
+            return
         following = Height(self._height + 1)
         tries_max = self._tries_max
         due_ms = self._chunk_wanted.due_ms()

@@ -5,7 +5,6 @@ certificate that entered that round, which is adopted first and makes that round
 And it cannot mix rounds: f + 1 time-outs of *one* round are what makes a replica join.
 """
 
-from collections import Counter
 from typing import Final
 
 from heptad.consensus.certificates import Certificates
@@ -25,13 +24,13 @@ class TimeoutCollector:
         self._committee = committee
         self._round = Round(0)
         self._timeouts: dict[MemberIndex, VerifiedTimeout] = {}
-        self._replaced: Counter[MemberIndex] = Counter()
+        self._replaced: dict[MemberIndex, int] = {}
 
     def enter(self, round_: Round) -> None:
         """Begin to collect for this round; those of earlier ones are of no use any more."""
         self._round = round_
         self._timeouts = {}
-        self._replaced = Counter()
+        self._replaced = {}
 
     def is_known(self, voter: MemberIndex, high_qc_round: Round) -> bool:
         """True if this member's time-out is here with a QC no lower: nothing new to verify.
@@ -42,14 +41,16 @@ class TimeoutCollector:
         known = self._timeouts.get(voter)
         if known is None:
             return False
-        is_worn_out = self._replaced[voter] >= REPLACED_MAX
+        is_worn_out = self._replaced.get(voter, 0) >= REPLACED_MAX
         return is_worn_out or known.timeout.high_qc.round >= high_qc_round
 
     def add(self, verified: VerifiedTimeout) -> None:
         """Take in a time-out of the current round; a second one of a member replaces its first."""
         assert verified.timeout.round == self._round, (verified.timeout.round, self._round)
-        self._replaced[verified.timeout.voter] += verified.timeout.voter in self._timeouts
-        self._timeouts[verified.timeout.voter] = verified
+        voter = verified.timeout.voter
+        if voter in self._timeouts:
+            self._replaced[voter] = self._replaced.get(voter, 0) + 1
+        self._timeouts[voter] = verified
 
     def must_join(self) -> bool:
         """True if f + 1 members, so at least one honest one, have given up on this round."""

@@ -48,10 +48,12 @@ class WaitingBatches:
         A full block that takes what came before is excused: there is more to do than fits. One with
         room, or one that prefers what came much later, is not.
         """
+        if not block.batches:
+            return True
         limits = self._limits
         size = sum(ref.size_bytes for ref in block.batches) + self._pool.largest_bytes()
         is_full = len(block.batches) >= limits.block_batches_max or size > limits.block_bytes_max
-        if not (block.batches and is_full):
+        if not is_full:
             return True
         if waiting.offered_ms is None:
             return False  # Not all have had it yet, and a leader may work off what came before.

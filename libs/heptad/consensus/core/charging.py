@@ -4,6 +4,7 @@ What this replica has asked for is free where it was of use: how much that can b
 it asks for. Everything else has its price, whether it was refused or not.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,10 +69,15 @@ def charge(
     parts.peers.charge(bill.sender, work_us)
 
 
-def charge_answer(parts: Parts, peer: MemberIndex, answer: Message, size_bytes: int) -> None:
-    """This was sent to `peer`; only what answers a fetch is charged, for the rest is our wish."""
-    if isinstance(answer, _ANSWERS) and peer in parts.peers:
-        parts.peers.charge(peer, hashing_us(size_bytes) + ANSWERED_ITEM_US * _items(answer))
+def charge_answer(
+    parts: Parts, peers: Iterable[MemberIndex], answer: Message, size_bytes: int
+) -> None:
+    """This was sent to `peers`; only what answers a fetch is charged, for the rest is our wish."""
+    if not isinstance(answer, _ANSWERS):
+        return
+    for peer in peers:
+        if peer in parts.peers:
+            parts.peers.charge(peer, hashing_us(size_bytes) + ANSWERED_ITEM_US * _items(answer))
 
 
 def forged(parts: Parts, member: MemberIndex) -> None:

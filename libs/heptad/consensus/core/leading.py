@@ -61,12 +61,12 @@ class Leading:
     def _tip_to_extend(self) -> Node | None:
         """The highest certified block, if I lead this round and have not acted in it yet."""
         parts, record = self._parts, self._parts.kernel.record
-        if parts.kernel.record.is_follower:
+        if parts.rounds.leader(parts.chain.tree) != parts.me or parts.sync.is_active:
+            return None
+        if record.is_follower:
             return None
         round_ = parts.rounds.round
         if max(record.round_proposed, record.round_voted, record.round_timed_out) >= round_:
-            return None
-        if parts.sync.is_active or parts.rounds.leader(parts.chain.tree) != parts.me:
             return None
         return parts.chain.tree.get(parts.rounds.high_qc.qc.block_id)
 

@@ -184,9 +184,9 @@ class Core:
         position = self._parts.chain.tree.root.state.positions.get(validator)
         return None if position is None else BatchId(validator, *position)
 
-    def sent(self, peer: MemberIndex, answer: Message, size_bytes: int) -> None:
-        """The driver has sent this to `peer`, out of memory or out of the store."""
-        charge_answer(self._parts, peer, answer, size_bytes)
+    def sent(self, peers: tuple[MemberIndex, ...], answer: Message, size_bytes: int) -> None:
+        """The driver has sent this to `peers`, out of memory or out of the store."""
+        charge_answer(self._parts, peers, answer, size_bytes)
 
     def _begin(self, now_ms: int) -> None:
         self._parts.now_ms = max(now_ms, self._parts.now_ms)
