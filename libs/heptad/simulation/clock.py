@@ -32,24 +32,30 @@ class Timeline:
         Returns the number by which it can be cancelled.
         """
         self._planned += 1
-        heappush(self._agenda, (max(at_us, self.now_us), self._planned, act, arguments))
+        if at_us < self.now_us:
+            at_us = self.now_us
+        heappush(self._agenda, (at_us, self._planned, act, arguments))
         return self._planned
 
     def cancel(self, number: int) -> None:
         """What was planned under this number, and has not happened yet, does not happen."""
         self._cancelled.add(number)
 
-    def advance(self, until_us: int) -> bool:
-        """Let the next thing happen, unless it is due after `until_us`: then False."""
-        if not self._agenda or self._agenda[0][0] > until_us:
-            return False
-        at_us, number, act, arguments = heappop(self._agenda)
-        if number in self._cancelled:
-            self._cancelled.remove(number)
-        else:
-            self.now_us = at_us
-            act(*arguments)
-        return True
+    def run(self, until_us: int, *, count_max: int) -> int:
+        """Let happen what is due until `until_us`, one after the other; return how many things.
+
+        After `count_max` of them it stops.
+        """
+        agenda, cancelled, count = self._agenda, self._cancelled, 0
+        while agenda and agenda[0][0] <= until_us and count < count_max:
+            at_us, number, act, arguments = heappop(agenda)
+            count += 1
+            if number in cancelled:
+                cancelled.remove(number)
+            else:
+                self.now_us = at_us
+                act(*arguments)
+        return count
 
     @property
     def is_empty(self) -> bool:

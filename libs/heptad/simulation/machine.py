@@ -116,6 +116,7 @@ class Machine:
         is_alone: bool = True,
     ) -> None:
         self.identity = identity
+        self.key, self.name, self.member = identity.node, identity.name, identity.member
         self.disk = disk
         self.villain = villain
         self.write_cost_us = WRITE_COST_US
@@ -134,6 +135,7 @@ class Machine:
         self._is_waking = False
         self._busy_until_us = 0
         self._timer_us: int | None = None
+        self._timer_for_ms = 0
         self._timer_number = 0
         self._cut: Cut | None = None
         self._has_written = False
@@ -141,21 +143,6 @@ class Machine:
         # A copy that retired at its twin's first signature, or a villain at its own, would be tame.
         self._heeds_own_past = is_watched and is_alone
         self._deaths: Counter[str] = Counter()
-
-    @property
-    def key(self) -> int:
-        """The node number, for checkers."""
-        return self.identity.node
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return self.identity.name
-
-    @property
-    def member(self) -> MemberIndex:
-        """Its place in the committee."""
-        return self.identity.member
 
     @property
     def is_up(self) -> bool:
@@ -308,7 +295,7 @@ class Machine:
         """Queue an event for the process."""
         if len(self._inbox) < INBOX_MAX:
             self._inbox.append(event)
-        if not self.is_paused:
+        if not (self.is_paused or self._is_waking):
             now_us = self._setting.timeline.now_us
             self._wake_at(max(self._busy_until_us, now_us + self._setting.reaction_us))
 
@@ -399,17 +386,18 @@ class Machine:
 
     def pass_cut_in_release(self) -> None:
         """Raises: PowerCutError, if the cut that is armed falls before the next message."""
-        self.pass_point(CutPoint.DURING_RELEASE)
+        if self._cut is not None:
+            self.pass_point(CutPoint.DURING_RELEASE)
 
     def _plan_timer(self) -> None:
         assert self.driver is not None
         due_ms = self.driver.timer_at_ms
-        if due_ms is None:
-            return
+        if due_ms is None or (self._timer_us is not None and due_ms >= self._timer_for_ms):
+            return  # The timer goes off no later, and looks again.
         due_us = max(self._clock.when_us(due_ms), self._busy_until_us)
         if self._timer_us is None or due_us < self._timer_us:
             self._stop_timer()
-            self._timer_us = due_us
+            self._timer_us, self._timer_for_ms = due_us, due_ms
             self._timer_number = self._setting.timeline.at(due_us, self._timer)
 
     def _stop_timer(self) -> None:

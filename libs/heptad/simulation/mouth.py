@@ -49,6 +49,8 @@ class Mouth:
 
     def close(self, at_us: int) -> None:
         """The wave is over: what was let out is on its way from `at_us` on."""
+        if not self._leaving:
+            return
         leaving, self._leaving = self._leaving, []
         source, network = self._machine.identity.node, self._setting.network
         for target, parcel in leaving:
@@ -70,7 +72,8 @@ class Mouth:
             self._setting.checkers.released(machine, message)
         self._note_message(targets, payload)
         for target in targets:
-            self._leaving += [(node, payload) for node in self._copies[target]]
+            for node in self._copies[target]:
+                self._leaving.append((node, payload))
 
     def spit(self, sending: Sending) -> None:
         """Send what a villain wants sent, when he wants it."""
@@ -123,7 +126,9 @@ class Mouth:
         """See `Sink.observed`: count them, and let nobody accuse the innocent."""
         for fact in facts:
             self.facts[fact.name] += 1
-            self.facts.update([f"{fact.name} ({v!s})" for k, v in fact.fields if k in _TELLING])
+            for name, value in fact.fields:
+                if name in _TELLING:
+                    self.facts[f"{fact.name} ({value!s})"] += 1
             self._note_fact(fact)
             if fact.name == fact_names.EVIDENCE:
                 proof = dict(fact.fields)["proof"]

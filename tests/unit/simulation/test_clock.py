@@ -14,9 +14,7 @@ def test_what_is_due_first_happens_first_and_ties_keep_their_order():
     for at_us, name in ((30, "c"), (10, "a"), (30, "d"), (20, "b")):
         timeline.at(at_us, seen.append, name)
 
-    while timeline.advance(100):
-        pass
-
+    assert timeline.run(100, count_max=10) == 4
     assert seen == ["a", "b", "c", "d"]
     assert timeline.now_us == 30
     assert timeline.is_empty
@@ -26,7 +24,7 @@ def test_nothing_due_later_happens():
     timeline, seen = Timeline(), []
     timeline.at(11, seen.append, "later")
 
-    assert not timeline.advance(10)
+    assert timeline.run(10, count_max=10) == 0
     assert seen == []
     assert not timeline.is_empty
 
@@ -35,10 +33,20 @@ def test_what_lies_in_the_past_happens_now():
     timeline, seen = Timeline(), []
     timeline.at(50, timeline.at, 10, seen.append, "late")
 
-    while timeline.advance(50):
-        pass
+    timeline.run(50, count_max=10)
 
     assert (seen, timeline.now_us) == (["late"], 50)
+
+
+def test_no_more_things_happen_than_were_asked_for_and_the_rest_happens_later():
+    timeline, seen = Timeline(), []
+    for name in ("a", "b", "c"):
+        timeline.at(10, seen.append, name)
+
+    assert timeline.run(50, count_max=2) == 2
+    assert seen == ["a", "b"]
+    assert timeline.run(50, count_max=2) == 1
+    assert (seen, timeline.is_empty) == (["a", "b", "c"], True)
 
 
 @given(offset=offsets, drift=drifts, times=st.lists(st.integers(0, 10**10), min_size=2))
@@ -64,8 +72,7 @@ def test_what_is_cancelled_does_not_happen():
     number = timeline.at(10, seen.append, "cancelled")
     timeline.at(20, seen.append, "kept")
     timeline.cancel(number)
-    while timeline.advance(50):
-        pass
+    timeline.run(50, count_max=10)
 
     assert (seen, timeline.now_us, timeline.is_empty) == (["kept"], 20, True)
 

@@ -32,8 +32,7 @@ class Post:
 
     def wait(self, span_us=10_000):
         self.at_us += span_us
-        while self.timeline.advance(self.at_us):
-            pass
+        self.timeline.run(self.at_us, count_max=10**6)
 
     def report(self, *last, members=(0, 1)):
         for member in members:
