@@ -318,7 +318,7 @@ class Sync:
         have been anywhere.
         """
         wanted = (self._chain.blocks_wanted, self._chain.batches_wanted)
-        if all([wants.asked_max() < self._tries_max for wants in wanted]):
+        if max(wanted[0].asked_max(), wanted[1].asked_max()) < self._tries_max:
             return
         certified = [each for each in self._chain.parked.all() if each.is_certified]
         if max(wanted[0].asked_max(), self._asked_for_batches(certified)) < self._tries_max:

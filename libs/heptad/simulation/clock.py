@@ -32,9 +32,7 @@ class Timeline:
         Returns the number by which it can be cancelled.
         """
         self._planned += 1
-        if at_us < self.now_us:
-            at_us = self.now_us
-        heappush(self._agenda, (at_us, self._planned, act, arguments))
+        heappush(self._agenda, (max(at_us, self.now_us), self._planned, act, arguments))
         return self._planned
 
     def cancel(self, number: int) -> None:
