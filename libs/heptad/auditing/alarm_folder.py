@@ -5,6 +5,7 @@ thousandth of the same, and whoever wants to hide something would gladly push it
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,22 @@ from heptad.verification.alarms import Raised
 ALARMS_FOLDER: Final = "alarms"
 FILES_PER_KIND_MAX: Final = 100
 FOLDER_BYTES_MAX: Final = 256 << 20
+LOST_MAX: Final = 4_096
+"""Alarms without a file that are known again when they are seen again."""
+
+NO_ROOM: Final = "no room was left for it"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a proof is; None if it could not be kept, and then `lost` says why.
+
+    `is_new` is False for what this folder, or this process, has met before.
+    """
+
+    path: Path | None
+    is_new: bool
+    lost: str = ""
 
 
 class AlarmFolder:
@@ -25,20 +42,33 @@ class AlarmFolder:
         self._folder = state_folder / ALARMS_FOLDER
         self._folder.mkdir(exist_ok=True)
         self._known: set[str] = set()
+        self._lost: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._bytes = 0
         for path in self._folder.glob("*.json"):
             self._add(path.stem, path.stat().st_size)
 
-    def keep(self, raised: Raised) -> tuple[Path | None, bool]:
-        """Where its proof is, None if there was no room for it; and whether it is a new one.
+    def keep(self, raised: Raised) -> Kept:
+        """Write its proof, unless it is there.
 
-        Raises: OSError.
+        A disk that takes nothing is no reason to be silent: the alarm is told without its proof,
+        and the next look that sees it tries again.
         """
         name = alarm_name(raised)
         path = self._folder / f"{name}.json"
         if name in self._known:
-            return (path if path.exists() else None), False
+            is_there = path.exists()
+            return Kept(path if is_there else None, False, "" if is_there else "it was taken away")
+        is_new = name not in self._lost
+        if lost := self._written(raised, path):
+            if len(self._lost) < LOST_MAX:
+                self._lost.add(name)
+            return Kept(None, is_new, lost)
+        self._lost.discard(name)
+        return Kept(path, is_new)
+
+    def _written(self, raised: Raised, path: Path) -> str:
+        """Empty once it is written, or why it is not."""
         content = encode_alarm(raised)
         has_room = (
             self._counts[raised.alarm] < FILES_PER_KIND_MAX
@@ -46,10 +76,13 @@ class AlarmFolder:
             and len(content) <= FILE_BYTES_MAX
         )
         if not has_room:
-            return None, True
-        write_atomically(path, content, mode=0o644)
-        self._add(name, len(content))
-        return path, True
+            return NO_ROOM
+        try:
+            write_atomically(path, content, mode=0o644)
+        except OSError as error:
+            return f"{path} could not be written: {error.strerror}"
+        self._add(path.stem, len(content))
+        return ""
 
     def _add(self, name: str, size: int) -> None:
         self._known.add(name)

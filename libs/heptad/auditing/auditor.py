@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad.auditing.alarm_folder import AlarmFolder
-from heptad.auditing.comparing import OtherAuditor
+from heptad.auditing.comparing import Compared, OtherAuditor
 from heptad.auditing.errors import StateUnreadableError
 from heptad.auditing.look import look
 from heptad.auditing.recheck import ELSEWHERE, Chance, Rechecked, recheck
@@ -48,15 +48,17 @@ class AuditFigures:
     source_errors: int = 0
     is_source_up: bool = False
     last_success_s: int = 0
+    uncompared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An alarm, where its proof is (None: there was no room), and whether it is new."""
+    """An alarm, where its proof is (None: `lost` says why there is none), and whether it is new."""
 
     raised: Raised
     proof: Path | None
     is_new: bool
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Round:
     """What one look gave. `away` says why the log could not be looked at, and is mostly empty.
 
     `rechecked` bundles were read again and are right; `unread` says why others were not read.
+    `compared` has what came out for each other auditor. `unsaved` says why the state could not be
+    written; then what is proved here is proved again after a restart.
     """
 
     state: AuditState
@@ -73,11 +77,13 @@ class Round:
     away: str = ""
     rechecked: int = 0
     unread: Sequence[str] = ()
+    compared: Sequence[Compared] = ()
+    unsaved: str = ""
 
     @property
     def is_clean(self) -> bool:
-        """True if the log was looked at and nothing is wrong."""
-        return not self.told and not self.untold and not self.away
+        """True if the log was looked at, nothing is wrong, and that is remembered."""
+        return not (self.told or self.untold or self.away or self.unsaved)
 
 
 def retry_s(*, errors: int, interval_s: float) -> float:
@@ -110,6 +116,7 @@ class Auditor:
         self._now_s = now_s
         self._chance = chance
         self._errors = 0
+        self._unsaved = ""
         self.figures = AuditFigures()
         self.state = folder.load()
         self._require_signed()
@@ -137,8 +144,9 @@ class Auditor:
     def look(self, progress: Progress = lambda done, total: None) -> Round:
         """Look once; tell and keep what is found; remember how far the log is proved.
 
-        Proofs are written before the state: a crash between sees the same alarms again.
-        Raises: OSError, if state or proofs cannot be written; what `progress` raises.
+        Proofs are written before the state: a crash between sees the same alarms again. A disk
+        that takes neither is told, and keeps nobody from looking and from telling what is found.
+        Raises: what `progress` raises.
         """
         now_s = self._now_s()
         try:
@@ -158,7 +166,8 @@ class Auditor:
             self._back()
         is_first = not self.state.note
         told = [self._tell(each) for each in result.raised]
-        told += [self._tell(each) for each in self._compared(result.state, now_s)]
+        compared = self._compared(result.state, now_s)
+        told += [self._tell(each.raised) for each in compared if each.raised is not None]
         self._remember(result.state)
         again = Rechecked(self.state.walk)
         is_elsewhere = any(each.alarm in ELSEWHERE for each in result.raised)
@@ -168,18 +177,27 @@ class Auditor:
         self._remember(dataclasses.replace(self.state, walk=again.walk))
         untold = self._count(result.untold + again.untold)
         done = (result.entries, result.away, again.bundles, again.unread)
-        finished = Round(self.state, told, untold, *done)
+        finished = Round(self.state, told, untold, *done, compared, self._unsaved)
         self._show(finished, quorum_time_s=result.quorum_time_s, now_s=now_s)
         return finished
 
     def _remember(self, state: AuditState) -> None:
-        """Save what there is to be saved."""
+        """Save what there is to be saved, or was to be saved before."""
         is_further = state.note != self.state.note
-        if is_further or state.walk != self.state.walk:
-            self._folder.save(state)
+        if is_further or state.walk != self.state.walk or self._unsaved:
+            self._save(state)
         if is_further:
             self._log.info("log_verified", **_sizes(self.state, state))
         self.state = state
+
+    def _save(self, state: AuditState) -> None:
+        before, self._unsaved = self._unsaved, ""
+        try:
+            self._folder.save(state)
+        except OSError as error:
+            self._unsaved = f"the state could not be written: {error.strerror}"
+            if not before:
+                self._log.error("state_unsaved", reason=error.strerror or "")
 
     def _rechecked(self, progress: Progress, now_s: int) -> Rechecked:
         again = recheck(
@@ -211,28 +229,29 @@ class Auditor:
         self.figures.alarms.update(untold)
         return total
 
-    def _compared(self, state: AuditState, now_s: int) -> list[Raised]:
-        raised = []
+    def _compared(self, state: AuditState, now_s: int) -> list[Compared]:
+        done = []
         for other in self._others:
             compared = other.compare(state, read=self._source.read, terms=self._terms, now_s=now_s)
-            if compared.raised is not None:
-                raised.append(compared.raised)
-            if compared.news:
-                self._log.info("compared", other=other.name, found=compared.news)
-        return raised
+            done.append(compared)
+            if compared.is_news:
+                tell = self._log.info if compared.is_made else self._log.warning
+                tell("compared", other=other.name, found=compared.said)
+        self.figures.uncompared = sum(not each.is_made for each in done)
+        return done
 
     def _tell(self, raised: Raised) -> Told:
-        proof, is_new = self._alarms.keep(raised)
-        if is_new:
+        kept = self._alarms.keep(raised)
+        if kept.is_new:
             self.figures.alarms[str(raised.alarm)] += 1
             self._log.error(
                 "alarm",
                 kind=str(raised.alarm),
                 severity=raised.alarm.severity,
                 detail=raised.detail,
-                proof="no room" if proof is None else proof.name,
+                proof=kept.lost if kept.path is None else kept.path.name,
             )
-        return Told(raised, proof, is_new)
+        return Told(raised, kept.path, kept.is_new, kept.lost)
 
     def _away(self, reason: str) -> None:
         self._errors += 1

@@ -27,10 +27,16 @@ CONSISTENT: Final = "consistent"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An alarm, or none; and a word about what came out if it is not the same as the last time."""
+    """What came out: in words, whether it is the same as the last time, and an alarm or none.
 
-    raised: Raised | None
-    news: str
+    `is_made` is False where there was nothing to compare with: then a fork would not be seen.
+    """
+
+    name: str
+    said: str
+    is_made: bool
+    is_news: bool
+    raised: Raised | None = None
 
 
 class OtherAuditor:
@@ -56,11 +62,13 @@ class OtherAuditor:
         raised = None
         try:
             said, raised = self._compare(state, read=read, terms=terms, now_s=now_s)
-        except (StateUnreadableError, SourceUnreadableError, FormatError, OSError) as error:
+        except (StateUnreadableError, SourceUnreadableError, FormatError) as error:
             said = f"cannot be compared: {error}"
-        news = said if said != self._said else ""
-        self._said = said
-        return Compared(raised, news)
+        except OSError as error:
+            said = f"cannot be compared: {error.strerror}"
+        is_made = raised is not None or said == CONSISTENT
+        is_news, self._said = said != self._said, said
+        return Compared(self.name, said, is_made, is_news, raised)
 
     def _compare(
         self, state: AuditState, *, read: ReadPath, terms: AuditTerms, now_s: int

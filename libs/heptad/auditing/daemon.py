@@ -30,7 +30,7 @@ async def follow(
 ) -> None:
     """Look every `interval_s` seconds until SIGTERM or SIGINT. `tell` hears of each look.
 
-    Raises: PortTakenError; OSError, if state or proofs cannot be written.
+    Raises: PortTakenError.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,6 +85,7 @@ def exposed(figures: AuditFigures, *, cell: str) -> Metrics:
         catalogue.AUDIT_SOURCE_ERRORS_TOTAL: lambda: figures.source_errors,
         catalogue.AUDIT_SOURCE_UP: lambda: figures.is_source_up,
         catalogue.AUDIT_LAST_SUCCESS_TIME_SECONDS: lambda: figures.last_success_s,
+        catalogue.AUDIT_UNCOMPARED: lambda: figures.uncompared,
     }
     for metric, reading in readings.items():
         metrics.read(metric, partial(_without_labels, reading))

@@ -14,7 +14,14 @@ from heptad.auditing.diagnosis import MendedTiles, Relation, path_to_root, relat
 from heptad.auditing.entries import EntryRules, Suspect
 from heptad.auditing.growth import Growth, Reading, WrongEntry, WrongTile
 from heptad.auditing.state import AuditState
-from heptad.auditing.terms import ALARMS_MAX, AuditTerms, LookResult, Progress
+from heptad.auditing.terms import (
+    ALARMS_MAX,
+    RANGE_BYTES_MAX,
+    RANGES_BYTES_MAX,
+    AuditTerms,
+    LookResult,
+    Progress,
+)
 from heptad.auditing.walk import Walk
 from heptad.transparency.checkpoint import Checkpoint, ExaminedCheckpoint
 from heptad.transparency.errors import FormatError, ProofInvalidError, TileUnreadableError
@@ -104,6 +111,7 @@ class _Look:
         self._raised: list[Raised] = []
         self._untold: Counter[str] = Counter()
         self._entries = 0
+        self._ranges_bytes = 0
         self._quorum_time_s = 0
 
     def run(self, content: bytes | None) -> LookResult:
@@ -313,11 +321,15 @@ class _Look:
         """Entries next to each other, read once more; whoever serves others now is found out."""
         start, until = suspect.index, suspect.until
         entries: list[bytes] = []
+        bytes_max = min(RANGE_BYTES_MAX, RANGES_BYTES_MAX - self._ranges_bytes)
         while start + len(entries) < until:
             more = self._entries_from(now.head, start + len(entries))
             entries += more[: until - start - len(entries)]
             if not more:
                 raise SourceUnreadableError(f"{self._terms.source}: entries are there no more")
+            if sum(map(len, entries)) > bytes_max:
+                self._untold[str(suspect.alarm)] += 1
+                return
         if not unsigned_fault(
             entries, first_index=start, log_size=now.head.size, keys=self._terms.keys
         ):
@@ -332,6 +344,7 @@ class _Look:
         receipt = Receipt(start, path or (), now.note.encode())
         file = BundleFile(entries[0], receipt, tuple(entries[1:]), tuple(proof))
         shown = LoggedRange(file.encode().decode())
+        self._ranges_bytes += sum(map(len, entries))
         self._raise(suspect.alarm, suspect.detail, shown)
 
     def _receipt(self, now: _Judged, index: int, entry: bytes, tiles: HashReader) -> str:

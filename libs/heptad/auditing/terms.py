@@ -8,15 +8,25 @@ from typing import Final, TypeAlias
 from heptad.auditing.state import AuditState
 from heptad.auditing.walk import RECHECK_BUNDLES
 from heptad.consensus.committee import Cell
+from heptad.model.bundles import EVENTS_MAX
 from heptad.transparency.policy import Policy
 from heptad.verification.alarms import Raised
 from heptad.verification.bundles import Keys
+from heptad.verification.entry_rules import HONEST_BYTES_MAX
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Is told how many entries are read, and of how many. May raise StoppedError."""
 
 ALARMS_MAX: Final = 256
 """Alarms of one look that are told in full; more are counted."""
+
+RANGE_BYTES_MAX: Final = (EVENTS_MAX + 1) * HONEST_BYTES_MAX
+"""Of entries that one alarm shows. Where it would take more, some entry is longer than any honest
+one: that is an alarm with a proof of its own, and this one is counted."""
+
+RANGES_BYTES_MAX: Final = 32 << 20
+"""Of entries that the alarms of one look show, all in all: whoever writes bad entries again and
+again takes an auditor's memory otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

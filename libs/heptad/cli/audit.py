@@ -1,6 +1,7 @@
 """`heptad audit`: watch a log as somebody who trusts nobody, once or for good.
 
 Exit codes with --once: 0 all is well · 1 an alarm was raised · 2 the log could not be looked at.
+Also 2: what --compare names could not be compared with, or what was proved not be written down.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import typer
 
 from heptad.auditing.walk import RECHECK_BUNDLES, RECHECK_BUNDLES_MAX
 from heptad.cli.exits import EXIT_FAILED, EXIT_USAGE, fail, told
+from heptad.cli.plain import plain
 from heptad.runtime.config.addresses import address_mistake
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def command(
 
     The first look reads the whole log; each later one what is new, and again a part of what is old
     (--recheck), so that a file that is altered or taken away later is found. With --once: ends with
-    0 if all is well, 1 if an alarm was raised, 2 if the log could not be looked at.
+    0 if all is well, 1 after an alarm, 2 if it could not look, compare or write down its state.
     """
     if metrics is not None and (mistake := address_mistake(metrics)):
         fail(f"--metrics: {mistake}", status=EXIT_USAGE, as_json=as_json)
@@ -168,7 +170,7 @@ def _look_once(auditor: "Auditor", *, as_json: bool) -> None:
     _print(finished, as_json=as_json)
     if finished.told or finished.untold:
         raise typer.Exit(EXIT_FAILED)
-    if finished.away:
+    if finished.away or finished.unsaved or any(not each.is_made for each in finished.compared):
         raise typer.Exit(EXIT_USAGE)
 
 
@@ -220,6 +222,7 @@ def _print(finished: "Round", *, as_json: bool) -> None:
                 "severity": each.raised.alarm.severity,
                 "detail": each.raised.detail,
                 "proof": None if each.proof is None else str(each.proof),
+                "lost": each.lost,
                 "is_new": each.is_new,
             }
             for each in finished.told
@@ -235,19 +238,33 @@ def _print(finished: "Round", *, as_json: bool) -> None:
             "alarms": alarms,
             "untold": finished.untold,
             "away": finished.away,
+            "unsaved": finished.unsaved,
+            "compared": [
+                {"other": each.name, "found": each.said, "is_made": each.is_made}
+                for each in finished.compared
+            ],
         }
         print(json.dumps(said), flush=True)
         return
-    for each in finished.told:
-        mark = "ALARM" if each.is_new else "STILL"
-        print(f"{mark}  {each.raised.alarm} ({each.raised.alarm.severity}): {each.raised.detail}")
-        print(f"       proof: {each.proof or 'no room was left for it'}")
+    print("\n".join(map(plain, _lines(finished))), flush=True)
+
+
+def _lines(finished: "Round") -> Iterator[str]:
+    """What a person reads; some of it are a log's own words."""
+    for told_one in finished.told:
+        mark, raised = "ALARM" if told_one.is_new else "STILL", told_one.raised
+        yield f"{mark}  {raised.alarm} ({raised.alarm.severity}): {raised.detail}"
+        yield f"       proof: {told_one.proof or told_one.lost}"
     if finished.untold:
-        print(f"ALARM  {finished.untold} more, counted only")
+        yield f"ALARM  {finished.untold} more, counted only"
     if finished.away:
-        print(f"AWAY   {finished.away}")
+        yield f"AWAY   {finished.away}"
+    for other in finished.compared:
+        yield f"{'OTHER ' if other.is_made else 'UNCOMPARED'} {other.name}: {other.said}"
+    yield from (f"UNREAD {reason}" for reason in finished.unread)
+    if finished.unsaved:
+        yield f"UNSAVED {finished.unsaved}"
+    head = finished.state.checkpoint
     proved = "nothing yet" if head is None else f"{head.size} entries, root {head.root.hex()}"
-    for reason in finished.unread:
-        print(f"UNREAD {reason}")
     again = f", {finished.rechecked} bundles read again" if finished.rechecked else ""
-    print(f"proved {proved}; {finished.entries} entries hashed now{again}", flush=True)
+    yield f"proved {proved}; {finished.entries} entries hashed now{again}"

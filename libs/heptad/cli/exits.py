@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
+from heptad.cli.plain import plain
 from heptad.model.problems import Problem
 from heptad.runtime.errors import (
     ConfigInvalidError,
@@ -30,7 +31,8 @@ def fail(message: str, *, status: int, code: str = "", as_json: bool = False) ->
         error = {"error": {"code": code, "message": message}}
         print(json.dumps(error), file=sys.stderr)
     else:
-        print(f"heptad: {message}", file=sys.stderr)
+        lines = map(plain, message.splitlines())
+        print("heptad: " + "\n".join(lines), file=sys.stderr)
     sys.exit(status)
 
 

@@ -115,7 +115,9 @@ def restore(
     """Check a backup in full and put it in the place of a lost ledger, or change nothing.
 
     A ledger is never written over. A checkpoint larger than the backup is kept beside the log: the
-    ledger publishes nothing until it has followed the replicas up to it and leads to its root.
+    ledger publishes nothing until it has followed the replicas up to it and leads to its root. Ends
+    with 0 once it is in place, 1 if anything is wrong with it or in its place, 2 if it could not be
+    tried: a file is not there.
     """
     command = backup_command(home, "restore", str(source.absolute()))
     for name, value in (("--checkpoint", checkpoint), ("--root-key", root_key)):

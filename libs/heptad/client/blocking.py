@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from heptad.client.client import DEADLINE_S, Client, connect
 from heptad.client.erasures import CERTIFICATE_S_MAX
@@ -19,6 +19,7 @@ from heptad.model.problems import Problem
 from heptad.verification import BundleFile, CertificateFile, ReceiptFile
 
 ResultT = TypeVar("ResultT")
+_END_S_MAX: Final = 1.0
 
 
 class BlockingClient:
@@ -149,9 +150,19 @@ class BlockingClient:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _stop(self) -> None:
+        self._run(_end_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _end_others() -> None:
+    """What gRPC has begun and not ended, as `asyncio.run` does; else Python complains of it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=_END_S_MAX)
 
 
 async def _next(answers: AsyncIterator[Recorded | Problem]) -> Recorded | Problem | None:

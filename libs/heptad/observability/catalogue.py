@@ -273,6 +273,9 @@ AUDIT_SOURCE_UP: Final = _gauge("audit_source_up", "1 if the log could be read t
 AUDIT_LAST_SUCCESS_TIME_SECONDS: Final = _gauge(
     "audit_last_success_time_seconds", "Unix time of the last look without an alarm.", unit="s"
 )
+AUDIT_UNCOMPARED: Final = _gauge(
+    "audit_uncompared", "Other auditors and copies that the last look could not compare with."
+)
 
 # Every service.
 READY: Final = _gauge("heptad_ready", "1 while the service's health is SERVING.")

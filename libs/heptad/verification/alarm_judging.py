@@ -26,6 +26,7 @@ from heptad.transparency.notes import Note
 from heptad.transparency.policy import Policy
 from heptad.transparency.tiled_tree import TILE_BYTES, TILE_HEIGHT, TILE_WIDTH
 from heptad.transparency.tiles import CHECKPOINT_PATH, TilePath, decode_entries, width_at
+from heptad.verification.alarm_file import FILE_BYTES_MAX
 from heptad.verification.alarms import (
     Alarm,
     BrokenFile,
@@ -334,7 +335,7 @@ class _Judge:
 
     def _logged_range(self, shown: LoggedRange) -> None:
         try:
-            file = BundleFile.parse(shown.entries.encode())
+            file = BundleFile.parse(shown.entries.encode(), bytes_max=FILE_BYTES_MAX)
         except (ReceiptUnreadableError, UnicodeEncodeError) as error:
             raise _NotProvenError("entries", f"no range of entries: {error}") from None
         head = self._in_log("first", ReceiptFile(file.entry, file.receipt))

@@ -27,10 +27,16 @@ _ERASURES: Final[dict[Kind, Callable[[bytes], object]]] = {
     Kind.ERASED: parse_certificate,
 }
 _ANSWERING_NOBODY = frozenset({Kind.EVENT, Kind.ACCESS})
+HONEST_BYTES_MAX: Final = 16 << 10
+"""More than twice the longest entry that an honest validator or block makes: evidence, of 6 KiB. So
+1,000 entries next to each other fit into the file of an alarm, or one of them is an alarm itself.
+"""
 
 
 def entry_fault(entry: Entry, *, data: bytes, index: int) -> str:
     """What is wrong with this entry at that index, read from `data`; empty if nothing is."""
+    if len(data) > HONEST_BYTES_MAX:
+        return f"an entry of {len(data)} bytes; no honest one has more than {HONEST_BYTES_MAX}"
     if entry.kind is Kind.MISBEHAVIOUR_EVIDENCE:
         return _evidence_fault(entry, data)
     if entry.validator < 1:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 NOTE_BYTES_MAX: Final = 1 << 16
+REASON_MAX: Final = 200
+"""Characters of what is said about a server."""
 BUNDLE_BYTES_MAX: Final = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
 STEP_S_MAX: Final = 20.0
 """How long a server may be silent."""
@@ -301,4 +303,6 @@ def _bounded(data: bytes, size_max: int, where: str) -> bytes:
 
 def _unreachable(where: str, error: Exception) -> SourceUnreadableError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # It may be the server's own words: a line that is no HTTP, of any length and any characters.
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason[:REASON_MAX])
     return SourceUnreadableError(f"{where}: {reason}")

@@ -11,7 +11,7 @@ from heptad.model.problems import Problem
 from heptad.model.queries import EntryFilter, Order
 from heptad.transparency.merkle import SIZE_MAX
 
-_DECIMAL: Final = re.compile("0|[1-9][0-9]{0,18}")
+_DECIMAL: Final = re.compile("0|[1-9][0-9]*")
 _LIKE_A_NAME: Final = re.compile("[a-z_]{1,20}")
 
 
@@ -112,7 +112,7 @@ def number_of(name: str, text: str) -> int:
     """A decimal number in its only spelling. Raises: Problem `parameter_invalid`."""
     if _DECIMAL.fullmatch(text) is None:
         raise invalid(name, "it is no decimal number")
-    if int(text) > SIZE_MAX:
+    if len(text) > len(str(SIZE_MAX)) or int(text) > SIZE_MAX:
         raise invalid(name, f"it is over {SIZE_MAX}")
     return int(text)
 

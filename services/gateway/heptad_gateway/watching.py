@@ -60,6 +60,8 @@ class WatchingApi:
         """Entries as they are published, until the client goes or the filter ends."""
         require_known(request, FILTER)
         wanted = filter_of(request)
+        if _is_over(request, wanted):
+            return web.Response(status=204)
         terms = terms_of(request, self._deadline_s)
         wanted = await self._from_the_right_index(request, wanted, terms)
         client = client_of(request.remote or "")
@@ -122,6 +124,15 @@ class WatchingApi:
             yield last_event("problem", problem_details(problem))
         finally:
             closing.cancel()
+
+
+def _is_over(request: web.BaseRequest, wanted: EntryFilter) -> bool:
+    """Whether a client comes back that has all that it wanted.
+
+    An `EventSource` comes back after each end, for ever, unless it is told by 204 not to.
+    """
+    last = request.headers.get(LAST_EVENT_ID)
+    return bool(last) and 0 < wanted.end_index <= number_of(LAST_EVENT_ID, last or "")
 
 
 async def _first(stream: AsyncGenerator[WatchedEntries, None]) -> WatchedEntries | None:

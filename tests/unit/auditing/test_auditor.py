@@ -261,3 +261,62 @@ def test_a_log_that_shows_something_wrong_and_then_answers_no_more_is_both(tools
     log.hides = "nothing"
     assert auditor.look().away == ""
     assert (auditor.errors, auditor.figures.is_source_up) == (0, True)
+
+
+# A disk that takes nothing.
+
+
+def test_an_alarm_whose_proof_cannot_be_written_is_told_and_its_proof_kept_once_it_can(
+    tools, watched, tmp_path
+):
+    lines, log = [], tools.log_of(300)
+    auditor = watched(log, lines=lines)
+    auditor.look()
+    log.files = tools.log_of(200).files
+    folder = tmp_path / "state" / "alarms"
+    folder.rename(tmp_path / "away")
+    for is_new in (True, False):
+        (told,) = auditor.look().told
+        assert (str(told.raised.alarm), told.proof, told.is_new) == ("rollback", None, is_new)
+        assert "could not be written: No such file" in told.lost
+    assert auditor.figures.alarms == {"rollback": 1}
+    (event,) = [each for each in events(lines) if each["event"] == "alarm"]
+    assert event["proof"] == told.lost
+    (tmp_path / "away").rename(folder)
+    (told,) = auditor.look().told
+    assert ([told.proof], told.is_new, told.lost) == (proofs(tmp_path), False, "")
+
+
+def test_a_state_that_cannot_be_written_is_told_and_the_log_followed_until_it_can(
+    tools, watched, tmp_path
+):
+    lines, log = [], tools.log_of(300)
+    auditor = watched(log, lines=lines)
+    auditor.look()
+    state = tmp_path / "state" / "state.json"
+    before = state.read_bytes()
+    state.unlink()
+    state.mkdir()
+    for _ in range(2):
+        log.grow(10)
+        finished = auditor.look()
+        assert finished.unsaved == "the state could not be written: Is a directory"
+        assert (finished.is_clean, finished.told) == (False, [])
+    assert [each["event"] for each in events(lines)].count("state_unsaved") == 1
+    state.rmdir()
+    state.write_bytes(before)
+    finished = auditor.look()
+    assert (finished.unsaved, finished.is_clean, finished.entries) == ("", True, 0)
+    assert watched(log).state.checkpoint.size == 320
+
+
+def test_another_auditor_that_cannot_be_compared_with_is_counted(tools, watched, tmp_path):
+    note, lines = tmp_path / "theirs", []
+    auditor = watched(tools.log_of(300), others=[OtherAuditor(str(note))], lines=lines)
+    (compared,) = auditor.look().compared
+    assert (compared.is_made, auditor.figures.uncompared) == (False, 1)
+    (event,) = [each for each in events(lines) if each["event"] == "compared"]
+    assert (event["level"], event["found"]) == ("warning", compared.said)
+    note.write_bytes(tools.log_of(200).files["checkpoint"])
+    (compared,) = auditor.look().compared
+    assert (compared.is_made, auditor.figures.uncompared) == (True, 0)

@@ -7,7 +7,8 @@ import pytest
 from heptad.crypto.bundles import Event, ServiceKey, public_events, sign_bundle
 from heptad.crypto.keys import Ed25519Key
 from heptad.model.entry import Entry, Kind, Outcome
-from heptad.verification import Alarm, BundleFile
+from heptad.verification import Alarm, BundleFile, examine_alarm, parse_alarm
+from heptad.verification.alarm_file import FILE_BYTES_MAX, encode_alarm
 from heptad.verification.alarms import LoggedRange
 from heptad.wire.convert.entry import encode_entry
 
@@ -189,3 +190,48 @@ def test_the_last_event_that_a_bundle_reaches_is_not_without_one(tools):
         lie = tools.range_of(bench.log, 0, last + 1)
         shown = LoggedRange(lie.encode().decode())
         assert not bench.judge(dataclasses.replace(raised, shown=shown)).holds
+
+
+def bulky(tools, number, size=16_000):
+    """An entry that is as long as one may be without being an alarm itself."""
+    entry = Entry(Kind.RECOVERY, SERVICE, "", Outcome.NONE, number, 1, b"", bytes(size))
+    return encode_entry(entry)
+
+
+def test_events_among_long_entries_are_proved_however_long_these_may_be(tools):
+    """The proof of one unsigned event has the 999 entries in front of it: 16 MB."""
+    bench = tools.bench_of(1, keys=KEYS)
+    bench.log.append([bulky(tools, n) for n in range(998)])
+    assert bench.alarms() == []
+    bench.log.append([encode_entry(bundle_of(tools, 1)[1])])
+    result = bench.look()
+    [raised] = result.raised
+    file = encode_alarm(raised)
+    assert 16_000_000 < len(file) <= FILE_BYTES_MAX
+    report = examine_alarm(parse_alarm(file), policy=tools.policy, now_s=tools.now_s, keys=KEYS)
+    assert report.holds, report.findings[-1]
+
+
+def test_what_is_too_long_to_be_shown_is_counted_and_the_long_entries_are_alarms(tools):
+    bench = tools.bench_of(1, keys=KEYS)
+    bench.log.append([bulky(tools, n, 65_000) for n in range(300)])
+    event = encode_entry(bundle_of(tools, 1)[1])
+    bench.log.append([event])
+    result = bench.look()
+    kinds = {str(raised.alarm) for raised in result.raised}
+    assert kinds == {"entry_invalid"}
+    assert result.untold["events_unsigned"] == 1
+    assert bench.judge(result.raised[0]).holds
+
+
+def test_the_alarms_of_one_look_show_no_more_entries_than_fit_into_memory(tools):
+    """Whoever puts bad events among long entries does not take an auditor's memory."""
+    bench = tools.bench_of(1, keys=KEYS)
+    bench.log.append([bulky(tools, n) for n in range(999)])
+    bench.look()
+    event = encode_entry(bundle_of(tools, 1)[1])
+    bench.log.append([each for n in range(5) for each in (event, bulky(tools, n))])
+    result = bench.look()
+    shown = [len(raised.shown.entries) for raised in result.raised]
+    assert len(shown) == 2
+    assert result.untold["events_unsigned"] == 3

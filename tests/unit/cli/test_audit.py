@@ -1,6 +1,8 @@
 """`heptad audit`: exit codes, what is printed, and proofs that `heptad verify` takes."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,36 @@ def test_a_copied_folder_may_be_old_unless_a_limit_is_given(scene):
     assert heptad(*words).exit_code == 0
     result = heptad(*words, "--freeze-after", "60")
     assert (result.exit_code, "freeze" in result.stdout) == (1, True)
+
+
+def test_a_comparison_that_could_not_be_made_ends_with_2_and_is_told(scene, tmp_path):
+    log, words, _ = scene
+    slip = heptad(*words, "--compare", tmp_path / "mistyped")
+    assert (slip.exit_code, "UNCOMPARED" in slip.stdout) == (2, True)
+    assert "No such file" in slip.stdout
+    result = heptad(*words, "--compare", log, "--json")
+    assert result.exit_code == 0
+    (made,) = json.loads(result.stdout)["compared"]
+    assert made == {"other": str(log), "found": "consistent", "is_made": True}
+
+
+def test_what_could_not_be_written_down_is_told_and_ends_with_2_or_with_1_beside_an_alarm(
+    scene, tmp_path, monkeypatch
+):
+    """As on a full disk."""
+    log, words, _ = scene
+    assert heptad(*words).exit_code == 0
+    publish(log, [entry(n) for n in range(20)])
+
+    def full(path, content, *, mode):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("heptad.auditing.state.write_atomically", full)
+    monkeypatch.setattr("heptad.auditing.alarm_folder.write_atomically", full)
+    result = heptad(*words)
+    assert (result.exit_code, "UNSAVED" in result.stdout) == (2, True)
+    publish(log, [entry(n) for n in range(3)])
+    result = heptad(*words)
+    assert result.exit_code == 1
+    assert "ALARM  rollback" in result.stdout
+    assert "could not be written: No space left on device" in result.stdout

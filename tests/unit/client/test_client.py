@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -311,3 +312,28 @@ def test_the_example_of_the_docs_runs(home, profile, fake_members):
     done = asyncio.run(story())
     assert done.returncode == 0, done.stderr
     assert "proved by 5 replicas" in done.stdout
+
+
+def test_a_program_without_an_event_loop_leaves_nothing_running_when_it_ends(monkeypatch):
+    """Python complains of such tasks, beside the answer to a refused request."""
+    ended = threading.Event()
+
+    async def for_ever():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    class Refused:
+        async def __aenter__(self):
+            self.call = asyncio.ensure_future(for_ever())
+            await asyncio.sleep(0)
+            return self
+
+        async def close(self):
+            """As gRPC does: the call's own task goes on for a moment."""
+
+    monkeypatch.setattr("heptad.client.blocking.connect", lambda profile: Refused())
+    with BlockingClient("nowhere"):
+        assert not ended.is_set()
+    assert ended.is_set()

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from heptad.model.entry import Kind
 from heptad.model.problems import PROBLEMS
 
 
@@ -53,6 +54,7 @@ def test_every_code_that_is_described_is_in_the_table(gateway):
         codes = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)
         members = {
             "request_id",
+            "end_index",
             "from_index",
             "next_page_token",
             "start_index",
@@ -97,5 +99,13 @@ def test_what_is_answered_has_the_members_that_are_described(gateway):
 def test_the_description_lists_every_code_that_a_refusal_may_have(gateway):
     async def story(gateway):
         assert (await described(gateway)).json()["x-codes"] == sorted(PROBLEMS)
+
+    gateway(story)
+
+
+def test_every_kind_of_entry_can_be_asked_for(gateway):
+    async def story(gateway):
+        parameter = (await described(gateway)).json()["components"]["parameters"]["kind"]
+        assert parameter["schema"]["items"]["enum"] == [kind.name for kind in Kind]
 
     gateway(story)

@@ -159,3 +159,16 @@ def test_a_watch_has_no_pages_and_no_order(gateway, query):
         assert gateway.ledger.asked == []
 
     gateway(story)
+
+
+@pytest.mark.parametrize(("last", "status"), [("8", 200), ("9", 204), ("12", 204)])
+def test_who_comes_back_and_has_all_that_it_wanted_is_told_not_to_come_again(gateway, last, status):
+    async def story(gateway):
+        gateway.ledger.answers["watch"] = [START]
+        path = "/v1/entries:watch?start_index=4&end_index=9"
+        answer = await gateway.call("GET", path, headers={"Last-Event-ID": last})
+        assert answer.status == status
+        assert len(gateway.ledger.asked) == (status == 200)
+        assert gateway.app.watching.count == 0
+
+    gateway(story)

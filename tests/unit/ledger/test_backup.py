@@ -424,3 +424,48 @@ def test_a_backup_that_was_killed_does_not_hold_pages_back_for_ever(home, tmp_pa
 def test_a_key_does_not_show_itself():
     root = RootKey(1, b"secret".ljust(32))
     assert "secret" not in repr(BackupKey("log.test", root, created_ms=1, expires_ms=2))
+
+
+def by_command(*arguments):
+    return CliRunner().invoke(main.build(("ledger",)), ["ledger", *map(str, arguments)])
+
+
+def test_a_backup_that_is_refused_leaves_no_configuration_behind(home, backup, tmp_path):
+    """Else the keys in a bad backup would judge the good one that comes after it."""
+    source, empty = backup(home, key=tmp_path / "key"), tmp_path / "empty"
+    content = (source / "vault" / "data.mdb").read_bytes()
+    (source / "vault" / "data.mdb").write_bytes(content[:-1])
+    empty.mkdir()
+    words = ("restore", "--home", empty, "--from", source, "--root-key", tmp_path / "key")
+    refused = by_command(*words)
+    assert (refused.exit_code, "vault/data.mdb: has" in refused.stderr) == (1, True), refused
+    assert [path for path in empty.rglob("*") if path.is_file()] == []
+    (source / "vault" / "data.mdb").write_bytes(content)
+    assert by_command(*words).exit_code == 0
+    assert (empty / "cell.toml").read_bytes() == (home / "cell.toml").read_bytes()
+
+
+def test_a_manifest_that_says_another_log_than_the_one_beside_it_is_refused(home, backup, tmp_path):
+    source = backup(home, key=tmp_path / "key")
+    manifest = read_manifest(source)
+    (source / MANIFEST_FILE).write_bytes(replace(manifest, size=manifest.size + 1).encode())
+    lose(home)
+    with pytest.raises(BackupError, match="says 301 entries, the log beside it has 300"):
+        put_back(source, home, key=tmp_path / "key")
+    assert not (data_of(home) / LOG_FOLDER).exists()
+
+
+@pytest.mark.parametrize("missing", ["--from", "--root-key", "--checkpoint"])
+def test_a_file_that_is_not_there_ends_a_restore_with_2(home, backup, tmp_path, missing):
+    source = backup(home, key=tmp_path / "key")
+    lose(home)
+    given = {
+        "--from": source,
+        "--root-key": tmp_path / "key",
+        "--checkpoint": source / "checkpoint",
+        missing: tmp_path / "nowhere",
+    }
+    refused = by_command("restore", "--home", home, *(w for pair in given.items() for w in pair))
+    assert refused.exit_code == 2
+    assert "nowhere" in refused.stderr
+    assert refused.stderr.rstrip().endswith("No such file or directory")

@@ -23,7 +23,13 @@ from heptad_ledger.synthetic.records import FillPlan
 KILLS = int(os.environ.get("HEPTAD_KILLS", "3"))
 """`make crashes` kills hundreds of times."""
 
+KILLS_OF_A_HOME = 20
+"""Then a new one: what is checked after each kill grows with each."""
+
 TEARS = int(os.environ.get("HEPTAD_TEARS", "8"))
+KILL_S_MAX = 30
+"""What one kill may take on a busy machine, and one tear a quarter of it; logs grow with each."""
+
 PAGE_BYTES = 4_096
 SECTOR_BYTES = 512
 PLAN = FillPlan(
@@ -79,29 +85,39 @@ def findings_in(home):
     return summary.size, found
 
 
-def test_a_ledger_that_is_killed_under_load_again_and_again_loses_nothing(home):
+@pytest.mark.timeout(180 + KILLS * KILL_S_MAX)
+def test_a_ledger_that_is_killed_under_load_again_and_again_loses_nothing(filled, tmp_path):
     chance = random.Random(7)
-    size = PLAN.entries
-    for _ in range(KILLS):
-        command = [sys.executable, "-c", FILL_ON, str(home), str(size)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    for first in range(0, KILLS, KILLS_OF_A_HOME):
+        home = tmp_path / str(first)
+        shutil.copytree(filled, home)
+        size = PLAN.entries
+        for _ in range(min(KILLS_OF_A_HOME, KILLS - first)):
+            size = size_after_a_kill(home, size, chance)
+        # and the next one goes on
+        fill(home, replace(PLAN, entries=size + 40))
+        assert findings_in(home) == (size + 40, [])
+
+
+def size_after_a_kill(home, size, chance):
+    """The log's size, after a ledger that had taken in more than that was killed and looked at."""
+    command = [sys.executable, "-c", FILL_ON, str(home), str(size)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        acknowledged = int(child.stdout.readline())
+        # It goes on while we do not look; where it is hit, only chance knows.
+        for _ in range(chance.randrange(3)):
             acknowledged = int(child.stdout.readline())
-            # It goes on while we do not look; where it is hit, only chance knows.
-            for _ in range(chance.randrange(3)):
-                acknowledged = int(child.stdout.readline())
-            try:
-                child.wait(chance.random() * 0.05)
-            except subprocess.TimeoutExpired:
-                child.send_signal(signal.SIGKILL)
-            rest = child.stdout.read().split()
-        acknowledged = max([acknowledged, *map(int, rest)])
-        assert child.returncode == -signal.SIGKILL
-        size, found = findings_in(home)
-        assert found == []
-        assert size >= acknowledged
-    # and the next one goes on
-    fill(home, replace(PLAN, entries=size + 40))
-    assert findings_in(home) == (size + 40, [])
+        try:
+            child.wait(chance.random() * 0.05)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read().split()
+    acknowledged = max([acknowledged, *map(int, rest)])
+    assert child.returncode == -signal.SIGKILL
+    size, found = findings_in(home)
+    assert found == []
+    assert size >= acknowledged
+    return size
 
 
 FILL_A_DISK = textwrap.dedent(
@@ -219,6 +235,7 @@ def torn(before, after, chance):
     return content
 
 
+@pytest.mark.timeout(180 + TEARS * KILL_S_MAX // 4)
 def test_a_power_cut_before_a_commit_was_whole_leaves_the_one_before(cut, tmp_path):
     home, before, after = cut
     chance = random.Random(11)
@@ -236,6 +253,7 @@ def test_a_power_cut_before_a_commit_was_whole_leaves_the_one_before(cut, tmp_pa
     assert findings_in(tmp_path / "home") == (PLAN.entries + 40, [])
 
 
+@pytest.mark.timeout(180 + TEARS * KILL_S_MAX // 4)
 def test_a_disk_that_lies_about_what_it_has_written_is_found_out(cut, tmp_path):
     # given a disk that has said of all pages that they are safe, and has lost some in a power cut
     home, before, after = cut

@@ -1,5 +1,6 @@
 """One bit is changed, anywhere, and the check of the files finds it and names the place."""
 
+import errno
 import os
 import random
 import shutil
@@ -29,6 +30,9 @@ from heptad_ledger.synthetic.records import FillPlan
 ENTRIES = 600
 FLIPS = int(os.environ.get("HEPTAD_FLIPS", "60"))
 """For each kind of file; `make flips` does thousands."""
+
+FLIP_S_MAX = 2
+"""What one of them may take on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,7 @@ def test_a_whole_ledger_has_nothing_wrong(home, copy):
     assert examine(home, copy) == []
 
 
+@pytest.mark.timeout(180 + FLIPS * FLIP_S_MAX)
 @pytest.mark.parametrize("pattern", ["log/data.mdb", "vault/data.mdb"])
 def test_a_bit_changed_anywhere_in_a_database_is_found_or_changes_nothing(home, copy, pattern):
     [path] = files(copy, pattern)
@@ -133,6 +138,7 @@ def test_a_bit_changed_anywhere_in_a_database_is_found_or_changes_nothing(home, 
     assert examine(home, copy) == []
 
 
+@pytest.mark.timeout(180 + FLIPS * FLIP_S_MAX)
 @pytest.mark.parametrize("pattern", ["static/checkpoint", "static/tile/**/*"])
 def test_a_bit_changed_anywhere_in_a_static_file_is_found_and_the_file_is_named(
     home, copy, pattern
@@ -432,3 +438,34 @@ def test_a_copy_without_a_root_key_is_told_and_gets_none(home, copy):
     assert codes(examine(home, copy)) == {Code.VAULT_DAMAGED}
     assert not (copy / "vault-root").exists()
     assert examine(home, copy, private=False) == []
+
+
+@pytest.mark.parametrize("how", ["pipe", "folder", "link to a pipe"])
+def test_what_is_no_plain_file_is_a_wrong_static_file_and_nobody_waits_for_it(home, copy, how):
+    path = copy / "static" / "tile" / "0" / "000"
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how == "pipe":
+        os.mkfifo(path)
+    else:
+        os.mkfifo(copy / "pipe")
+        path.symlink_to(copy / "pipe")
+    [finding] = examine(home, copy)
+    assert (finding.code, finding.where) == (Code.STATIC_FILE_WRONG, "static/tile/0/000")
+
+
+def test_a_copy_where_nothing_may_be_written_is_checked(home, copy, monkeypatch):
+    """A backup on a read-only disk, say; the superuser of a test may write anywhere."""
+    really = os.open
+
+    def on_a_read_only_disk(path, flags, *rest, **more):
+        if flags & (os.O_CREAT | os.O_RDWR | os.O_WRONLY):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return really(path, flags, *rest, **more)
+
+    (copy / "log" / "owner.lock").unlink(missing_ok=True)
+    monkeypatch.setattr("heptad_ledger.store.environment.os.open", on_a_read_only_disk)
+    assert examine(home, copy, private=False) == []
+    with pytest.raises(OSError, match="Read-only"):
+        examine(home, copy, repair=True)

@@ -255,3 +255,24 @@ def test_no_part_of_an_answer_is_waited_for_without_end(monkeypatch, head, drop)
         pytest.raises(SourceUnreadableError, match="not read within"),
     ):
         source.read("checkpoint")
+
+
+def test_what_a_server_says_instead_of_an_answer_is_cut_short_and_gives_no_orders():
+    """A terminal that shows it must not obey it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def lie():
+        with suppress(OSError), listener.accept()[0] as connection:
+            connection.recv(65_536)
+            connection.sendall(b"\x1b[2J\x07VALID" + b"\xff" * 5_000 + b"\r\n\r\n")
+
+    thread = threading.Thread(target=lie)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with HttpSource(url) as source, pytest.raises(SourceUnreadableError) as raised:
+        source.read("checkpoint")
+    thread.join()
+    listener.close()
+    assert "?[2J?VALID" in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < len(url) + 250

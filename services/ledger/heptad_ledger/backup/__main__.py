@@ -10,7 +10,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -69,9 +70,12 @@ def main() -> int:
     except (LedgerError, VaultError, VerificationError, TransparencyError) as error:
         lines.tell(error=str(error))
         return EXIT_REFUSED
-    except (RuntimeRoomError, OSError) as error:
+    except RuntimeRoomError as error:
         lines.tell(error=str(error))
-        return EXIT_NOT_TRIED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        lines.tell(error=f"{where}{error.strerror or error}")
+    return EXIT_NOT_TRIED
 
 
 def _take(asked: argparse.Namespace, lines: _Lines) -> int:
@@ -86,7 +90,14 @@ def _take(asked: argparse.Namespace, lines: _Lines) -> int:
 
 
 def _restore(asked: argparse.Namespace, lines: _Lines) -> int:
-    _bring_configuration(asked.source, asked.home)
+    with _configuration(asked.source, asked.home) as brought:
+        status = _restore_into(asked, lines)
+        if status == EXIT_DONE:
+            brought.clear()
+    return status
+
+
+def _restore_into(asked: argparse.Namespace, lines: _Lines) -> int:
     cell, config, data = _ledger_of(asked.home)
     job = RestoreJob(
         source=asked.source,
@@ -174,17 +185,29 @@ def _rebuild(asked: argparse.Namespace, lines: _Lines) -> int:
     return EXIT_DONE
 
 
-def _bring_configuration(source: Path, home: Path) -> None:
-    """The files of configuration that the home lacks; those that are there stay."""
+@contextmanager
+def _configuration(source: Path, home: Path) -> Iterator[list[Path]]:
+    """The files of configuration that the home lacks are brought; those that are there stay.
+
+    Unless the list of what was brought is emptied, it goes again in the end: a backup that was
+    found wanting must not leave the keys by which the next one is judged.
+    """
     ledger = load_cell(home if (home / CELL_FILE).exists() else source).ledger.id
     (home / ledger).mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, target in (
-        (CELL_FILE, home / CELL_FILE),
-        (POLICY_FILE, home / POLICY_FILE),
-        (NODE_FILE, home / ledger / NODE_FILE),
-    ):
-        if not target.exists():
-            shutil.copyfile(source / name, target)
+    brought: list[Path] = []
+    try:
+        for name, target in (
+            (CELL_FILE, home / CELL_FILE),
+            (POLICY_FILE, home / POLICY_FILE),
+            (NODE_FILE, home / ledger / NODE_FILE),
+        ):
+            if not target.exists():
+                brought.append(target)
+                shutil.copyfile(source / name, target)
+        yield brought
+    finally:
+        for target in brought:
+            target.unlink(missing_ok=True)
 
 
 def _ledger_of(home: Path) -> tuple[Cell, LedgerConfig, Path]:

@@ -90,7 +90,7 @@ class BackupKey:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a backup. Raises: BackupError."""
+    """The manifest of a backup. Raises: BackupError; OSError, if there is none."""
     values = _read(folder / MANIFEST_FILE, FORMAT)
     try:
         files = tuple(FileFacts(**_typed(FileFacts, facts)) for facts in values.pop("files"))
@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_key(path: Path) -> BackupKey:
-    """A backup key. Raises: BackupError, which holds nothing of the key."""
+    """A backup key. Raises: BackupError, which holds nothing of the key; OSError."""
     values = _read(path, KEY_FORMAT)
     try:
         root = RootKey(int(values["epoch"]), bytes.fromhex(values["key"]))
@@ -141,11 +141,10 @@ def require_whole(folder: Path, manifest: Manifest) -> None:
 
 
 def _read(path: Path, format_name: str) -> dict[str, Any]:
+    with path.open("rb") as file:
+        content = file.read(MANIFEST_BYTES_MAX)
     try:
-        with path.open("rb") as file:
-            values = json.loads(file.read(MANIFEST_BYTES_MAX))
-    except OSError as error:
-        raise BackupError(f"{path}: {error.strerror}") from error
+        values = json.loads(content)
     except ValueError:
         raise BackupError(f"{path}: cannot be read") from None
     if not isinstance(values, dict) or values.pop("format", None) != format_name:

@@ -104,13 +104,16 @@ def restore(job: RestoreJob, *, progress: Progress) -> Restored:
         _lay_root_key(job, staged, key)
         findings: list[Finding] = []
         fsck = Job(data=staged, static=None, cell=job.cell, kept=job.kept)
-        check(fsck, report=findings.append, progress=progress)
+        size = check(fsck, report=findings.append, progress=progress).size
         is_right = all(finding.code in REMARKS for finding in findings)
+        if is_right and size != manifest.size:
+            said = f"the manifest says {manifest.size} entries, the log beside it has {size}"
+            raise BackupError(f"{job.source}: {said}")
         if is_right:
             _mark(job, staged, manifest, has_key=key is not None)
             _put_in_place(job, staged, manifest, has_key=key is not None)
-    told = (finding for finding in findings if finding.code is not Code.ROLLED_BACK)
-    return Restored(manifest, kept_size, tuple(told), is_right)
+    remarks = (finding for finding in findings if finding.code is not Code.ROLLED_BACK)
+    return Restored(manifest, kept_size, tuple(remarks), is_right)
 
 
 def _required(job: RestoreJob) -> tuple[Manifest, BackupKey | None, int]:

@@ -9,12 +9,18 @@ served to nobody, and the next start takes them away.
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol, TypeAlias
 
+from heptad.transparency.tiled_tree import TILE_WIDTH
+from heptad.transparency.tiles import ENTRY_BYTES_MAX
+
 STAGED_PREFIX: Final = "."
 _FOLDERS_KNOWN_MAX: Final = 4_096
+_BYTES_MAX: Final = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
+"""A bundle of the longest entries."""
 
 NamedContent: TypeAlias = tuple[str, bytes]
 """A path below the folder, as the log's public names have it, and the file's bytes."""
@@ -95,11 +101,22 @@ class DiskFolder:
             self.root.chmod(0o755)
 
     def read(self, path: str) -> bytes | None:
-        """A file's bytes; None if it is not there. Raises: OSError."""
+        """A file's bytes; None if it is not there. Raises: OSError.
+
+        What is no plain file has no bytes: nobody waits for a pipe that nobody writes to. Of a file
+        that is longer than any of a log, so much is read that this is seen.
+        """
         try:
-            return (self.root / path).read_bytes()
+            descriptor = os.open(self.root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b""
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
 
     def make_folder(self, folder: str) -> bool:
         """See `Files`."""

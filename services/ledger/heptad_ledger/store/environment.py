@@ -41,6 +41,7 @@ TABLES: Final = (
 READERS_MAX: Final = 126
 _OWNER_FILE: Final = "owner.lock"
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class Environment:
@@ -53,7 +54,7 @@ class Environment:
         """
         if not is_read_only:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._owner = _own(folder)
+        self._owner = _own(folder, is_read_only=is_read_only)
         self._folder = folder
         self._map_bytes_max = map_bytes_max
         try:
@@ -77,13 +78,13 @@ class Environment:
                 sync_folder(folder)
                 sync_folder(folder.parent)
         except lmdb.Error as error:
-            os.close(self._owner)
+            _disown(self._owner)
             raise self._translated(error) from error
 
     def close(self) -> None:
         """Close it; every snapshot must have ended."""
         self._lmdb.close()
-        os.close(self._owner)
+        _disown(self._owner)
 
     def table(self, name: str) -> "lmdb._Database":
         """The handle of one of `TABLES`."""
@@ -143,19 +144,33 @@ def seek_at_most(cursor: lmdb.Cursor, key: bytes) -> bool:
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Keep every ledger process out of that folder meanwhile. Raises: StoreInUseError; OSError."""
-    owner = _own(folder)
+    owner = _own(folder, is_read_only=True)
     try:
         yield
     finally:
-        os.close(owner)
+        _disown(owner)
 
 
-def _own(folder: Path) -> int:
-    """Take the lock that only one ledger process may hold; the kernel frees it when it dies."""
-    descriptor = os.open(folder / _OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _own(folder: Path, *, is_read_only: bool) -> int | None:
+    """Take the lock that only one ledger process may hold; the kernel frees it when it dies.
+
+    None where nothing is to be written and nothing can be, as in a backup on a read-only disk: no
+    ledger works there.
+    """
+    try:
+        descriptor = os.open(folder / _OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if is_read_only and error.errno in _NOT_WRITABLE:
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         raise StoreInUseError(f"{folder} is in use by another process") from error
     return descriptor
+
+
+def _disown(owner: int | None) -> None:
+    if owner is not None:
+        os.close(owner)
