@@ -26,8 +26,13 @@ from heptad.model.problems import Problem
 
 PAGE_SIZE_MAX: Final = 1_000
 RETRY_S: Final = 2.0
+RETRY_S_MAX: Final = 60.0
+TRIES_MAX: Final = 10
+"""Of one page."""
+
+_SOON: Final = frozenset({"client_rate_limited", "overloaded"})
 _PASSING: Final = frozenset(
-    {"ledger_unavailable", "draining", "overloaded", "watch_too_slow", "checkpoint_pending"}
+    {"ledger_unavailable", "draining", "watch_too_slow", "checkpoint_pending", *_SOON}
 )
 
 
@@ -133,9 +138,21 @@ def _time_ms(text: str, *, as_json: bool) -> str:
 
 
 def _pages(gateway: GatewayHttp, path: str) -> Iterator[dict[str, object]]:
-    """All pages, the first of which is at `path`. Raises: Problem, OSError."""
+    """All pages, the first of which is at `path`, at the pace that the gateway allows.
+
+    Raises: Problem, OSError.
+    """
+    tries = 0
     while path:
-        page = gateway.get(path).json()
+        try:
+            page = gateway.get(path).json()
+        except Problem as problem:
+            tries += 1
+            if problem.code not in _SOON or tries == TRIES_MAX:
+                raise
+            time.sleep(min(problem.retry_after_s or RETRY_S, RETRY_S_MAX))
+            continue
+        tries = 0
         yield page
         path = str(page.get("next", ""))
 

@@ -4,10 +4,12 @@ A command line waits for one answer at a time and should start fast, so `urllib`
 of the environment are used for gateways elsewhere and never for one on this machine.
 """
 
+import email.message
 import errno
 import http.client
 import ipaddress
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -23,13 +25,17 @@ _TIMEOUT_S: Final = 20.0
 _SILENCE_S_MAX: Final = 45.0
 """Of an answer that does not end: a watch says something every 15 s."""
 _PROBLEM: Final = "application/problem+json"
+_SECONDS: Final = re.compile("[0-9]{1,6}")
 
 
 class GatewayRefusal(Problem):
     """The gateway's problem details, with all members that came."""
 
-    def __init__(self, code: str, detail: str, members: Mapping[str, object]) -> None:
-        super().__init__(code, detail, field=str(members.get("field", "")))
+    def __init__(
+        self, code: str, detail: str, members: Mapping[str, object], retry_after_s: int | None
+    ) -> None:
+        field = str(members.get("field", ""))
+        super().__init__(code, detail, field=field, retry_after_s=retry_after_s)
         self.members = members
 
 
@@ -115,7 +121,7 @@ class GatewayHttp:
                 yield response
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error.code, error.headers.get_content_type(), error.read()) from None
+                raise _refusal(error.code, error.headers, error.read()) from None
         except urllib.error.URLError as error:
             reason = getattr(error.reason, "strerror", None) or error.reason
             raise OSError(errno.EHOSTUNREACH, f"cannot be reached: {reason}", self._url) from None
@@ -123,10 +129,10 @@ class GatewayHttp:
             raise OSError(errno.ECONNRESET, f"broke off: {error}", self._url) from None
 
 
-def _refusal(status: int, content_type: str, body: bytes) -> Problem:
+def _refusal(status: int, head: email.message.Message, body: bytes) -> Problem:
     """The problem that an answer tells; one of an unknown code keeps its words."""
     try:
-        members = json.loads(body) if content_type == _PROBLEM else None
+        members = json.loads(body) if head.get_content_type() == _PROBLEM else None
     except ValueError:
         members = None
     if not isinstance(members, dict):
@@ -134,7 +140,9 @@ def _refusal(status: int, content_type: str, body: bytes) -> Problem:
     code, detail = str(members.get("code", "")), str(members.get("detail", ""))
     if code not in PROBLEMS:
         code, detail = "internal_error", f"{code}: {detail}"
-    return GatewayRefusal(code, detail, members)
+    after = head.get("Retry-After", "")
+    retry_after_s = int(after) if _SECONDS.fullmatch(after) else None
+    return GatewayRefusal(code, detail, members, retry_after_s)
 
 
 def _is_here(host: str) -> bool:

@@ -283,7 +283,7 @@ _ROWS: Final[tuple[ProblemKind, ...]] = (
         429,
         _G.RESOURCE_EXHAUSTED,
         True,
-        "This client has sent too many requests",
+        "This client has asked for too much",
         "Wait as `Retry-After` says.",
     ),
     # Capacity and dependencies.

@@ -51,6 +51,11 @@ class EntryFilter:
                 yield name, "it has characters that cannot be printed"
 
     @property
+    def scans(self) -> bool:
+        """Whether answering it may take more than reading the entries of one page."""
+        return bool(self.service) or self.looks_inside
+
+    @property
     def looks_inside(self) -> bool:
         """Whether it takes more than index, time and service to tell."""
         return bool(self.kinds or self.action or self.outcome or self.validator)
@@ -87,30 +92,37 @@ class EntryPage:
 
     `next_page_token` is empty after the last page. Oldest first, `next_index` is where the next
     page begins to look, and 0 after the last.
+    `cost` is what it made the ledger do, in entries read.
     """
 
     entries: tuple[LoggedEntry, ...]
     next_page_token: str
     next_index: int
     checkpoint_size: int
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EntryCount:
-    """How many entries were found in the part of the log that one call looked at."""
+    """How many entries were found in the part of the log that one call looked at; its cost."""
 
     count: int
     next_page_token: str
     checkpoint_size: int
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedEntries:
-    """What a watch brings: entries, perhaps none, and where to begin again behind them."""
+    """What a watch brings: entries, perhaps none, and where to begin again behind them.
+
+    `cost` is what was looked at since the message before, in entries read.
+    """
 
     entries: tuple[LoggedEntry, ...]
     next_index: int
     checkpoint_size: int
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,14 @@ HTTP_REQUEST_DURATION_SECONDS: Final = _latency(
 )
 HTTP_CONNECTIONS_ACTIVE: Final = _gauge("http_connections_active", "Open HTTP connections.")
 HTTP_WATCHES_ACTIVE: Final = _gauge("http_watches_active", "Open streams of entries.")
+HTTP_SCANS_ACTIVE: Final = _gauge(
+    "http_scans_active",
+    "Lists and counts whose filter takes reading: under way, or in line for that.",
+)
+HTTP_ENTRIES_READ_TOTAL: Final = _counter(
+    "http_entries_read_total",
+    "What the ledger's answers have cost and clients were charged, in entries read (about 1 µs).",
+)
 HTTP_REQUESTS_IN_FLIGHT: Final = _gauge("http_requests_in_flight", "HTTP requests under way.")
 REFUSALS_TOTAL: Final = _counter(
     "heptad_refusals_total", "Requests refused, by the code of the error table.", "code"
@@ -229,6 +237,13 @@ LEDGER_ERASURE_UNDECIDED_AGE: Final = _gauge(
     "How long the oldest request for an erasure that nobody has decided has been here; 0: none is.",
 )
 LEDGER_WATCHES_ACTIVE: Final = _gauge("ledger_watches_active", "Open watches of entries.")
+LEDGER_SCANS_ACTIVE: Final = _gauge(
+    "ledger_scans_active", "Lists and counts under way that read much."
+)
+LEDGER_ENTRIES_READ_TOTAL: Final = _counter(
+    "ledger_entries_read_total",
+    "What lists, counts and watches have cost, in entries read (about 1 µs each).",
+)
 LEDGER_SUBJECTS: Final = _gauge("ledger_subjects", "Registered subjects.")
 LEDGER_STATIC_SIZE: Final = _gauge(
     "ledger_static_size", "Size of the checkpoint in the folder of static files."

@@ -15,6 +15,7 @@ from heptad.observability.traces import Tracer
 from heptad.runtime.config import Cell, GatewayConfig
 from heptad_gateway.admin import AdminApi
 from heptad_gateway.auditing import AuditingApi
+from heptad_gateway.budget import ReadBudget
 from heptad_gateway.bundles import BundlesApi
 from heptad_gateway.connections import GuardedServer
 from heptad_gateway.control_room.room import ControlRoom
@@ -77,8 +78,16 @@ class App:
             subject_per_minute_max=cell.limits.subject_requests_per_minute_max,
             in_flight_max=config.requests_in_flight_max,
         )
+        # Without the limit below addresses do not tell clients apart.
+        is_addressed = config.client_requests_per_s_max > 0
+        self._budget = ReadBudget(
+            client_per_s_max=config.client_entries_read_per_s_max if is_addressed else 0,
+            all_per_s_max=config.entries_read_per_s_max,
+            now_s=time.monotonic,
+        )
         self.watching = WatchingApi(
             ledger=ports.ledger,
+            budget=self._budget,
             deadline_s=config.deadline_ms / 1000,
             watches_max=config.watches_max,
             client_watches_max=_client_watches_max(config),
@@ -94,6 +103,10 @@ class App:
         )
         metrics.read(catalogue.HTTP_WATCHES_ACTIVE, lambda: {(): float(self.watching.count)})
         metrics.read(catalogue.HTTP_REQUESTS_IN_FLIGHT, lambda: {(): float(self.door.in_flight)})
+        metrics.read(catalogue.HTTP_SCANS_ACTIVE, lambda: {(): float(self._budget.scan_count)})
+        metrics.read(
+            catalogue.HTTP_ENTRIES_READ_TOTAL, lambda: {(): float(self._budget.cost_total)}
+        )
 
     def routes(self) -> list[Route]:
         """Every operation of the public listener."""
@@ -112,8 +125,10 @@ class App:
             charge=self._charge,
             refused=self._traffic.refused,
         )
-        auditing = AuditingApi(ledger=ports.ledger, policy=self._policy, deadline_s=deadline_s)
-        entries = EntriesApi(ledger=ports.ledger, deadline_s=deadline_s)
+        auditing = AuditingApi(
+            ledger=ports.ledger, budget=self._budget, policy=self._policy, deadline_s=deadline_s
+        )
+        entries = EntriesApi(ledger=ports.ledger, budget=self._budget, deadline_s=deadline_s)
         operations = OperationsApi(
             quorum=QuorumWatch(ports.validators, now_s=time.monotonic),
             submissions=ports.submissions,

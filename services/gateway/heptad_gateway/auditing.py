@@ -15,6 +15,7 @@ from heptad.transparency.notes import encode_base64
 from heptad.transparency.tiled_tree import TILE_WIDTH
 from heptad.transparency.tiles import TilePath
 from heptad_gateway.bodies import json_answer
+from heptad_gateway.budget import PROOF_COST, ReadBudget
 from heptad_gateway.calls import terms_of
 from heptad_gateway.files import file_answer
 from heptad_gateway.ports import Ledger
@@ -32,9 +33,12 @@ _TEXT: Final = "text/plain; charset=utf-8"
 class AuditingApi:
     """What auditors, witnesses and mirrors call."""
 
-    def __init__(self, *, ledger: Ledger, policy: bytes, deadline_s: float) -> None:
+    def __init__(
+        self, *, ledger: Ledger, budget: ReadBudget, policy: bytes, deadline_s: float
+    ) -> None:
         """`policy` is the tlog-policy file, served for convenience and never for trust."""
         self._ledger = ledger
+        self._budget = budget
         self._policy = policy
         self._deadline_s = deadline_s
 
@@ -76,6 +80,7 @@ class AuditingApi:
     async def inclusion(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """Proves that an entry is in the log."""
         asked = numbers_of(request, {"index": None, "tree_size": 0})
+        self._budget.pay(request.remote or "", PROOF_COST)
         proof = await self._ledger.inclusion_proof(
             asked["index"], asked["tree_size"], terms=self._terms(request)
         )
@@ -89,6 +94,7 @@ class AuditingApi:
     async def consistency(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """Proves that the newer log continues the older one."""
         asked = numbers_of(request, {"first_size": None, "second_size": 0})
+        self._budget.pay(request.remote or "", PROOF_COST)
         proof = await self._ledger.consistency_proof(
             asked["first_size"], asked["second_size"], terms=self._terms(request)
         )

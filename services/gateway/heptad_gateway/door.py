@@ -16,6 +16,7 @@ from aiohttp import web
 from heptad.model.problems import Problem
 from heptad.observability.logs import EventLog
 from heptad.observability.traces import Span, Tracer, parse_traceparent
+from heptad_gateway.budget import BudgetSpent
 from heptad_gateway.calls import TRACE, traceparent_of
 from heptad_gateway.limits import Charge, RateLimitFields
 from heptad_gateway.problems import problem_response, retry_after_of
@@ -118,6 +119,7 @@ class Door:
                 problem.code,
                 retry_after_s=retry_after_of(problem) or 1,
                 in_flight=self.in_flight,
+                policy=problem.policy if isinstance(problem, BudgetSpent) else "",
             )
         return problem_response(problem, headers=headers)
 

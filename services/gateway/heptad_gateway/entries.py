@@ -18,6 +18,7 @@ from heptad.transparency.checkpoint import Checkpoint
 from heptad.transparency.notes import Note, encode_base64
 from heptad_gateway.auditing import FOR_A_MOMENT, FOR_EVER
 from heptad_gateway.bodies import json_answer
+from heptad_gateway.budget import ReadBudget
 from heptad_gateway.calls import terms_of
 from heptad_gateway.entry_json import entry_members
 from heptad_gateway.ports import Ledger
@@ -40,8 +41,9 @@ _UNCACHED: Final = "no-cache"
 class EntriesApi:
     """What explorers and auditors' programs call."""
 
-    def __init__(self, *, ledger: Ledger, deadline_s: float) -> None:
+    def __init__(self, *, ledger: Ledger, budget: ReadBudget, deadline_s: float) -> None:
         self._ledger = ledger
+        self._budget = budget
         self._deadline_s = deadline_s
 
     def routes(self) -> list[Route]:
@@ -64,7 +66,9 @@ class EntriesApi:
             page_size=_page_size(request),
             page_token=text_of(request, "page_token") or "",
         )
-        page = await self._ledger.entries(query, terms=self._terms(request))
+        async with self._budget.scan(request.remote or "", is_dear=query.filter.scans) as bill:
+            page = await self._ledger.entries(query, terms=self._terms(request))
+            bill.cost = page.cost
         members: dict[str, object] = {
             "entries": [entry_members(entry.index, entry.data) for entry in page.entries],
             "checkpoint_size": page.checkpoint_size,
@@ -76,8 +80,10 @@ class EntriesApi:
     async def count(self, request: web.BaseRequest, _parameters: Parameters) -> web.Response:
         """How many entries there are, or are in the part of the log that was looked at."""
         require_known(request, (*FILTER, "page_token"))
-        token = text_of(request, "page_token") or ""
-        counted = await self._ledger.count(filter_of(request), token, terms=self._terms(request))
+        token, wanted = text_of(request, "page_token") or "", filter_of(request)
+        async with self._budget.scan(request.remote or "", is_dear=wanted.scans) as bill:
+            counted = await self._ledger.count(wanted, token, terms=self._terms(request))
+            bill.cost = counted.cost
         members: dict[str, object] = {
             "count": counted.count,
             "checkpoint_size": counted.checkpoint_size,

@@ -1,7 +1,8 @@
 """What one client and all clients together may take, and how an answer says so.
 
-The gateway keeps two bounds of its own: HTTP requests under way (memory), and requests of one
-address in a second (fairness). Both refuse before a body is read. The header fields are those of
+The gateway keeps two bounds of its own here: HTTP requests under way (memory), and requests of one
+address in a second (fairness). Both refuse before a body is read. What they make the ledger read is
+counted in `budget`. The header fields are those of
 the IETF's RateLimit draft: `RateLimit-Policy` names the quota, `RateLimit` what is left of it.
 """
 
@@ -82,10 +83,15 @@ class RateLimitFields:
         }
         self._in_flight_max = in_flight_max
 
-    def of(self, code: str, *, retry_after_s: int, in_flight: int) -> dict[str, str]:
-        """The fields for a refusal of this code; `in_flight` is how many requests are under way."""
-        policy = self._policies.get(code)
-        if policy is not None:
+    def of(
+        self, code: str, *, retry_after_s: int, in_flight: int, policy: str = ""
+    ) -> dict[str, str]:
+        """The fields for a refusal of this code; `in_flight` is how many requests are under way.
+
+        `policy` is that of the refusal itself, where it has one.
+        """
+        policy = policy or self._policies.get(code, "")
+        if policy:
             name = policy.partition(";")[0]
             return {"RateLimit-Policy": policy, "RateLimit": f"{name};r=0;t={retry_after_s}"}
         left = max(0, self._in_flight_max - in_flight)

@@ -3,11 +3,15 @@
 Each watch is one stream from the ledger, passed on event by event. The ledger's first message is
 waited for before the answer begins, so that what is refused is refused with a status. An event's id
 is the index to go on from, so an `EventSource` that loses its connection misses nothing.
+
+What the ledger reads for a watch is charged to its client (`budget`). While that is in debt the
+watch is slowed and not ended: its stream from the ledger is closed, and opened again afterwards.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -16,6 +20,7 @@ from aiohttp import web
 from heptad.client import Terms
 from heptad.model.problems import Problem
 from heptad.model.queries import EntryFilter, WatchedEntries
+from heptad_gateway.budget import WATCH_COST, ReadBudget
 from heptad_gateway.calls import terms_of
 from heptad_gateway.entry_json import entry_members
 from heptad_gateway.event_stream import EventStream, event, last_event, opening
@@ -33,10 +38,17 @@ class WatchingApi:
     """All watches of this gateway."""
 
     def __init__(
-        self, *, ledger: Ledger, deadline_s: float, watches_max: int, client_watches_max: int
+        self,
+        *,
+        ledger: Ledger,
+        budget: ReadBudget,
+        deadline_s: float,
+        watches_max: int,
+        client_watches_max: int,
     ) -> None:
         """`client_watches_max` is of one address, so that nobody takes all places."""
         self._ledger = ledger
+        self._budget = budget
         self._deadline_s = deadline_s
         self._watches_max = watches_max
         self._client_watches_max = client_watches_max
@@ -64,9 +76,12 @@ class WatchingApi:
             return web.Response(status=204)
         terms = terms_of(request, self._deadline_s)
         wanted = await self._from_the_right_index(request, wanted, terms)
-        client = client_of(request.remote or "")
+        address = request.remote or ""
+        self._budget.require(address, is_dear=True)
+        client = client_of(address)
         self._take_place(client)
-        stream = self._ledger.watch(wanted, terms=terms)
+        self._budget.charge(address, WATCH_COST)
+        stream = self._paid(wanted, address, terms)
 
         async def end() -> None:
             self._leave_place(client)
@@ -79,6 +94,23 @@ class WatchingApi:
             raise
         has_body = request.method != "HEAD"
         return EventStream(self._events(stream, first), end, has_body=has_body)
+
+    async def _paid(
+        self, wanted: EntryFilter, address: str, terms: Terms
+    ) -> AsyncGenerator[WatchedEntries, None]:
+        """The ledger's messages, charged to the client; while that owes, no stream is open."""
+        while True:
+            async with aclosing(self._ledger.watch(wanted, terms=terms)) as stream:
+                async for watched in stream:
+                    self._budget.charge(address, watched.cost)
+                    owed_s = self._budget.owed_s(address)
+                    wanted = replace(wanted, start_index=watched.next_index)
+                    yield watched
+                    if owed_s:
+                        break
+                else:
+                    return
+            await asyncio.sleep(owed_s)
 
     async def _from_the_right_index(
         self, request: web.BaseRequest, wanted: EntryFilter, terms: Terms

@@ -7,6 +7,7 @@ from heptad.observability.metrics import Metrics
 from heptad_ledger.backup.overdue import OverdueKeys
 from heptad_ledger.lending.loans import LoanBook
 from heptad_ledger.parts import Parts
+from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.queries.watching import Watches
 
 
@@ -16,6 +17,7 @@ def export_measures(
     *,
     is_store_full: Callable[[], bool],
     overdue_keys: OverdueKeys,
+    queries: EntryQueries,
     watches: Watches,
     loans: LoanBook,
     now_s: Callable[[], float],
@@ -35,6 +37,8 @@ def export_measures(
         catalogue.LEDGER_STORE_FULL: is_store_full,
         catalogue.LEDGER_BACKUP_KEYS_OVERDUE: lambda: overdue_keys.count,
         catalogue.LEDGER_WATCHES_ACTIVE: lambda: watches.count,
+        catalogue.LEDGER_SCANS_ACTIVE: lambda: queries.turns.scan_count,
+        catalogue.LEDGER_ENTRIES_READ_TOTAL: lambda: queries.cost_total,
         catalogue.VAULT_LEASES_ACTIVE: count_leases,
         catalogue.VAULT_ROUTING_KEY_TIME_SECONDS: lambda: routing_key().created_ms / 1000,
     }

@@ -2,19 +2,19 @@
 
 Handlers take and return bytes; what cannot be read is refused here with `frame_malformed`. Roles
 were checked by the guard in front, by the table `ROLES`. All reads are snapshots of LMDB's map, a
-few microseconds to a millisecond each, so they run in the event loop; those that may take longer
-give it up in between.
+few microseconds to a millisecond or two each, so they run in the event loop; those that may take
+longer give it up in between, and the dear ones wait for their turn (`queries.turns`).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 
 from heptad.model.log_reads import LedgerStatus
 from heptad.model.queries import WatchedEntries
-from heptad.runtime.guard import Context
+from heptad.runtime.guard import Context, peer_identity
 from heptad.runtime.identity import Role
 from heptad.wire.convert import ledger as wire
 from heptad.wire.convert import ledger_queries as queries_wire
@@ -23,6 +23,9 @@ from heptad_ledger.queries.entry_queries import EntryQueries
 from heptad_ledger.queries.watching import Watches
 
 _READERS: Final = frozenset({Role.GATEWAY, Role.SERVICE, Role.AUDITOR, Role.OPERATOR})
+
+_IN_TURN: Final = frozenset({"GetInclusionProof", "GetConsistencyProof", "GetTile"})
+"""Dear for their size, and nobody has to wait for them who has not asked for them."""
 
 WATCH: Final = f"/{wire.SERVICE}/WatchEntries"
 
@@ -47,6 +50,9 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
 }
 
 
+_Handler: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
+
+
 class LedgerDoor:
     """Serves the RPCs; what is behind it knows nothing of gRPC."""
 
@@ -65,11 +71,9 @@ class LedgerDoor:
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the handlers to a server."""
-        answers: dict[str, Callable[[bytes], bytes] | Callable[[bytes], Awaitable[bytes]]] = {
+        answers: dict[str, Callable[[bytes], bytes]] = {
             "GetCheckpoint": self._get_checkpoint,
             "GetEntry": self._get_entry,
-            "ListEntries": self._list_entries,
-            "CountEntries": self._count_entries,
             "GetTotals": self._get_totals,
             "ListCheckpoints": self._list_checkpoints,
             "GetInclusionProof": self._get_inclusion_proof,
@@ -79,14 +83,26 @@ class LedgerDoor:
             "GetTile": self._get_tile,
             "GetStatus": self._get_status,
         }
-        assert tuple(answers) == METHODS
+        queries = {"ListEntries": self._list_entries, "CountEntries": self._count_entries}
+        handlers = {name: self._handler(name, answer) for name, answer in answers.items()}
+        handlers |= {name: _handler_of_caller(answer) for name, answer in queries.items()}
+        assert set(handlers) == set(METHODS)
         table: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(_handler(answer))
-            for name, answer in answers.items()
+            name: grpc.unary_unary_rpc_method_handler(handle) for name, handle in handlers.items()
         }
         table["WatchEntries"] = grpc.unary_stream_rpc_method_handler(self._watch_entries)
         handler = grpc.method_handlers_generic_handler(wire.SERVICE, table)
         server.add_generic_rpc_handlers((handler,))
+
+    def _handler(self, name: str, answer: Callable[[bytes], bytes]) -> _Handler:
+        async def handle(data: bytes, _context: Context) -> bytes:
+            return answer(data)
+
+        async def handle_in_turn(data: bytes, _context: Context) -> bytes:
+            async with self._queries.turns.one():
+                return answer(data)
+
+        return handle_in_turn if name in _IN_TURN else handle
 
     def _get_checkpoint(self, data: bytes) -> bytes:
         size = wire.decode_checkpoint_call(data)
@@ -96,13 +112,13 @@ class LedgerDoor:
         index = wire.decode_entry_call(data)
         return wire.encode_entry(index, self._reads.entry(index))
 
-    async def _list_entries(self, data: bytes) -> bytes:
+    async def _list_entries(self, data: bytes, caller: str = "") -> bytes:
         query = queries_wire.decode_list_call(data)
-        return queries_wire.encode_page(await self._queries.page(query))
+        return queries_wire.encode_page(await self._queries.page(query, caller))
 
-    async def _count_entries(self, data: bytes) -> bytes:
+    async def _count_entries(self, data: bytes, caller: str = "") -> bytes:
         wanted, page_token = queries_wire.decode_count_call(data)
-        return queries_wire.encode_count(await self._queries.count(wanted, page_token))
+        return queries_wire.encode_count(await self._queries.count(wanted, page_token, caller))
 
     async def _watch_entries(self, data: bytes, context: Context) -> None:
         async def send(watched: WatchedEntries) -> None:
@@ -149,11 +165,8 @@ class LedgerDoor:
         return wire.encode_status(self._read_status())
 
 
-def _handler(
-    answer: Callable[[bytes], bytes] | Callable[[bytes], Awaitable[bytes]],
-) -> Callable[[bytes, Context], object]:
-    async def handle(data: bytes, _context: Context) -> bytes:
-        answered = answer(data)
-        return answered if isinstance(answered, bytes) else await answered
+def _handler_of_caller(answer: Callable[[bytes, str], Awaitable[bytes]]) -> _Handler:
+    async def handle(data: bytes, context: Context) -> bytes:
+        return await answer(data, peer_identity(context).id)
 
     return handle

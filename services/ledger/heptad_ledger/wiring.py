@@ -57,6 +57,7 @@ from heptad_ledger.publishing.kept import KEPT_FILE, Anchor, read_kept
 from heptad_ledger.publishing.publisher import Publisher
 from heptad_ledger.publishing.signers import log_signers
 from heptad_ledger.queries.entry_queries import EntryQueries
+from heptad_ledger.queries.turns import Pace
 from heptad_ledger.queries.watching import WATCHES_PER_CALLER_MAX, Watches
 from heptad_ledger.routing_key_keeper import RoutingKeyKeeper
 from heptad_ledger.routing_keys import RoutingKeyRotation
@@ -93,6 +94,7 @@ class LedgerService:
             store=self._store,
             latest=lambda: self._publisher.latest,
             page_size_max=config.page_records_max,
+            pace=Pace(lambda: self._follower.is_filing),
         )
         self._watches = Watches(self._queries)
         self._loans = LoanBook(ttl_s=context.cell.limits.lease_s_max, now_s=time.monotonic())
@@ -439,6 +441,7 @@ class LedgerService:
             self._parts,
             is_store_full=self._is_store_full,
             overdue_keys=self._overdue_keys,
+            queries=self._queries,
             watches=self._watches,
             loans=self._loans,
             now_s=time.monotonic,

@@ -34,6 +34,8 @@ def gateway(answers):
             kind = "application/problem+json" if status >= 400 else "application/json"
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            if status == 429:
+                self.send_header("Retry-After", "7")
             self.end_headers()
             self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
 
@@ -96,6 +98,30 @@ def test_a_watch_goes_on_from_its_last_event_after_an_interruption(monkeypatch):
     lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     assert lines == [ENTRY, ENTRY]
     assert [last for _, last in asked] == [None, "8", "8"]
+
+
+def test_a_count_goes_on_at_the_pace_that_the_gateway_allows(monkeypatch):
+    waited = []
+    monkeypatch.setattr(entries_module.time, "sleep", waited.append)
+    path = "/v1/entries:count?outcome=denied"
+    refusal = {"code": "client_rate_limited", "detail": "too much"}
+    answers = {
+        path: [(429, refusal), (429, refusal), (200, {"count": 3, "checkpoint_size": 9})],
+    }
+    with gateway(answers) as (url, _):
+        result = run("count", "--outcome", "denied", "--json", "--url", url)
+    assert json.loads(result.stdout) == {"count": 3, "checkpoint_size": 9}
+    assert waited == [7, 7]
+
+
+def test_a_gateway_that_refuses_for_ever_is_given_up(monkeypatch):
+    monkeypatch.setattr(entries_module.time, "sleep", lambda _seconds: None)
+    path = "/v1/entries:count?outcome=denied"
+    refusals = [(429, {"code": "client_rate_limited", "detail": "too much"})] * 100
+    with gateway({path: refusals}) as (url, asked):
+        result = run("count", "--outcome", "denied", "--url", url)
+    assert (result.exit_code, "client_rate_limited" in result.output) == (1, True)
+    assert len(asked) == entries_module.TRIES_MAX
 
 
 def test_what_no_waiting_helps_against_ends_a_watch():

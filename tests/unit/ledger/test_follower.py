@@ -125,6 +125,28 @@ def test_only_the_chosen_ones_frames_are_taken_and_only_from_the_height_asked_fo
     following(scenario)
 
 
+def test_it_says_so_as_long_as_anything_waits_to_be_filed_or_is_being_filed(
+    following, group, ledger, eventually
+):
+    frames = commit(group, 2)
+
+    async def scenario(follower, links, connect):
+        connect(1)
+        await eventually(lambda: links[0].told)
+        assert not follower.is_filing
+        await follower.block(links[0], frames[0])
+        assert follower.is_filing
+        assert follower._frames
+        await eventually(lambda: not follower._frames)
+        while follower._is_ingesting:
+            assert follower.is_filing
+            await asyncio.sleep(0)
+        await eventually(lambda: ledger.store.state.height == 1)
+        await eventually(lambda: not follower.is_filing)
+
+    following(scenario)
+
+
 def test_a_full_buffer_holds_the_chosen_replica_back(following, group, ledger, eventually):
     frames = commit(group, 6, size=300)
     size = len(frames[0].batches[0])

@@ -16,7 +16,9 @@ from heptad.model.problems import Problem
 from heptad.model.queries import EntryFilter, EntryQuery, LoggedEntry, Order
 from heptad.wire.convert.entry import encode_entry
 from heptad_ledger.queries import entry_queries
+from heptad_ledger.queries import turns as turns_module
 from heptad_ledger.queries.entry_queries import EntryQueries
+from heptad_ledger.queries.scan import FOUND_COST, ROW_COST
 
 LONG_NAME = "l" * 65
 SERVICES = ("tax", "tax-portal", "health", LONG_NAME)
@@ -157,6 +159,48 @@ def test_a_filter_that_finds_nothing_ends_its_call_early_and_goes_on_with_a_toke
     assert (count, parts > 2) == (0, True)
 
 
+@pytest.mark.parametrize("order", Order)
+def test_an_answer_says_what_it_has_cost_whatever_it_found(log, order):
+    nothing = EntryFilter(kinds=(Kind.RECOVERY,))
+    [page] = log.pages(EntryQuery(nothing, order))
+    # All 110 entries were read, in seven batches.
+    assert 110 < page.cost < 110 + 7 * (ROW_COST + 6)
+    count = asyncio.run(log.queries.count(nothing, ""))
+    assert count.cost == page.cost
+    [everything] = log.pages(EntryQuery(order=order, page_size=1_000))
+    assert everything.cost >= FOUND_COST * 110
+    assert asyncio.run(log.queries.count(EntryFilter(), "")).cost == 0
+    assert log.queries.cost_total == page.cost + count.cost + everything.cost
+
+
+def test_a_look_hands_out_no_more_than_it_may_cost(log, monkeypatch):
+    monkeypatch.setattr(entry_queries, "LOOK_COST_MAX", 50)
+    costs = []
+    look = log.queries.look
+
+    async def watched(*arguments, **options):
+        step = await look(*arguments, **options)
+        costs.append(step.cost)
+        return step
+
+    monkeypatch.setattr(log.queries, "look", watched)
+    [page] = log.pages(EntryQuery(page_size=1_000))
+    # A batch is looked at as a whole: the largest has 40 entries.
+    assert max(costs) <= 50 + ROW_COST + 40 // 8 + 40 * FOUND_COST
+    assert sum(costs) == page.cost
+    assert len(costs) > 2
+
+
+def test_a_caller_with_too_many_scans_under_way_is_refused_and_keeps_its_cheap_calls(
+    log, tiny_looks, monkeypatch
+):
+    monkeypatch.setattr(turns_module, "CALLER_SCANS_MAX", 0)
+    dear = EntryQuery(EntryFilter(kinds=(Kind.RECOVERY,)))
+    assert refused(log.queries.page(dear, "gateway-1")) == "overloaded"
+    assert refused(log.queries.count(dear.filter, "", "gateway-1")) == "overloaded"
+    assert asyncio.run(log.queries.page(EntryQuery(page_size=1), "gateway-1")).entries
+
+
 def test_what_no_checkpoint_covers_is_neither_listed_nor_counted(log):
     log.latest = PublishedCheckpoint(b"note", 40)
     for order in Order:
@@ -226,7 +270,7 @@ def test_sizes_of_checkpoints_are_listed_from_both_ends(log, ledger):
 
 def test_too_many_who_wait_for_their_turn_are_told_so(log):
     async def story():
-        turns = entry_queries.Turns(waiting_max=2)
+        turns = turns_module.Turns(waiting_max=2)
         async with turns.one():
             waiting = asyncio.create_task(take(turns))
             await asyncio.sleep(0)

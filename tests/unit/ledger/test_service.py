@@ -84,6 +84,29 @@ def test_any_bytes_give_an_answer_or_a_problem(door, data):
             assert isinstance(answered, bytes)
 
 
+@pytest.mark.parametrize(
+    ("method", "waits"),
+    [
+        ("GetTile", True),
+        ("GetInclusionProof", True),
+        ("GetConsistencyProof", True),
+        ("GetEntry", False),
+        ("GetReceipt", False),
+    ],
+)
+def test_what_is_dear_to_prove_waits_for_its_turn(door, method, waits):
+    async def story():
+        handle = door._handler(method, lambda data: data)
+        async with door._queries.turns.one():
+            call = asyncio.create_task(handle(b"answer", None))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert call.done() is not waits
+        assert await call == b"answer"
+
+    asyncio.run(story())
+
+
 def test_every_method_of_the_proto_has_its_roles():
     from heptad.wire.ledger.v1 import ledger_pb2
 

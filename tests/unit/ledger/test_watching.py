@@ -25,8 +25,10 @@ class World:
             group.commit(group.batch(records), time_ms=1_000 * block)
         ledger.catch_up()
         self.latest = PublishedCheckpoint(b"", 0)
-        queries = EntryQueries(store=ledger.store, latest=lambda: self.latest, page_size_max=1_000)
-        self.watches = Watches(queries, watches_max=2, heartbeat_s=60, stall_s_max=60)
+        self.queries = EntryQueries(
+            store=ledger.store, latest=lambda: self.latest, page_size_max=1_000
+        )
+        self.watches = Watches(self.queries, watches_max=2, heartbeat_s=60, stall_s_max=60)
         self.sent = []
         self.news = asyncio.Event()
 
@@ -132,6 +134,21 @@ def test_a_watch_that_finds_nothing_tells_how_far_it_has_come(story, monkeypatch
         await world.until(40)
         assert world.indexes() == []
         watch.cancel()
+
+    story(whole)
+
+
+def test_messages_of_a_watch_say_all_that_was_looked_at_for_it(story, monkeypatch):
+    monkeypatch.setattr(watching, "PROGRESS_COST", 60)
+
+    async def whole(world):
+        world.publish(40)
+        wanted = EntryFilter(kinds=(Kind.RECOVERY,), end_index=40)
+        await world.watches.follow(wanted, world.send)
+        told = sum(watched.cost for watched in world.sent)
+        assert told == world.queries.cost_total > 40
+        assert world.sent[0].cost == 0
+        assert len(world.sent) == 2
 
     story(whole)
 

@@ -38,6 +38,12 @@ class GatewayConfig:
     # Requests of one client address in a second, before `client_rate_limited`; 0 switches it off,
     # as it must be behind a proxy, where all clients have one address.
     client_requests_per_s_max: Annotated[int, Between(0, 1_000_000)] = 20_000
+    # Entries that the ledger reads for one client address in a second (about 1 µs of its processor
+    # each: what a filter takes, and proofs), before `client_rate_limited`; ten seconds' worth may
+    # be saved up. 0 switches it off, as `client_requests_per_s_max = 0` does.
+    client_entries_read_per_s_max: Annotated[int, Between(0, 10_000_000)] = 100_000
+    # And for all clients of this gateway together, before `overloaded`; 0 switches it off.
+    entries_read_per_s_max: Annotated[int, Between(0, 10_000_000)] = 250_000
     # Where the control room finds the members' metrics; without any it shows only this gateway.
     watched: Annotated[tuple[Endpoint, ...], Length(0, 200)] = ()
     # Deadline of a client that names none.

@@ -57,6 +57,7 @@ def encode_page(page: EntryPage) -> bytes:
         indexes=[entry.index for entry in page.entries],
         next_page_token=page.next_page_token,
         checkpoint_size=page.checkpoint_size,
+        cost=page.cost,
     ).SerializeToString()
 
 
@@ -68,6 +69,7 @@ def decode_page(data: bytes) -> EntryPage:
         next_page_token=message.next_page_token,
         next_index=message.next_index,
         checkpoint_size=message.checkpoint_size,
+        cost=message.cost,
     )
 
 
@@ -89,13 +91,14 @@ def encode_count(count: EntryCount) -> bytes:
         count=count.count,
         next_page_token=count.next_page_token,
         checkpoint_size=count.checkpoint_size,
+        cost=count.cost,
     ).SerializeToString()
 
 
 def decode_count(data: bytes) -> EntryCount:
     """A CountEntriesResponse."""
     message = parse(pb.CountEntriesResponse, data)
-    return EntryCount(message.count, message.next_page_token, message.checkpoint_size)
+    return EntryCount(message.count, message.next_page_token, message.checkpoint_size, message.cost)
 
 
 def encode_watch_call(wanted: EntryFilter) -> bytes:
@@ -115,6 +118,7 @@ def encode_watched(watched: WatchedEntries) -> bytes:
         entries=[entry.data for entry in watched.entries],
         next_index=watched.next_index,
         checkpoint_size=watched.checkpoint_size,
+        cost=watched.cost,
     ).SerializeToString()
 
 
@@ -125,6 +129,7 @@ def decode_watched(data: bytes) -> WatchedEntries:
         entries=_logged(message.indexes, message.entries),
         next_index=message.next_index,
         checkpoint_size=message.checkpoint_size,
+        cost=message.cost,
     )
 
 

@@ -7,16 +7,19 @@ import { parsePolicy } from "./policy.js";
 import { examineSignatures } from "./receipt.js";
 
 const CLOCK_BOUND_S = 60n;
+const TRIES_MAX = 3;
+const WAIT_S_MAX = 10;
 
 class Trouble extends Error {}
 
+// A search that reads much of the log goes on at the pace that the server allows.
 async function ask(path) {
-  let answer;
-  try {
-    // The log moves on within the second for which a checkpoint may be cached.
-    answer = await fetch(path, { cache: "no-cache" });
-  } catch {
-    throw new Trouble("The server cannot be reached.");
+  let answer = await askOnce(path);
+  for (let tries = 1; answer.status === 429 && tries < TRIES_MAX; tries += 1) {
+    const waitS = Number(answer.headers.get("Retry-After")) || 1;
+    if (waitS > WAIT_S_MAX) break;
+    await new Promise((resolve) => setTimeout(resolve, waitS * 1000));
+    answer = await askOnce(path);
   }
   if (answer.ok) return answer;
   const type = answer.headers.get("Content-Type") ?? "";
@@ -24,6 +27,15 @@ async function ask(path) {
   throw new Trouble(
     `${problem.detail ?? `The server answers ${answer.status}`}. ${problem.advice ?? ""}`,
   );
+}
+
+async function askOnce(path) {
+  try {
+    // The log moves on within the second for which a checkpoint may be cached.
+    return await fetch(path, { cache: "no-cache" });
+  } catch {
+    throw new Trouble("The server cannot be reached.");
+  }
 }
 
 export async function askJson(path) {

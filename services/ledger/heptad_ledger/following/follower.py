@@ -127,6 +127,11 @@ class Follower:
     def _fault_count(self) -> int:
         return (len(self._links) - 1) // 3
 
+    @property
+    def is_filing(self) -> bool:
+        """Whether frames are being checked and applied, or wait for it."""
+        return self._is_ingesting or bool(self._frames)
+
     async def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that is committed at this moment is applied; False if it takes longer.
 

@@ -5,9 +5,8 @@ short, one at a time whoever asks, and the loop has its turn between them; and a
 looked at its share of the log answers with what it has and a token for the rest.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from heptad.model.log_reads import PublishedCheckpoint
@@ -24,6 +23,7 @@ from heptad.model.queries import (
 )
 from heptad_ledger.queries.scan import Look, ScanPlan, look, plan_of, tally
 from heptad_ledger.queries.tokens import decode_token, encode_token, listing_digest
+from heptad_ledger.queries.turns import Pace, Turns
 from heptad_ledger.store import LogStore
 
 PAGE_SIZE_DEFAULT: Final = 100
@@ -37,35 +37,6 @@ event loop, and each of them may have to wait for a look."""
 CALL_COST_MAX: Final = 50_000
 """Of all looks of one call: 100 ms or less."""
 
-WAITING_MAX: Final = 256
-"""Calls that wait for their turn to look; the next one is told `overloaded`."""
-
-
-class Turns:
-    """Lets one look happen at a time, in the order in which they were asked for."""
-
-    def __init__(self, waiting_max: int = WAITING_MAX) -> None:
-        self._waiting_max = waiting_max
-        self._waiting = 0
-        self._lock = asyncio.Lock()
-
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """A turn; after it everything else that is due comes first.
-
-        Raises: Problem `overloaded`.
-        """
-        if self._waiting >= self._waiting_max:
-            detail = f"{self._waiting_max} calls wait for their turn to look at the log"
-            raise Problem("overloaded", detail, retry_after_s=1)
-        self._waiting += 1
-        try:
-            async with self._lock:
-                yield
-                await asyncio.sleep(0)
-        finally:
-            self._waiting -= 1
-
 
 class EntryQueries:
     """Answers questions about published entries. `latest` gives the latest checkpoint."""
@@ -76,14 +47,17 @@ class EntryQueries:
         store: LogStore,
         latest: Callable[[], PublishedCheckpoint | None],
         page_size_max: int,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._latest = latest
         self._page_size_max = page_size_max
-        self._turns = Turns()
+        self.turns = Turns(pace=pace)
+        self.cost_total = 0
+        """What all looks together have cost, in entries read."""
 
-    async def page(self, query: EntryQuery) -> EntryPage:
-        """A page of entries.
+    async def page(self, query: EntryQuery, caller: str = "") -> EntryPage:
+        """A page of entries; `caller` is who asks, for the bounds.
 
         Raises: Problem `checkpoint_pending`, `index_out_of_range`, `parameter_invalid`,
         `page_token_invalid`, `overloaded`.
@@ -94,13 +68,16 @@ class EntryQueries:
         plan, position = self._begin(query.filter, query.order, query.page_token, digest, published)
         found: list[LoggedEntry] = []
         cost = size_bytes = 0
-        while not plan.is_done(position) and len(found) < size:
-            step = await self.look(plan, position, count_max=size - len(found))
-            found += step.found
-            position, cost = step.position, cost + step.cost
-            size_bytes += sum(len(entry.data) + 16 for entry in step.found)
-            if cost >= CALL_COST_MAX or size_bytes >= PAGE_BYTES_MAX // 2:
-                break
+        with self.turns.call(caller, is_dear=query.filter.scans) as looks:
+            while not plan.is_done(position) and len(found) < size:
+                step = await self.look(
+                    plan, position, turn=looks.turn(cost), count_max=size - len(found)
+                )
+                found += step.found
+                position, cost = step.position, cost + step.cost
+                size_bytes += sum(len(entry.data) + 16 for entry in step.found)
+                if cost >= CALL_COST_MAX or size_bytes >= PAGE_BYTES_MAX // 2:
+                    break
         is_last = plan.is_done(position)
         goes_on = not is_last and query.order is Order.ASCENDING
         return EntryPage(
@@ -108,23 +85,26 @@ class EntryQueries:
             next_page_token="" if is_last else encode_token(position, digest),
             next_index=position if goes_on else 0,
             checkpoint_size=published,
+            cost=cost,
         )
 
-    async def count(self, wanted: EntryFilter, page_token: str) -> EntryCount:
+    async def count(self, wanted: EntryFilter, page_token: str, caller: str = "") -> EntryCount:
         """How many entries the next part of the log has. Raises: as `page`."""
         published = self.published(wanted)
         digest = listing_digest("count", wanted, Order.ASCENDING)
         plan, position = self._begin(wanted, Order.ASCENDING, page_token, digest, published)
         count = cost = 0
-        while not plan.is_done(position) and cost < CALL_COST_MAX:
-            async with self._turns.one():
-                with self._store.snapshot() as snapshot:
-                    found, position, step_cost = tally(
-                        snapshot, plan, position, cost_max=LOOK_COST_MAX
-                    )
-            count, cost = count + found, cost + step_cost
+        with self.turns.call(caller, is_dear=wanted.scans) as looks:
+            while not plan.is_done(position) and cost < CALL_COST_MAX:
+                async with looks.turn(cost):
+                    with self._store.snapshot() as snapshot:
+                        found, position, step_cost = tally(
+                            snapshot, plan, position, cost_max=LOOK_COST_MAX
+                        )
+                count, cost = count + found, cost + step_cost
+                self.cost_total += step_cost
         token = "" if plan.is_done(position) else encode_token(position, digest)
-        return EntryCount(count, token, published)
+        return EntryCount(count, token, published, cost)
 
     def checkpoint_sizes(self, page_size: int, order: Order, page_token: str) -> CheckpointSizes:
         """Sizes of published checkpoints.
@@ -174,11 +154,12 @@ class EntryQueries:
         plan: ScanPlan,
         position: int,
         *,
+        turn: AbstractAsyncContextManager[None],
         count_max: int,
         bytes_max: int | None = None,
     ) -> Look:
         """One look, when its turn has come. Raises: Problem `overloaded`; StoreDamagedError."""
-        async with self._turns.one():
+        async with turn:
             with self._store.snapshot() as snapshot:
                 found = look(
                     snapshot,
@@ -189,6 +170,7 @@ class EntryQueries:
                     cost_max=LOOK_COST_MAX,
                 )
                 snapshot.require_whole((entry.index, entry.data) for entry in found.found)
+                self.cost_total += found.cost
                 return found
 
     def _begin(

@@ -19,8 +19,11 @@ from heptad_ledger.store.wave import is_indexed
 ROW_COST: Final = 4
 """What it costs to get to a batch or a posting, where reading an entry costs 1."""
 
+FOUND_COST: Final = 2
+"""What it costs to hand out an entry: its hash is held against the tree's, and it is sent."""
+
 CUT_PER_COST: Final = 8
-"""So many entries of a batch are cut out of it for that cost."""
+"""So many entries of a batch are cut out of it for the cost of 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def look(
             if plan.test is not None and not plan.test(entry.data):
                 continue
             found.append(entry)
+            cost += FOUND_COST
             size += len(entry.data)
             if len(found) >= count_max or size >= bytes_max:
                 return Look(found, _behind(entry.index, plan), cost)

@@ -6,11 +6,11 @@ Every message says where to begin again. So a watch may end at any moment, and n
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from heptad.model.problems import Problem
-from heptad.model.queries import EntryFilter, Order, WatchedEntries
+from heptad.model.queries import EntryFilter, LoggedEntry, Order, WatchedEntries
 from heptad_ledger.queries.entry_queries import EntryQueries
 
 WATCHES_MAX: Final = 128
@@ -21,8 +21,8 @@ MESSAGE_BYTES_MAX: Final = 256 << 10
 
 HEARTBEAT_S: Final = 15.0
 STALL_S_MAX: Final = 60.0
-PROGRESS_COST: Final = 50_000
-"""After so much looking without finding, the position is told."""
+PROGRESS_COST: Final = 10_000
+"""After so much looking without finding, the position is told, and what it has cost."""
 
 Send = Callable[[WatchedEntries], Awaitable[None]]
 
@@ -75,38 +75,39 @@ class Watches:
     async def _follow(self, wanted: EntryFilter, sender: "_Sender") -> None:
         published = self._queries.published(wanted)
         position = wanted.start_index
-        await sender.send(WatchedEntries((), position, published))
+        await sender.send((), position, published)
         while True:
             news = self._news
             published = self._queries.published(EntryFilter())
             position = await self._catch_up(wanted, position, published, sender)
             if self._is_over(wanted, position, published):
                 if sender.next_index != position:
-                    await sender.send(WatchedEntries((), position, published))
+                    await sender.send((), position, published)
                 return
             try:
                 await asyncio.wait_for(news.wait(), self._heartbeat_s)
             except TimeoutError:
-                await sender.send(WatchedEntries((), position, published))
+                await sender.send((), position, published)
 
     async def _catch_up(
         self, wanted: EntryFilter, position: int, published: int, sender: "_Sender"
     ) -> int:
         """Send all up to a checkpoint; return the position then. Raises: Problem."""
         plan = self._queries.plan(wanted, Order.ASCENDING, published)
-        position, cost = max(position, plan.start), 0
+        position = max(position, plan.start)
         while not plan.is_done(position):
             self._require_open()
             step = await self._queries.look(
                 plan,
                 position,
+                turn=self._queries.turns.scan(),
                 count_max=ENTRIES_PER_MESSAGE_MAX,
                 bytes_max=MESSAGE_BYTES_MAX,
             )
-            position, cost = step.position, cost + step.cost
-            if step.found or cost >= PROGRESS_COST:
-                await sender.send(WatchedEntries(tuple(step.found), position, published))
-                cost = 0
+            position = step.position
+            sender.cost += step.cost
+            if step.found or sender.cost >= PROGRESS_COST:
+                await sender.send(step.found, position, published)
         self._require_open()
         return position
 
@@ -131,13 +132,17 @@ class _Sender:
         self._stall_s_max = stall_s_max
         self.next_index = -1
         """Of the last message."""
+        self.cost = 0
+        """What was looked at since then."""
 
-    async def send(self, watched: WatchedEntries) -> None:
+    async def send(self, found: Sequence[LoggedEntry], next_index: int, published: int) -> None:
         """Raises: Problem `watch_too_slow`."""
+        watched = WatchedEntries(tuple(found), next_index, published, self.cost)
+        self.cost = 0
         try:
             async with asyncio.timeout(self._stall_s_max):
                 await self._send(watched)
         except TimeoutError:
             detail = f"nothing was taken for {self._stall_s_max:g} s"
             raise Problem("watch_too_slow", detail, retry_after_s=1) from None
-        self.next_index = watched.next_index
+        self.next_index = next_index

@@ -83,20 +83,22 @@ class ListEntriesRequest(_message.Message):
     def __init__(self, start_index: _Optional[int] = ..., page_size: _Optional[int] = ..., filter: _Optional[_Union[EntryFilter, _Mapping]] = ..., order: _Optional[_Union[Order, str]] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListEntriesResponse(_message.Message):
-    __slots__ = ("start_index", "entries", "next_index", "indexes", "next_page_token", "checkpoint_size")
+    __slots__ = ("start_index", "entries", "next_index", "indexes", "next_page_token", "checkpoint_size", "cost")
     START_INDEX_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_INDEX_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     start_index: int
     entries: _containers.RepeatedScalarFieldContainer[bytes]
     next_index: int
     indexes: _containers.RepeatedScalarFieldContainer[int]
     next_page_token: str
     checkpoint_size: int
-    def __init__(self, start_index: _Optional[int] = ..., entries: _Optional[_Iterable[bytes]] = ..., next_index: _Optional[int] = ..., indexes: _Optional[_Iterable[int]] = ..., next_page_token: _Optional[str] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
+    cost: int
+    def __init__(self, start_index: _Optional[int] = ..., entries: _Optional[_Iterable[bytes]] = ..., next_index: _Optional[int] = ..., indexes: _Optional[_Iterable[int]] = ..., next_page_token: _Optional[str] = ..., checkpoint_size: _Optional[int] = ..., cost: _Optional[int] = ...) -> None: ...
 
 class CountEntriesRequest(_message.Message):
     __slots__ = ("filter", "page_token")
@@ -107,14 +109,16 @@ class CountEntriesRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[EntryFilter, _Mapping]] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class CountEntriesResponse(_message.Message):
-    __slots__ = ("count", "next_page_token", "checkpoint_size")
+    __slots__ = ("count", "next_page_token", "checkpoint_size", "cost")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     count: int
     next_page_token: str
     checkpoint_size: int
-    def __init__(self, count: _Optional[int] = ..., next_page_token: _Optional[str] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
+    cost: int
+    def __init__(self, count: _Optional[int] = ..., next_page_token: _Optional[str] = ..., checkpoint_size: _Optional[int] = ..., cost: _Optional[int] = ...) -> None: ...
 
 class WatchEntriesRequest(_message.Message):
     __slots__ = ("filter",)
@@ -123,16 +127,18 @@ class WatchEntriesRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[EntryFilter, _Mapping]] = ...) -> None: ...
 
 class WatchEntriesResponse(_message.Message):
-    __slots__ = ("indexes", "entries", "next_index", "checkpoint_size")
+    __slots__ = ("indexes", "entries", "next_index", "checkpoint_size", "cost")
     INDEXES_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_INDEX_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     indexes: _containers.RepeatedScalarFieldContainer[int]
     entries: _containers.RepeatedScalarFieldContainer[bytes]
     next_index: int
     checkpoint_size: int
-    def __init__(self, indexes: _Optional[_Iterable[int]] = ..., entries: _Optional[_Iterable[bytes]] = ..., next_index: _Optional[int] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
+    cost: int
+    def __init__(self, indexes: _Optional[_Iterable[int]] = ..., entries: _Optional[_Iterable[bytes]] = ..., next_index: _Optional[int] = ..., checkpoint_size: _Optional[int] = ..., cost: _Optional[int] = ...) -> None: ...
 
 class GetTotalsRequest(_message.Message):
     __slots__ = ()
