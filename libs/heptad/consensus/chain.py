@@ -404,7 +404,6 @@ class Chain:
         if len(held) < len(batches):
             return None
         self.parked.remove(block.id)
-        self._is_dirty = True
         try:
             verified = self.validity.check(block, parked.entry, parent=parent, batches=held)
         except RefusedError as error:

@@ -157,6 +157,8 @@ def test_a_jump_commits_cosigns_what_the_child_says_and_learns_its_certificate(
     impatient(parts)
     assert jump(parts) is True
     assert committed(parts) == [(2, True)]
+    assert parts.results.commits[0].first_index == one.block.head.size
+    assert parts.chain.tree.root.is_unproven, "its parent's certificate is not here"
     assert is_settled(world, parts)
     assert parts.rounds.high_qc.qc.round == 3
     cosigned = [(each.head, each.time_s) for each in parts.results.cosignatures]

@@ -12,6 +12,7 @@ from heptad.consensus.objects import BatchId, CommitProof
 from heptad.consensus.parking import Parked
 from heptad.consensus.pool import BatchReader
 from heptad.consensus.results import Results
+from heptad.consensus.verified import SEAL, VerifiedSnapshot
 from heptad.model.batch import BATCH_BYTES_MAX, encode_batch
 from heptad.model.ids import BatchDigest, BlockId, MemberIndex, Round, ValidatorNumber
 
@@ -312,6 +313,67 @@ def test_a_pair_of_batches_under_one_number_is_told_once(idle, chain):
     assert chain.take_rivals() == [(encode_batch(first), encode_batch(second))]
     assert not chain.has_rivals
     assert chain.take_rivals() == []
+
+
+def test_of_invalid_blocks_only_so_many_are_remembered(idle, chain, results, monkeypatch):
+    monkeypatch.setattr("heptad.consensus.chain._INVALID_MAX", 1)
+    genesis, _, state = idle.genesis()
+    blocks = [idle.block(genesis, state, 1, proposer=proposer).block for proposer in (1, 2)]
+    for block in blocks:
+        spoiled = replace(block, state_hash=bytes(32))
+        chain.park_proposal(Parked(spoiled, None, None, False, MemberIndex(3)))
+        advance(chain, results)
+    assert [chain.knows(block.id) for block in blocks] == [True, False]
+
+
+def test_what_has_come_or_is_waited_for_no_more_is_asked_for_no_more(idle, chain, results):
+    batches = [idle.batch(sequence=sequence) for sequence in (0, 1)]
+    (one,) = idle.chain([1], batches=[batches])
+    chain.park_proposal(proposal(idle, one))
+    assert wants(idle, chain)[1] == {batch.digest for batch in batches}
+    chain.add_batch(pooled(idle, batches[0]))
+    assert batches[0].digest not in chain.batches_wanted
+    chain.forget(Round(2), results)
+    chain.update_wants(certified=idle.genesis()[1], walk=True, now_ms=idle.now_ms)
+    assert len(chain.batches_wanted) == 0
+
+
+@pytest.mark.parametrize("is_jump", [False, True])
+def test_an_offer_that_a_commit_has_overtaken_is_asked_for_no_more(idle, chain, results, is_jump):
+    fence = idle.batch(sequence=0, incarnation=2)
+    chain.add_batch(pooled(idle, fence))
+    one, two = idle.chain([1, 2], batches=[[fence]])
+    chain.park_proposal(proposal(idle, one))
+    advance(chain, results)
+    (late,) = refs(idle, 3)
+    chain.offer([late], MemberIndex(2))
+    assert wants(idle, chain)[1] == {late.digest}
+    proof = CommitProof(two.block, idle.qc(2, two.block.id))
+    if is_jump:
+        commit = idle.certificates().commit(proof)
+        chain.jump(VerifiedSnapshot(one.block, one.state, commit, SEAL), results)
+    else:
+        chain.commit(one.block.id, proof=proof, results=results)
+    chain.update_wants(certified=idle.genesis()[1], walk=True, now_ms=idle.now_ms)
+    assert len(chain.batches_wanted) == 0
+    assert [(each.first_index, each.is_jump) for each in results.commits] == [(0, is_jump)]
+
+
+def test_a_parent_that_a_full_tree_has_let_go_of_is_asked_for_again(idle, results):
+    """Its child waits for a batch, and the tree is full when a block of my own comes."""
+    chain = made(idle, Limits(tree_blocks_max=3))
+    genesis, _, state = idle.genesis()
+    kept, gone = (idle.block(genesis, state, 1, proposer=proposer) for proposer in (1, 2))
+    for verified in (kept, gone):
+        chain.park_proposal(proposal(idle, verified))
+    advance(chain, results)
+    child = idle.block(gone.block, gone.state, 2, batches=[idle.batch()])
+    chain.park_certified(child.block, source=MemberIndex(3))
+    assert wants(idle, chain)[0] == set()
+    own = idle.block(kept.block, kept.state, 2)
+    assert chain.insert_own(own, keep=kept.block.id).block is own.block
+    chain.update_wants(certified=idle.genesis()[1], walk=True, now_ms=idle.now_ms)
+    assert set(chain.blocks_wanted._wants) == {gone.block.id}
 
 
 def test_what_gives_way_is_told_and_leaves_the_disk_if_it_was_there(idle, results):

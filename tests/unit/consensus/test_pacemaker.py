@@ -89,6 +89,14 @@ def test_having_given_up_a_replica_says_so_again_while_it_has_work():
     assert pacemaker.due_ms() is None
 
 
+def test_a_time_out_is_said_again_after_another_one_but_at_least_each_second():
+    for took_ms, again_ms in ((50, 500), (900, LIMITS.rebroadcast_ms_max)):
+        pacemaker = measured(took_ms)
+        pacemaker.run(has_work=True, now_ms=0)
+        pacemaker.timed_out(100)
+        assert pacemaker.due_ms() == 100 + again_ms
+
+
 def test_one_without_work_repeats_what_others_may_have_missed_but_not_at_once():
     pacemaker = Pacemaker(LIMITS)
     assert not pacemaker.must_repeat(100)

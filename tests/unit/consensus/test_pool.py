@@ -1,5 +1,7 @@
 """What waits, what may be proposed, and what a validator may leave here."""
 
+from dataclasses import replace
+
 import pytest
 
 from heptad.consensus.errors import RefusedError
@@ -180,7 +182,9 @@ def test_within_its_share_nothing_of_a_validator_is_surplus(pool, add):
 
 def test_of_what_is_beyond_a_share_the_last_in_turn_leaves_first(pool, add):
     add(0, validator=2)
-    batches = [add(sequence) for sequence in (6, 0, 1, 2, 3, 4, 5)]
+    batches = [add(sequence) for sequence in (6, 0, 1, 2, 3, 4)]
+    assert numbers(surplus(pool)) == [(1, 1, 6)]
+    batches.append(add(5))
     assert numbers(surplus(pool)) == [(1, 1, 6), (1, 1, 5)]
     assert numbers(surplus(pool, batches[0])) == [(1, 1, 5), (1, 1, 4)]
     assert surplus(pool, *batches) == []
@@ -193,18 +197,56 @@ def test_of_what_is_beyond_a_share_a_second_batch_under_one_number_leaves_first(
     assert surplus(pool, *second) == [first[4], first[3]]
 
 
-@pytest.mark.parametrize(("beyond_bytes", "count"), [(0, 0), (1, 1), (None, 2)])
+@pytest.mark.parametrize(("beyond_bytes", "count"), [(0, 0), (1, 1), ("one", 1), ("more", 2)])
 def test_of_what_is_beyond_a_share_no_more_bytes_leave_than_must(idle, beyond_bytes, count):
     reader = BatchReader(idle.cell, idle.verifier)
     batches = [idle.batch(sequence=sequence) for sequence in range(4)]
     pooled = [reader.trusted(each, encode_batch(each), now_ms=0) for each in batches]
-    if beyond_bytes is None:
-        beyond_bytes = pooled[3].ref.size_bytes + 1
+    last_bytes = pooled[3].ref.size_bytes
+    beyond_bytes = {"one": last_bytes, "more": last_bytes + 1}.get(beyond_bytes, beyond_bytes)
     size_bytes = sum(each.ref.size_bytes for each in pooled)
     pool = BatchPool(Limits(pool_bytes_max_per_validator=size_bytes - beyond_bytes))
     for each in pooled:
         pool.add(each)
-    assert surplus(pool) == pooled[:1:-1][:count]
+    pinned = frozenset if count else pytest.fail
+    assert pool.surplus(committed={}, pinned=pinned) == pooled[:1:-1][:count]
+
+
+def test_a_batch_is_here_under_its_digest_and_its_number_byte_for_byte(idle, pool, add):
+    held, other = add(0), idle.batch(records=1)
+    assert held.ref.digest in pool
+    assert other.digest not in pool
+    assert pool.has_same(held.ref.id, held.encoded)
+    assert not pool.has_same(held.ref.id, encode_batch(other))
+    assert not pool.has_same(BatchId(1, 1, 1), held.encoded)
+
+
+def test_what_is_noted_of_a_batch_changes_nothing_else(pool, add):
+    first = add(0)
+    assert (first.offered_ms, first.is_durable) == (None, False)
+    for noted, offered_ms, is_durable in (
+        ({"offered_ms": 7}, 7, False),
+        ({"is_durable": True}, 7, True),
+        ({"offered_ms": 9}, 9, True),
+    ):
+        pool.mark(first.ref.digest, **noted)
+        now = pool.get(first.ref.digest)
+        assert now == replace(first, offered_ms=offered_ms, is_durable=is_durable)
+
+
+def test_a_commit_of_one_validator_leaves_those_of_another(pool, add):
+    add(0, validator=1)
+    add(0, validator=2)
+    assert numbers(pool.committed({2: (1, 0)})) == [(2, 1, 0)]
+    assert len(pool) == 1
+
+
+def test_whose_batch_it_is_can_be_read_without_the_rest(idle):
+    reader = BatchReader(idle.cell, idle.verifier)
+    encoded = encode_batch(idle.batch(validator=2, sequence=7, incarnation=3))
+    assert reader.identify(encoded) == BatchId(2, 3, 7)
+    with pytest.raises(RefusedError, match="batch: "):
+        reader.identify(b"garbage")
 
 
 def test_what_has_left_and_what_comes_twice_takes_no_room(pool, add):

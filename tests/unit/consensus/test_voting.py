@@ -10,7 +10,7 @@ from heptad.consensus.messages import Certificates, Proposal
 from heptad.consensus.objects import Vote
 from heptad.model.ids import BlockId, Epoch, MemberIndex, Round
 
-ME = 3
+ME = 6
 BLOCK, OTHER = BlockId(b"b" * 32), BlockId(b"c" * 32)
 FORGED = bytes(64)
 
@@ -245,6 +245,16 @@ def test_a_vote_goes_to_the_next_leader_and_not_to_oneself(alone):
     targets = [target for _, _, target, message in alone.sent if isinstance(message, Vote)]
     assert targets == [0]
     assert parts_of(alone).rounds.votes._rounds == {}
+    assert one.block.id in alone.replicas[ME].store.headers
+
+
+def test_in_a_certificate_the_own_vote_and_the_proposers_cost_nothing(alone):
+    (one,) = alone.chain([1])
+    alone.inject(0, ME, proposal(alone, one))
+    certified = alone.qc(1, one.block.id, voters=(0, 1, 2, ME, 4))
+    alone.verifier.checked = 0
+    alone.inject(0, ME, Certificates(certified, None))
+    assert alone.verifier.checked == 3
 
 
 def test_a_collector_counts_the_proposers_vote_and_its_own(alone):
