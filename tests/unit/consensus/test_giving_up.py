@@ -6,6 +6,7 @@ import pytest
 
 from heptad.consensus.codec import new_timeout
 from heptad.consensus.core.adopting import adopt_qc, adopt_tc
+from heptad.consensus.core.giving_up import Tenure
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchOffer, Certificates
 from heptad.consensus.objects import Timeout
@@ -336,3 +337,64 @@ def test_a_leader_has_two_seconds_from_when_it_began_to_lead(alone):
         parts.now_ms = began_ms + after_ms
         giving_up.watch()
         assert voting.is_refused(MemberIndex(0)) is is_refused
+
+
+@pytest.mark.parametrize(("tc_round", "is_answered"), [(0, True), (4, True), (5, False)])
+def test_whoever_is_in_an_earlier_round_with_the_same_certificate_is_answered(
+    alone, tc_round, is_answered
+):
+    enter(alone, 6, by_tc=True)
+    shown = tc(alone, tc_round) if tc_round else None
+    message = Certificates(certified(alone, 0), shown)
+    core_of(alone)._giving_up.on_certificates(MemberIndex(1), message)
+    assert sent(alone, Certificates) == [(1,)] * is_answered
+
+
+def test_whoever_has_not_heard_of_the_first_round_that_failed_is_answered(alone):
+    enter(alone, 2, by_tc=True)
+    message = Certificates(certified(alone, 0), None)
+    core_of(alone)._giving_up.on_certificates(MemberIndex(1), message)
+    assert sent(alone, Certificates) == [(1,)]
+
+
+def test_a_tc_of_a_round_that_is_known_to_have_failed_is_not_verified(alone):
+    enter(alone, 6, by_tc=True)
+    shown = tc(alone, 5, high_round=3)
+    message = Certificates(certified(alone, 3), shown)
+    assert core_of(alone)._giving_up.on_certificates(MemberIndex(1), message) is True
+    assert alone.verifier.checked == 5, "the QC alone"
+
+
+def test_what_the_kernel_refuses_is_told_and_not_counted(alone):
+    parts = parts_of(alone)
+    parts.kernel._record = replace(parts.kernel.record, round_voted=Round(9))
+    for voter in (0, 1, 2):
+        hears(alone, voter, 1, 0)
+    (told,) = named(alone, "vote_refused")
+    assert (told["round"], told["proposer"]) == (1, -1)
+    assert sent(alone, Timeout) == []
+    assert core_of(alone)._giving_up.count == 0
+
+
+def test_a_round_may_be_given_up_whose_leader_was_never_known(alone):
+    core_of(alone)._giving_up._tenure = Tenure(None, 0, Round(1))
+    for voter in (0, 1, 2):
+        hears(alone, voter, 1, 0)
+    assert [each["leader"] for each in named(alone, "round_timed_out")] == [-1]
+
+
+def test_the_own_time_out_may_complete_the_quorum(make_world):
+    """Of four members two others and this one are enough."""
+    world = make_world(n=4).start()
+    world.run()
+    world.drop = lambda *_: True
+    parts = world.replicas[3].driver._core._parts
+    parts.now_ms = world.now_ms
+    for voter in (0, 1):
+        high_qc = world.genesis()[1]
+        value = new_timeout(
+            epoch=Epoch(1), round_=Round(1), high_qc=high_qc, tc=None, fast_vote=b"",
+            voter=MemberIndex(voter), signature=world.claim(voter, 1, 0).signature,
+        )  # fmt: skip
+        world.replicas[3].driver._core._giving_up.on_timeout(MemberIndex(voter), value)
+    assert parts.rounds.round == 2

@@ -230,6 +230,18 @@ def test_a_late_proposal_of_a_block_that_is_missing_here_is_taken_in(alone):
     assert parts_of(alone).kernel.record.vote is None
 
 
+def test_a_second_proposal_of_a_leader_is_refused_and_a_third_is_not_verified(alone):
+    genesis, _, state = alone.genesis()
+    made = [alone.block(genesis, state, 1, time_ms=alone.now_ms + each) for each in range(3)]
+    for verified in made:
+        alone.inject(0, ME, proposal(alone, verified))
+    assert refusals(alone) == [
+        "second proposal of member 0 in 1",
+        "one more proposal of member 0 in 1",
+    ]
+    assert list(voting_of(alone)._proposals.values()) == [made[0].block]
+
+
 def test_a_proposal_that_comes_again_once_it_is_voted_for_gets_the_same_vote(alone):
     """The first one may have been lost."""
     (one,) = alone.chain([1])
