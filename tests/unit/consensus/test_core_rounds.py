@@ -267,6 +267,37 @@ def test_a_proposal_from_the_future_gets_no_vote_and_one_just_ahead_does(make_wo
         )
 
 
+def test_a_group_whose_clocks_were_all_ahead_goes_on_when_they_are_set_right(world):
+    """The chain's time stands still until the clocks have come up to it, and the log goes on."""
+    load(world, 3, every_ms=1_000)
+    world.run()
+    latest_ms = max(block.time_ms for _, block in proposals(world))
+    world.crash(*range(7))
+    world.now_ms -= 3_600_000
+    world.start()
+    for sequence in range(3, 6):
+        world.submit(world.batch(sequence=sequence))
+        world.run(for_ms=1_000)
+    assert [sequence for _, _, sequence in world.replicas[0].log()] == list(range(6))
+    assert world.replicas[0].driver.status().committed_time_ms == latest_ms
+    assert not any(replica.named("round_timed_out") for replica in world.replicas)
+    world.assert_agreement()
+
+
+def test_a_proposal_ahead_of_this_clock_that_moves_the_chains_time_gets_no_vote(world):
+    load(world, 1, every_ms=1_000)
+    world.run()
+    world.crash(*range(7))
+    world.now_ms -= 3_600_000
+    world.start()
+    world.replicas[0].driver._core._parts.now_ms += 3_600_010
+    start = len(world.sent)
+    world.submit(world.batch(sequence=1), to=[0])
+    world.run(for_ms=20)
+    assert any(isinstance(message, Proposal) for _, _, _, message in world.sent[start:])
+    assert not any(isinstance(message, Vote) for _, _, _, message in world.sent[start:])
+
+
 def test_nobody_but_the_rounds_leader_may_propose(world):
     world.run()
     genesis, _, state = world.genesis()

@@ -231,12 +231,20 @@ class Voting:
         parts = self._parts
         self._require_leader(block)
         ahead_ms = block.time_ms - parts.now_ms
-        if ahead_ms > parts.limits.time_ahead_ms_max:
+        if ahead_ms > parts.limits.time_ahead_ms_max and not self._is_as_old_as_its_parent(block):
             raise RefusedError(f"round {block.round} is {ahead_ms} ms ahead of this clock")
         if parts.sync.is_active:
             raise RefusedError(f"round {block.round}: no votes while catching up")
         if self.is_refused(block.proposer):
             raise RefusedError(f"leader {block.proposer} leaves out batches that wait")
+
+    def _is_as_old_as_its_parent(self, block: Block) -> bool:
+        """True if it moves the chain's time no further: a quorum has taken that time for right.
+
+        Where all clocks were ahead and have been set right, no leader can do any better.
+        """
+        parent = self._parts.chain.tree.get(block.parent_id)
+        return parent is not None and block.time_ms == parent.block.time_ms
 
     def _report_two_votes(self, conflict: TwoVotes) -> None:
         """Two votes of one member in one round are evidence if both signatures hold."""
