@@ -24,7 +24,7 @@ the crashed wave wanted to say was never said, so a restart from the last durabl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from heptad.consensus.committee import Cell
 from heptad.consensus.core import Core, may_sign
@@ -41,8 +41,7 @@ from heptad.consensus.status import Status
 from heptad.model.ids import MemberIndex, ValidatorNumber
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Wave:
+class Wave(NamedTuple):
     """The result of some events, on its way through the disk."""
 
     ready: Ready

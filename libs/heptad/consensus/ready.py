@@ -9,9 +9,9 @@ Several events may share one `Ready`, and so one write: all that they want to sa
 transaction that covers them all (the last record is enough, for it contains every earlier promise).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from heptad.consensus.messages import Message
 from heptad.consensus.objects import BatchId, Block, CommittedBlock, Cosignature
@@ -111,8 +111,7 @@ class Fact:
     fields: tuple[tuple[str, int | str | bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """The outcome of one step. See the head of this file for the order.
 
     - `messages`: to send, in this order.
@@ -125,7 +124,7 @@ class Ready:
       the time given before.
     """
 
-    persist: Persist = field(default_factory=Persist)
+    persist: Persist = NOTHING
     messages: tuple[Outgoing, ...] = ()
     commits: tuple[CommittedBlock, ...] = ()
     cosignatures: tuple[Cosignature, ...] = ()

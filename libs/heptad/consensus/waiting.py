@@ -8,7 +8,7 @@ proposals until its term ends.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from heptad.consensus.limits import Limits
 from heptad.consensus.messages import BatchOffer
@@ -21,8 +21,7 @@ _ROUND_TIMES_BEFORE_OFFER = 4
 _OFFERS_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """The oldest batch that could be proposed: when it came, when it was offered (or None)."""
 
     arrived_ms: int

@@ -10,13 +10,16 @@ of each campaign's tests run with it, so that nothing comes to depend on the fak
 """
 
 from hashlib import blake2b, sha256
-from typing import Protocol
+from typing import Final, Protocol
 
 from heptad.consensus.ports import SignatureVerifier, Signer
 from heptad.crypto import signatures
 from heptad.crypto.keys import Ed25519Key
 from heptad.model.canonical import SIGNATURE_BYTES
 from heptad.model.problems import Problem
+
+REMEMBERED_MAX: Final = 4_096
+"""Signatures that were found good and need not be made again; each goes to all members."""
 
 
 class Keys(Protocol):
@@ -55,6 +58,7 @@ class FakeKeys:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._secrets: dict[bytes, bytes] = {}
+        self._good: set[tuple[bytes, bytes, bytes]] = set()
 
     @property
     def verifier(self) -> SignatureVerifier:
@@ -74,9 +78,15 @@ class FakeKeys:
 
     def verify(self, *, public_key: bytes, message: bytes, signature: bytes) -> None:
         """Return if `public_key`'s holder signed. Raises: Problem (signature_invalid)."""
+        signed = (public_key, message, signature)
+        if signed in self._good:
+            return
         secret = self._secrets.get(public_key)
         if secret is None or blake2b(message, key=secret).digest() != signature:
             raise Problem("signature_invalid", "the simulated signature does not verify")
+        if len(self._good) >= REMEMBERED_MAX:
+            self._good.clear()
+        self._good.add(signed)
 
     def _secret(self, role: str, number: int) -> bytes:
         return _seed_bytes(self._seed, role, number)

@@ -5,8 +5,7 @@ it asks for. Everything else has its price, whether it was refused or not.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from heptad.consensus import facts
 from heptad.consensus.allowance import (
@@ -32,8 +31,7 @@ from heptad.model.ids import MemberIndex
 _ANSWERS: Final = (BatchesReply, BlocksReply, ChainReply, SnapshotReply)
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(NamedTuple):
     """What was there before a message was taken in."""
 
     sender: MemberIndex
