@@ -18,7 +18,7 @@ from heptad.wire.convert.entry import encode_entry
 from heptad_ledger.queries import entry_queries
 from heptad_ledger.queries import turns as turns_module
 from heptad_ledger.queries.entry_queries import EntryQueries
-from heptad_ledger.queries.scan import FOUND_COST, ROW_COST
+from heptad_ledger.queries.scan import CUT_PER_COST, FOUND_COST, ROW_COST
 
 LONG_NAME = "l" * 65
 SERVICES = ("tax", "tax-portal", "health", LONG_NAME)
@@ -171,6 +171,16 @@ def test_an_answer_says_what_it_has_cost_whatever_it_found(log, order):
     assert everything.cost >= FOUND_COST * 110
     assert asyncio.run(log.queries.count(EntryFilter(), "")).cost == 0
     assert log.queries.cost_total == page.cost + count.cost + everything.cost
+
+
+def test_for_one_entry_of_a_service_its_whole_batch_is_cut_up_and_paid(ledger, group):
+    log = Log(ledger, group, [[100]])
+    wanted = EntryFilter(service="rare", end_index=23)
+    [page] = log.pages(EntryQuery(wanted))
+    assert [entry.index for entry in page.entries] == [11, 22]
+    whole_batch = 100 // CUT_PER_COST
+    assert whole_batch <= page.cost - ROW_COST - 2 * FOUND_COST <= whole_batch + 1
+    assert asyncio.run(log.queries.count(wanted, "")).cost == ROW_COST
 
 
 def test_a_look_hands_out_no_more_than_it_may_cost(log, monkeypatch):

@@ -128,7 +128,7 @@ def tally(
             break
         if plan.test is None:
             count += len(_within(row, plan, position))
-            cost += ROW_COST // 2
+            cost += ROW_COST
         else:
             candidates, row_cost = _candidates(snapshot, row, plan, position)
             count += sum(plan.test(entry.data) for entry in candidates)
@@ -184,6 +184,8 @@ def _candidates(
     if entries is None and plan.service:
         leaves = snapshot.leaves(row.first_index)
         entries = _cut(leaves) if plan.needle in leaves else None
+        # The whole batch is cut up for the few entries that the posting names.
+        cost += len(entries or ()) // CUT_PER_COST
     if entries is None:
         return [], cost
     if plan.order is Order.DESCENDING:
