@@ -16,6 +16,36 @@ are those of the design's page about consensus.
 """
 
 
+_SYSTEMATIC = """\
+## Every small change
+
+`make mutants ONLY=--systematic` changes the files that matter most by rule instead of by thinking:
+each comparison, number, `and`, `not`, and each statement left out. What nobody could notice stands
+in `tests/mutants/equivalents.toml` with the reason and is not planted. As it was on 2026-11-29, by
+the tests in `tests/unit/consensus` alone; what is not shown to be noticed is so far only not shown,
+for tests of a whole cell take long and not all of them were asked.
+
+| file | planted | noticed |
+|---|---|---|
+"""
+
+_COUNTED = (
+    ("certificates.py", 118, 118),
+    ("votes.py", 37, 34),
+    ("timeouts.py", 25, 25),
+    ("chain.py", 190, 158),
+    ("core/adopting.py", 87, 70),
+    ("core/voting.py", 146, 119),
+    ("validity.py", 54, 54),
+    ("tree.py", 47, 47),
+    ("pool.py", 158, 121),
+    ("core/giving_up.py", 139, 125),
+    ("pacemaker.py", 72, 71),
+    ("committee.py", 18, 13),
+)
+"""File, changes planted, changes noticed: written down by hand, for counting takes hours."""
+
+
 def rendered(areas: Sequence[Area]) -> str:
     """The whole page."""
     count = sum(len(rule.mutants) for area in areas for rule in area.rules)
@@ -30,7 +60,8 @@ def rendered(areas: Sequence[Area]) -> str:
         ]
         lines += [line for rule in area.rules for line in _rows(rule)]
         lines.append("")
-    return "\n".join(lines)
+    counted = [f"| {file} | {planted} | {noticed} |" for file, planted, noticed in _COUNTED]
+    return "\n".join(lines) + "\n" + _SYSTEMATIC + "\n".join(counted) + "\n"
 
 
 def _rows(rule: Rule) -> list[str]:

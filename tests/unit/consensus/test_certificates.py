@@ -1,6 +1,8 @@
 """What a certificate must be before anything is done because of it."""
 
 from dataclasses import replace
+from hashlib import sha256
+from struct import pack
 
 import pytest
 
@@ -85,6 +87,18 @@ def test_cells_that_differ_have_different_genesis_blocks(make_world):
     assert len(blocks) == 3
     assert replace(cell, origin="x").membership_hash() != cell.membership_hash()
     assert replace(cell, epoch=Epoch(2)).membership_hash() != cell.membership_hash()
+
+
+def test_the_membership_hash_covers_how_many_there_are_and_all_of_their_keys_in_order(make_world):
+    """Byte for byte, for no group may ever come to another genesis block by a new version."""
+    cell = make_world(n=4).cell
+    members = [key for each in cell.committee.members for key in (each.vote_key, each.cosign_key)]
+    text = cell.origin.encode()
+    body = pack(">H", len(text)) + text + pack(">QB", cell.epoch, 4)
+    body += b"".join(pack(">H", 32) + key for key in members) + pack(">H", 2)
+    for validator in cell.validators:
+        body += pack(">IH", validator.number, 32) + validator.batch_key
+    assert cell.membership_hash() == sha256(body).digest()
 
 
 def test_the_genesis_names_the_membership_as_its_parent(idle):
