@@ -90,6 +90,19 @@ def test_a_client_with_many_calls_in_line_comes_behind_one_with_a_single_call():
     run(story)
 
 
+def test_of_two_that_were_never_served_the_one_with_fewer_calls_in_line_comes_first():
+    async def story():
+        world = Story()
+        first = await world.call("somebody")
+        many = [await world.call("many") for _ in range(2)]
+        single = await world.call("single")
+        for call in (first, many[0], single, many[1]):
+            await world.end(call)
+        assert world.began == ["somebody", "many", "single", "many"]
+
+    run(story)
+
+
 def test_in_a_full_line_who_comes_seldom_takes_the_place_of_who_comes_all_the_time():
     async def story():
         world = Story()
