@@ -93,6 +93,7 @@ class Driver:
         self._store = store
         self._outbox = outbox
         self._sink = sink
+        self._status = self._core.status()
         self._timer_at_ms: int | None = None
         self._in_flight: Wave | None = None
         self._is_written = False
@@ -104,8 +105,14 @@ class Driver:
         return self._timer_at_ms
 
     def status(self) -> Status:
-        """How the replica is."""
-        return self._core.status()
+        """How the replica is, as far as that is durable.
+
+        While a wave is not written, and for ever after a write has failed, it is what was said
+        last: who sees a log's size must never see the next process with a smaller one.
+        """
+        if self._in_flight is None or self._is_written:
+            self._status = self._core.status()
+        return self._status
 
     def last_committed(self, validator: ValidatorNumber) -> BatchId | None:
         """The last batch of this validator that is final; None if none is."""

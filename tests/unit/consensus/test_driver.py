@@ -124,6 +124,26 @@ def test_a_failed_write_lets_nothing_out_and_the_driver_is_dead(idle, recorder):
     assert recorder.calls == ["write"]
 
 
+def test_what_is_told_of_the_log_is_durable(idle, recorder):
+    driver = make_driver(idle, recorder)
+    driver.start(idle.now_ms)
+    shown = driver.status()
+    wave = driver.begin([batch_event(idle)], idle.now_ms)
+    assert driver.status() == shown
+    driver.write(wave)
+    assert driver.status().head.size > shown.head.size
+
+
+def test_after_a_failed_write_nothing_new_is_told_of_the_log(idle, recorder):
+    driver = make_driver(idle, recorder)
+    driver.start(idle.now_ms)
+    shown = driver.status()
+    idle.replicas[0].store.fails = True
+    with pytest.raises(OSError, match="disk failed"):
+        driver.run([batch_event(idle)], idle.now_ms)
+    assert driver.status() == shown
+
+
 def test_a_failed_write_is_not_tried_again(idle, recorder):
     """The store may have written it after all: only a restart knows what is durable."""
     driver = make_driver(idle, recorder)
