@@ -284,20 +284,6 @@ def test_a_group_whose_clocks_were_all_ahead_goes_on_when_they_are_set_right(wor
     world.assert_agreement()
 
 
-def test_a_proposal_ahead_of_this_clock_that_moves_the_chains_time_gets_no_vote(world):
-    load(world, 1, every_ms=1_000)
-    world.run()
-    world.crash(*range(7))
-    world.now_ms -= 3_600_000
-    world.start()
-    world.replicas[0].driver._core._parts.now_ms += 3_600_010
-    start = len(world.sent)
-    world.submit(world.batch(sequence=1), to=[0])
-    world.run(for_ms=20)
-    assert any(isinstance(message, Proposal) for _, _, _, message in world.sent[start:])
-    assert not any(isinstance(message, Vote) for _, _, _, message in world.sent[start:])
-
-
 def test_nobody_but_the_rounds_leader_may_propose(world):
     world.run()
     genesis, _, state = world.genesis()
