@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import pytest
 
 from heptad.cli.bench_ledger import sizes_to, verdict
@@ -50,7 +52,7 @@ def test_ledgers_of_each_size_are_measured_in_turns(tmp_path):
 def test_a_large_ledger_stays_the_same_over_its_turns_and_ends_at_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(grown, "STRETCH", 100)
     plan = {"turns": 3, "block_batches": 2, "batch_records": 50}
-    with GrownLedger(tmp_path / "one", 1_000, **plan) as ledger:
+    with closing(GrownLedger(tmp_path / "one", 1_000, **plan)) as ledger:
         sizes = [ledger.turn().size for _ in range(3)]
     assert sizes == [800, 900, 1_000]
     assert len(list((tmp_path / "one").iterdir())) == 1

@@ -13,12 +13,11 @@ import multiprocessing
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from heptad_ledger.errors import StoreError
 from heptad_ledger.synthetic.fill import FillFigures
@@ -72,17 +71,17 @@ def measure(
     """
     with ExitStack() as stack:
         ledgers = [
-            stack.enter_context(
-                _Ledger(
-                    folder / str(size),
-                    size=size,
-                    turns=turns,
-                    block_batches=block_batches,
-                    batch_records=batch_records,
-                )
+            _Ledger(
+                folder / str(size),
+                size=size,
+                turns=turns,
+                block_batches=block_batches,
+                batch_records=batch_records,
             )
             for size in sizes
         ]
+        for ledger in ledgers:
+            stack.enter_context(closing(ledger))
         tell(f"growing to {', '.join(f'{size:,}' for size in sizes)} entries")
         for ledger in ledgers:
             ledger.ask("grow")
@@ -112,15 +111,7 @@ class _Ledger:
         self._process.start()
         there.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Hanging up ends the process."""
         self._here.close()
         self._process.join()
@@ -152,7 +143,7 @@ def _serve(pipe: Connection, folder: Path, plan: dict[str, int]) -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     size = plan.pop("size")
-    with GrownLedger(folder, size, tell=tell, **plan) as ledger:
+    with closing(GrownLedger(folder, size, tell=tell, **plan)) as ledger:
         while True:
             try:
                 method = pipe.recv()

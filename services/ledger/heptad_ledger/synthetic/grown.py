@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from heptad.runtime.config import load_cell
 from heptad_ledger.log_reads import LogReads
@@ -37,7 +36,7 @@ class GrownLedger:
     """A ledger whose log has between `size / 2` and `size` entries when it is measured.
 
     One that is full gives way to a new one, in a folder of its own beside the last: with a small
-    log after each stretch or two, with a large one never. A context manager.
+    log after each stretch or two, with a large one never. Nothing is made before it is asked for.
     """
 
     def __init__(
@@ -62,24 +61,11 @@ class GrownLedger:
         self._filling: Filling | None = None
         self._reached = size
 
-    def __enter__(self) -> Self:
-        """Nothing is made before it is asked for."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store; the files stay."""
-        self._close()
-
     def grow(self) -> None:
         """Let the log grow to where the next stretches fit. Raises: StoreError, OSError."""
         if self._reached + self._stretch <= self._size:
             return
-        self._close()
+        self.close()
         home = next(self._folders)
         home.parent.mkdir(exist_ok=True)
         cell = new_home(home)
@@ -119,7 +105,8 @@ class GrownLedger:
             rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the store; the files stay."""
         if self._parts is not None:
             self._parts.close()
         self._parts = self._filling = None
