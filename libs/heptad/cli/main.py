@@ -93,7 +93,10 @@ def _add(app: typer.Typer, row: Row) -> None:
     if hasattr(module, "app"):
         app.add_typer(module.app, name=row.name, help=row.help)
     else:
-        app.command(row.name, help=module.command.__doc__ or row.help)(module.command)
+        from heptad.cli.dashed_ids import TakesIds
+
+        help_text = module.command.__doc__ or row.help
+        app.command(row.name, cls=TakesIds, help=help_text)(module.command)
 
 
 def _only_named() -> None:

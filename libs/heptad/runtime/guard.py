@@ -58,7 +58,8 @@ class CallLog(Protocol):
     def ended(self, *, method: str, outcome: str, duration_s: float) -> None:
         """A call ended; `outcome` is `ok`, `cancelled` or a code of the table.
 
-        A stream that its caller drops while the handler reads is `ok`: gRPC shows it as the end.
+        A stream that its caller drops while the handler reads is `ok` (gRPC shows it as the end),
+        or, if gRPC is quicker to cancel the handler, `cancelled`.
         """
 
     def broke(self, *, method: str, error: BaseException) -> None:

@@ -51,6 +51,24 @@ def test_a_trace_is_read_by_machines_too():
     assert spans[1]["duration_ns"] == 1_500_000
 
 
+@pytest.mark.parametrize("dashed", ["-C" + "h" * 40 + "A", "--" + "h" * 40 + "A"])
+@pytest.mark.parametrize("after", [(), ("--json",), ("--home", "-x")])
+def test_an_id_that_begins_with_a_dash_is_no_option(monkeypatch, dashed, after):
+    asked = []
+    monkeypatch.setattr(trace, "_index_of", lambda home, wanted: asked.append(wanted) or 40)
+    for words in ((dashed, *after), (*after, dashed), (*after, "--", dashed)):
+        result = call(*words)
+        assert (result.exit_code, TRACE_ID in result.stdout) == (0, True), result.output
+    assert asked == [dashed] * 3
+
+
+def test_an_option_keeps_the_word_behind_it_though_it_looks_like_an_id(monkeypatch):
+    homes = []
+    monkeypatch.setattr(trace, "_files", lambda home: homes.append(home.name) or [])
+    call(TRACE_ID, "--home", "-C" + "h" * 40 + "A")
+    assert homes == ["-C" + "h" * 40 + "A"]
+
+
 @pytest.mark.parametrize(("index", "found"), [(40, True), (41, True), (39, False), (42, False)])
 def test_a_request_leads_to_the_trace_of_the_batch_that_it_came_in(monkeypatch, index, found):
     monkeypatch.setattr(trace, "_index_of", lambda home, request_id: index)
