@@ -164,6 +164,9 @@ class Auditor:
             self._away(result.away)
         else:
             self._back()
+        if result.repeated:
+            self.figures.source_errors += result.repeated
+            self._log.warning("reads_repeated", reads=result.repeated)
         is_first = not self.state.note
         told = [self._tell(each) for each in result.raised]
         compared = self._compared(result.state, now_s)

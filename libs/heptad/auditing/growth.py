@@ -4,8 +4,12 @@ The tree grows from the entries and from nothing else. Hash tiles are read besid
 compared, the partial ones also when nothing is new; where they differ, what differs is kept (a few,
 the rest counted) for `diagnosis` to say whose fault it is, which nobody can before the root is
 known.
+
+A file that cannot be read just now is asked for again after a while, a few times: the first look at
+a large log takes long, and would otherwise begin anew for one answer that did not come.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +21,7 @@ from heptad.transparency.merkle import HASH_BYTES, leaf_hash, leaf_hashes, split
 from heptad.transparency.tiled_tree import TILE_WIDTH, Tile
 from heptad.transparency.tiles import TilePath, decode_entries, width_at
 from heptad.verification.alarms import BrokenFile, MissingFile
+from heptad.verification.errors import SourceAwayError
 from heptad.verification.logs import ReadPath
 from heptad.verification.open_tree import OpenTree
 
@@ -24,6 +29,12 @@ KEPT_MAX: Final = 16
 """Wrong tiles and entries that are kept with their content."""
 
 LEAVES_KEPT_MAX: Final = 16_384
+
+PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""How long to wait before a file is asked for again that could not be read, time after time."""
+
+_NAP_S: Final = 0.5
+"""How often, while waiting, it is asked whether to go on at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class Growth:
     `lost` is the bundle after which nothing more could be hashed. Of two kinds of wrong entries,
     `forgotten` ones are not those of the last look, and `doubted` ones differ from the tile beside
     them, so one of both is wrong. `ours` are our tiles where the log's differ.
+    So many reads were `repeated`, for they had failed.
     """
 
     tree: OpenTree
@@ -66,13 +78,15 @@ class Growth:
     untold: Counter[str] = field(default_factory=Counter)
     leaves: list[bytes] = field(default_factory=list)
     entries: int = 0
+    repeated: int = 0
 
 
 class Reading:
     """Reads one growth, from where `tree` ends up to `size`, under the checkpoint `note`."""
 
     def __init__(self, read: ReadPath, *, tree: OpenTree, size: int, note: str) -> None:
-        self._read = read
+        self._read_once = read
+        self._progress: Progress = lambda done, total: None
         self._size = size
         self._note = note
         self._start = tree.edge.size
@@ -81,9 +95,9 @@ class Reading:
     def run(self, *, visit: Callable[[int, Sequence[bytes]], None], progress: Progress) -> Growth:
         """Read all of it. `visit` sees the index of a bundle's first new entry, and the new ones.
 
-        Raises: what `read` and `progress` raise.
+        Raises: what `read` and `progress` raise; of SourceAwayError the last of several.
         """
-        growth = self.growth
+        growth, self._progress = self.growth, progress
         newest: tuple[str, Sequence[bytes]] = ("", ())
         for index in range(self._start // TILE_WIDTH, -(-self._size // TILE_WIDTH)):
             bundle = self._bundle(index)
@@ -100,10 +114,30 @@ class Reading:
             for tile in full:
                 self._compare(tile, (path, entries))
             visit(index * TILE_WIDTH + known, entries[known:])
-            progress(growth.entries, self._size - self._start)
+            self._tell()
         for tile in growth.tree.open_tiles.values():
             self._compare(tile, newest)
         return growth
+
+    def _tell(self) -> None:
+        self._progress(self.growth.entries, self._size - self._start)
+
+    def _read(self, path: str) -> bytes | None:
+        """What `path` holds, waited for as long as `PAUSES_S` says."""
+        for pause_s in PAUSES_S:
+            try:
+                return self._read_once(path)
+            except SourceAwayError:
+                self.growth.repeated += 1
+                self._wait(pause_s)
+        return self._read_once(path)
+
+    def _wait(self, pause_s: float) -> None:
+        """Let time go by, and the caller end it. Raises: what `progress` raises."""
+        until_s = time.monotonic() + pause_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._tell()
+            time.sleep(min(left_s, _NAP_S))
 
     def _bundle(self, index: int) -> tuple[str, list[bytes]] | None:
         width = width_at(tree_size=self._size, level=None, index=index)

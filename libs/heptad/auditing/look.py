@@ -111,6 +111,7 @@ class _Look:
         self._raised: list[Raised] = []
         self._untold: Counter[str] = Counter()
         self._entries = 0
+        self._repeated = 0
         self._ranges_bytes = 0
         self._quorum_time_s = 0
 
@@ -125,9 +126,8 @@ class _Look:
                 raise
             # Who has shown something wrong does not hide it by answering no more.
             away = str(error)
-        return LookResult(
-            state, self._raised, self._entries, self._untold, self._quorum_time_s, away
-        )
+        counts = (self._entries, self._untold, self._quorum_time_s)
+        return LookResult(state, self._raised, *counts, away, self._repeated)
 
     def _raise(self, alarm: Alarm, detail: str, shown: Shown) -> None:
         if len(self._raised) < ALARMS_MAX:
@@ -171,7 +171,7 @@ class _Look:
         rules = EntryRules(charges=self._state.charges, cell=terms.cell, keys=terms.keys)
         reading = Reading(self._read, tree=self._state.tree, size=now.head.size, note=now.note)
         growth = reading.run(visit=rules.visit, progress=self._progress)
-        self._entries = growth.entries
+        self._entries, self._repeated = growth.entries, growth.repeated
         if growth.lost is not None:
             self._lost(before, now, growth)
             return self._state

@@ -52,7 +52,8 @@ class LookResult:
     """One look. `state` is what to remember: the one before, unless the log was proved up to there.
 
     `entries` were read and hashed, `untold` counts the alarms over `ALARMS_MAX` by kind. `away`
-    says why the rest could not be looked at, after something had been found; mostly empty.
+    says why the rest could not be looked at, after something had been found; mostly empty. So many
+    reads were `repeated`, for they had failed.
     """
 
     state: AuditState
@@ -61,3 +62,4 @@ class LookResult:
     untold: Counter[str]
     quorum_time_s: int = 0
     away: str = ""
+    repeated: int = 0

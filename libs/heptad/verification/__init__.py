@@ -34,6 +34,7 @@ from heptad.verification.errors import (
     LogInvalidError,
     ReceiptRefusedError,
     ReceiptUnreadableError,
+    SourceAwayError,
     SourceUnreadableError,
     VerificationError,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "ReceiptRefusedError",
     "ReceiptReport",
     "ReceiptUnreadableError",
+    "SourceAwayError",
     "SourceUnreadableError",
     "TileSource",
     "VerificationError",

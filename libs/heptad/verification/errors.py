@@ -25,5 +25,9 @@ class SourceUnreadableError(VerificationError):
     """Where a log lies could not be looked at: a fault of the way there, no finding about it."""
 
 
+class SourceAwayError(SourceUnreadableError):
+    """The same, for a reason that may pass: no connection, no answer in time, a busy server."""
+
+
 class AlarmUnreadableError(VerificationError):
     """A file is not that of an alarm; nothing has been checked."""

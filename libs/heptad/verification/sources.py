@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from heptad.transparency.errors import FormatError
 from heptad.transparency.tiled_tree import TILE_BYTES, TILE_WIDTH
 from heptad.transparency.tiles import CHECKPOINT_PATH, ENTRY_BYTES_MAX, TilePath
-from heptad.verification.errors import SourceUnreadableError
+from heptad.verification.errors import SourceAwayError, SourceUnreadableError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -41,6 +41,7 @@ READ_S_MAX: Final = 60.0
 
 _CHUNK_BYTES: Final = 1 << 16
 _ABSENT: Final = frozenset({404, 410})
+_BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS: Final = {"Accept-Encoding": "gzip, identity", "User-Agent": "heptad"}
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
@@ -56,7 +57,8 @@ class TileSource(Protocol):
     def read(self, path: str) -> bytes | None:
         """The file at `checkpoint` or `tile/…`; None where there is none. Blocks.
 
-        Raises: SourceUnreadableError, also for a file longer than any such file can be.
+        Raises: SourceUnreadableError, also for a file longer than any such file can be;
+        SourceAwayError, which is one, if it may go better in a while.
         """
         ...
 
@@ -216,6 +218,8 @@ class HttpSource:
                 raise
         if response.status in _ABSENT:
             return None
+        if response.status in _BUSY:
+            raise SourceAwayError(f"{where}: status {response.status}")
         if response.status != http.client.OK:
             raise SourceUnreadableError(f"{where}: status {response.status}")
         encoding = response.headers.get("Content-Encoding", "identity").lower()
@@ -301,8 +305,8 @@ def _bounded(data: bytes, size_max: int, where: str) -> bytes:
     return data
 
 
-def _unreachable(where: str, error: Exception) -> SourceUnreadableError:
+def _unreachable(where: str, error: Exception) -> SourceAwayError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     # It may be the server's own words: a line that is no HTTP, of any length and any characters.
     reason = "".join(letter if letter.isprintable() else "?" for letter in reason[:REASON_MAX])
-    return SourceUnreadableError(f"{where}: {reason}")
+    return SourceAwayError(f"{where}: {reason}")

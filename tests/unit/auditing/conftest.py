@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,13 @@ from heptad.transparency.policy import KnownLog, k_of_n_policy
 from heptad.transparency.receipt import Receipt
 from heptad.transparency.tiled_tree import TiledTree, append_leaves
 from heptad.transparency.tiles import TilePath, encode_entries
-from heptad.verification import BundleFile, SourceUnreadableError, examine_alarm, parse_alarm
+from heptad.verification import (
+    BundleFile,
+    SourceAwayError,
+    SourceUnreadableError,
+    examine_alarm,
+    parse_alarm,
+)
 from heptad.verification.alarm_file import encode_alarm
 from heptad.wire.convert.entry import encode_entry
 
@@ -95,7 +102,7 @@ class EvilLog:
     """A log as a server would hold it: `files` by path. Its keys sign whatever they are asked to.
 
     `is_away` makes it unreachable, `hides` all paths that begin so; `asked` are those that
-    were read.
+    were read. It is too `busy` to give a file of the tree so often, each file anew.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -105,11 +112,16 @@ class EvilLog:
     asked: list[str] = field(default_factory=list)
     is_away: bool = False
     hides: str = "nothing"
+    busy: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     name: str = "https://log.example"
 
     def read(self, path: str) -> bytes | None:
         if self.is_away or path.startswith(self.hides):
             raise SourceUnreadableError("status 503")
+        if path.startswith("tile/") and self.refused[path] < self.busy:
+            self.refused[path] += 1
+            raise SourceAwayError("status 429")
         self.asked.append(path)
         return self.files.get(path)
 

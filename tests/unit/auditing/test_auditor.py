@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from heptad.auditing import growth
 from heptad.auditing.auditor import retry_s
 from heptad.auditing.comparing import OtherAuditor
 from heptad.auditing.daemon import exposed
@@ -114,6 +115,52 @@ def test_a_source_that_is_away_is_counted_and_accused_of_nothing(tools, watched,
     names = [event["event"] for event in events(lines)]
     assert names == ["source_away", "source_back", "log_verified"]
     assert proofs(tmp_path) == []
+
+
+def test_a_read_that_fails_is_repeated_and_the_look_goes_on(tools, watched, monkeypatch):
+    """The first look at ten million entries does not begin anew for one answer that is late."""
+    monkeypatch.setattr(growth, "PAUSES_S", (0.0, 0.001, 0.0))
+    log, lines = tools.log_of(600), []
+    log.busy = 3
+    auditor = watched(log, lines=lines)
+    assert auditor.look().is_clean
+    assert auditor.figures.verified_size == 600
+    repeated = sum(log.refused.values())
+    assert repeated == 3 * len(log.refused) > 9
+    assert auditor.figures.source_errors == repeated
+    assert [event["reads"] for event in events(lines) if event["event"] == "reads_repeated"] == [
+        repeated
+    ]
+
+
+def test_a_read_that_fails_too_often_is_given_up(tools, watched, monkeypatch):
+    monkeypatch.setattr(growth, "PAUSES_S", (0.0, 0.0))
+    log = tools.log_of(600)
+    log.busy = 3
+    finished = watched(log).look()
+    assert (finished.away, finished.told, finished.state) == ("status 429", (), AuditState())
+    assert max(log.refused.values()) == 3
+
+
+def test_a_read_that_cannot_go_better_is_not_repeated(tools, watched):
+    log = tools.log_of(600)
+    log.hides = "tile/entries/001"
+    auditor = watched(log)
+    assert auditor.look().away == "status 503"
+    assert auditor.figures.source_errors == 1
+
+
+def test_who_waits_for_a_log_can_be_told_to_end(tools, watched, monkeypatch):
+    monkeypatch.setattr(growth, "PAUSES_S", (3_600.0,))
+    log = tools.log_of(600)
+    log.busy = 1
+
+    def stop(done, _total):
+        assert done == 0
+        raise StoppedError("told to end")
+
+    with pytest.raises(StoppedError):
+        watched(log).look(stop)
 
 
 def test_the_pauses_after_errors_grow_and_end_growing():

@@ -13,6 +13,7 @@ import pytest
 from heptad.verification import (
     FolderSource,
     HttpSource,
+    SourceAwayError,
     SourceUnreadableError,
     open_source,
     sources,
@@ -112,9 +113,10 @@ def test_no_other_answer_says_that_a_file_is_missing(status):
     with (
         serving(lambda _: (status, {}, b"")) as (url, _),
         HttpSource(url) as source,
-        pytest.raises(SourceUnreadableError, match=f"status {status}"),
+        pytest.raises(SourceUnreadableError, match=f"status {status}") as raised,
     ):
         source.read("checkpoint")
+    assert isinstance(raised.value, SourceAwayError) == (status != 301)
 
 
 def test_a_server_that_is_not_there_is_a_fault_and_no_finding():
@@ -122,7 +124,7 @@ def test_a_server_that_is_not_there_is_a_fault_and_no_finding():
         port = free.getsockname()[1]
     with (
         HttpSource(f"http://127.0.0.1:{port}") as source,
-        pytest.raises(SourceUnreadableError, match="refused"),
+        pytest.raises(SourceAwayError, match="refused"),
     ):
         source.read("checkpoint")
 
