@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_cell_keeps_its_promises_whatever_happens_to_some_of_its_replicas(tmp_path):
-    """One history, judged after each fault: killed, stopped, restarted, damaged store, clock."""
+    """One history, judged after each fault: killed, stopped, damaged store, clock, too few up."""
     try:
         findings = played(SHIMS, SHORT, tmp_path / "shims")
     except NotPossibleHere as reason:

@@ -92,7 +92,7 @@ class Tree:
         job = {
             "folder": str(self.folder),
             "arguments": [
-                "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0",
+                "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist.plugin", "--hypothesis-seed=0",
                 "--timeout=0", "--tb=short", *options, *tests,
             ],
             "test_seconds": TEST_SECONDS_MAX,

@@ -34,7 +34,7 @@ def test_four_members_keep_every_promise(histories, seeds):
     histories(seeds, members=4)
 
 
-@pytest.mark.parametrize("seeds", chunks(10_000, 200), ids=name)
+@pytest.mark.parametrize("seeds", chunks(10_000, 140), ids=name)
 def test_seven_members_keep_every_promise(histories, seeds):
     histories(seeds, members=7)
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from heptad.client import connect
 from heptad.runtime.genesis import GenesisPlan, create_home
@@ -36,21 +35,20 @@ from heptad.trials.meshes import RunningMesh, attach, new_home, replicas_only, r
 from heptad.trials.orders import IN_FLIGHT, PREPARED_PER_S, Order, Report, Way
 from heptad.trials.subjects import register_subjects, save_subjects
 
-SETTLE_S: Final = 1.0
-"""A pause before each measurement, in which what came before it comes to rest."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, and for how long.
 
-    `home` is None for a mesh of our own. `seconds` is the length of one load. `crashed` is what to
-    do with replicas dead, None for nothing.
+    `home` is None for a mesh of our own. `seconds` is the length of one load, `settle_s` that of
+    the pause before it, in which what came before comes to rest. `crashed` is what to do with
+    replicas dead, None for nothing.
     """
 
     home: Path | None = None
     ways: tuple[Way, ...] = tuple(Way)
     seconds: float = 5.0
+    settle_s: float = 1.0
     idle_s: float = 5.0
     idle_requests: int = 200
     idle_pause_s: float = 0.03
@@ -63,8 +61,9 @@ class Plan:
         crashed = self.crashed and replace(self.crashed, seconds=2.0, times=1, subjects=16)
         return replace(
             self,
-            seconds=1.0,
-            idle_s=1.0,
+            seconds=0.5,
+            settle_s=0.1,
+            idle_s=0.5,
             idle_requests=20,
             idle_pause_s=0.02,
             subjects=16,
@@ -156,7 +155,7 @@ class _MeshBench:
         """The mesh at rest, and a single request now and then."""
         plan = self._plan
         self._tell(f"idle for {plan.idle_s:g} s")
-        time.sleep(SETTLE_S)
+        time.sleep(plan.settle_s)
         before = self._measuring.usages()
         time.sleep(plan.idle_s)
         after = self._measuring.usages()
@@ -198,12 +197,12 @@ def _limit_and_half(
         return Order(way, str(measuring.home), subjects, operations, load)
 
     tell(f"{way.value}: capacity")
-    time.sleep(SETTLE_S)
+    time.sleep(plan.settle_s)
     prepared = int(PREPARED_PER_S[way] * plan.seconds)
     capacity = measuring.run(order(Closed(IN_FLIGHT[way], plan.seconds), prepared))
     half_per_s = capacity.measured.achieved_per_s / 2
     tell(f"{way.value}: half of {capacity.measured.achieved_per_s:,.0f} a second")
-    time.sleep(SETTLE_S)
+    time.sleep(plan.settle_s)
     weight = {Way.CONSENSUS: 1_000, Way.BUNDLES: EVENTS, Way.HTTP_BATCH: BATCH}.get(way, 1)
     load = Open(max(half_per_s, weight) / weight, plan.seconds)
     # A Poisson process brings more than its mean now and then: a quarter more is enough.

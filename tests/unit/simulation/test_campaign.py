@@ -32,7 +32,7 @@ def test_a_campaign_runs_until_it_has_the_rounds_it_was_asked_for():
 
 
 def test_the_number_of_processes_changes_nothing():
-    plan = replace(PLAN, faults=frozenset(FAULTS), histories=12)
+    plan = replace(PLAN, faults=frozenset(FAULTS), histories=6)
 
     assert run_campaign(plan, workers=1) == run_campaign(plan, workers=2)
 

@@ -28,7 +28,6 @@ Faults of one ground follow one another on one cell, so the history that is judg
 SHORT: Final = (
     "sigkill",
     "sigstop",
-    "restart",
     "corrupted-page",
     "bit-flip-ledger",
     "clock-ahead",
