@@ -92,8 +92,8 @@ class Tree:
         job = {
             "folder": str(self.folder),
             "arguments": [
-                "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist.plugin", "--hypothesis-seed=0",
-                "--timeout=0", "--tb=short", *options, *tests,
+                "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist.plugin",
+                "--hypothesis-seed=0", "--timeout=0", "--tb=short", *options, *tests,
             ],
             "test_seconds": TEST_SECONDS_MAX,
             "run_seconds": RUN_SECONDS_MAX,

@@ -1,10 +1,11 @@
 """What one step has brought about so far; at its end it becomes a `Ready`."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from heptad.consensus.errors import RefusedError
 from heptad.consensus.messages import Message
-from heptad.consensus.objects import BatchRef, Block, CommittedBlock, Cosignature
+from heptad.consensus.objects import BatchRef, Block, CommittedBlock, Cosignature, Vote
 from heptad.consensus.ready import (
     NOTHING,
     BatchOutcome,
@@ -67,7 +68,7 @@ class Results:
         """The step's outcome."""
         return Ready(
             persist=self._persist(record, evidence),
-            messages=tuple(self.messages),
+            messages=self._said(),
             commits=tuple(self.commits),
             cosignatures=tuple(self.cosignatures),
             outcomes=tuple(self.outcomes),
@@ -75,6 +76,17 @@ class Results:
             facts=tuple(self.facts),
             timer_at_ms=timer_at_ms,
         )
+
+    def _said(self) -> tuple[Outgoing, ...]:
+        """What to send: no vote for a block that this same step has let go of.
+
+        A vote says that its voter holds the block. Where the block's rival is committed in the step
+        that voted, nothing of it reaches the disk, and nothing will ever come of the vote.
+        """
+        if not self.blocks_dropped:
+            return tuple(self.messages)
+        gone = set(self.blocks_dropped)
+        return tuple(each for each in self.messages if not _is_vote_for(each.message, gone))
 
     def _persist(self, record: bytes | None, evidence: bytes | None) -> Persist:
         """What is to be written; most steps have nothing, and that is always the same value."""
@@ -97,3 +109,7 @@ class Results:
             batches_dropped=tuple(self.batches_dropped),
             evidence=evidence,
         )
+
+
+def _is_vote_for(message: Message, blocks: Container[BlockId]) -> bool:
+    return isinstance(message, Vote) and message.block_id in blocks

@@ -34,14 +34,19 @@ class FileRootKeyStore:
 
     backend: Final = "two-slot file"
 
-    def __init__(self, folder: Path) -> None:
-        """The store in `folder`; missing files are made, effaced. Raises: RootKeyStoreError."""
+    def __init__(self, folder: Path, *, is_read_only: bool = False) -> None:
+        """The store in `folder`; missing files are made, effaced, or if read-only taken for that.
+
+        Raises: RootKeyStoreError.
+        """
         self._paths = (folder / "root-0.key", folder / "root-1.key")
-        with _translated("make"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in self._paths:
-                _make_if_missing(path)
-            _sync_folder(folder)
+        self._is_read_only = is_read_only
+        if not is_read_only:
+            with _translated("make"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for path in self._paths:
+                    _make_if_missing(path)
+                _sync_folder(folder)
         self.caveat: Final = caveat_of(file_system_of(folder))
 
     def read(self) -> Sequence[RootKey]:
@@ -66,6 +71,8 @@ class FileRootKeyStore:
                 self._overwrite(slot, _EFFACED)
 
     def _block(self, slot: int) -> bytes:
+        if self._is_read_only and not self._paths[slot].exists():
+            return _EFFACED
         with _translated("read"), self._paths[slot].open("rb") as file:
             return file.read(BLOCK_BYTES)
 

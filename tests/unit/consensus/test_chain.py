@@ -209,6 +209,26 @@ def test_what_a_commit_abandons_leaves_the_disk_if_it_was_there(idle, chain, res
     assert len(chain.pool) == 0
 
 
+def test_no_vote_is_sent_for_a_block_whose_rival_is_committed_in_the_same_step(
+    idle, chain, results
+):
+    """Nothing of the block reaches the disk, and a vote says that its voter holds it."""
+    genesis, _, state = idle.genesis()
+    final, rival = (idle.block(genesis, state, 1, proposer=each) for each in (0, 1))
+    for verified in (final, rival):
+        chain.park_proposal(proposal(idle, verified))
+    advance(chain, results)
+    votes = [idle.vote(0, 1, verified.block.id) for verified in (final, rival)]
+    for verified, vote in zip((final, rival), votes, strict=True):
+        chain.persist(chain.tree.get(verified.block.id), results)
+        results.send(OTHERS, vote)
+    assert [sent.message for sent in results.ready(record=None, timer_at_ms=None).messages] == votes
+    chain.commit(final.block.id, proof=None, results=results)
+    ready = results.ready(record=None, timer_at_ms=None)
+    assert ready.persist.blocks_dropped == (rival.block.id,)
+    assert [sent.message for sent in ready.messages] == votes[:1]
+
+
 def test_whoever_starts_asks_at_once_for_the_block_of_its_highest_certificate(idle, chain):
     (one,) = idle.chain([1])
     certified = idle.qc(1, one.block.id)

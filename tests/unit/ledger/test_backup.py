@@ -20,6 +20,7 @@ from heptad.transparency.policy import Policy
 from heptad.vault.errors import RootKeyLostError
 from heptad.vault.root_files import FileRootKeyStore
 from heptad.vault.root_keys import RootKey
+from heptad_ledger.backup import __main__ as command
 from heptad_ledger.backup import taking
 from heptad_ledger.backup.manifest import (
     MANIFEST_FILE,
@@ -173,6 +174,17 @@ def test_a_backup_is_taken_while_the_ledger_writes(home, tmp_path):
     assert {finding.code for finding in restored.findings} <= {"entry_unreadable"}
     assert restored.is_in_place
     assert head_of(home).size == done["size"]
+
+
+def test_ctrl_c_ends_a_backup_says_nothing_and_leaves_nothing(home, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(taking, "_described", interrupted)
+    monkeypatch.setattr("sys.argv", ["backup", str(home), "take", str(tmp_path / "taken")])
+    assert command.main() == command.EXIT_INTERRUPTED
+    assert capsys.readouterr().err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_the_commands_take_put_back_and_say_what_was_done(home, tmp_path):

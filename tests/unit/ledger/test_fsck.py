@@ -18,6 +18,7 @@ from heptad.runtime.vkeys import log_vkey
 from heptad.vault.inspection import VaultInspector
 from heptad.vault.root_files import FileRootKeyStore
 from heptad_ledger.errors import StoreInUseError
+from heptad_ledger.fsck import __main__ as command
 from heptad_ledger.fsck.findings import Code
 from heptad_ledger.fsck.run import Job, check
 from heptad_ledger.static.exporter import Exporter
@@ -467,5 +468,16 @@ def test_a_copy_where_nothing_may_be_written_is_checked(home, copy, monkeypatch)
     (copy / "log" / "owner.lock").unlink(missing_ok=True)
     monkeypatch.setattr("heptad_ledger.store.environment.os.open", on_a_read_only_disk)
     assert examine(home, copy, private=False) == []
+    assert examine(home, copy) == []
     with pytest.raises(OSError, match="Read-only"):
         examine(home, copy, repair=True)
+
+
+def test_ctrl_c_ends_the_check_and_says_nothing(home, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "check", interrupted)
+    monkeypatch.setattr("sys.argv", ["fsck", str(home)])
+    assert command.main() == command.EXIT_INTERRUPTED
+    assert capsys.readouterr() == ("", "")

@@ -38,6 +38,7 @@ from heptad_ledger.parts import VAULT_FOLDER
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1
 EXIT_NOT_TRIED: Final = 2
+EXIT_INTERRUPTED: Final = 130
 KEY_DAYS: Final = 30
 _TOLD_EVERY_S: Final = 0.2
 
@@ -70,6 +71,8 @@ def main() -> int:
     except (LedgerError, VaultError, VerificationError, TransparencyError) as error:
         lines.tell(error=str(error))
         return EXIT_REFUSED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED  # Whoever pressed Ctrl-C knows it; what was begun is undone by now.
     except RuntimeRoomError as error:
         lines.tell(error=str(error))
     except OSError as error:

@@ -158,12 +158,12 @@ class Clone:
         """The key of request references, of the vault that is there or of a new one."""
         vault, roots = self._job.data / VAULT_FOLDER, self._job.data / ROOT_FOLDER
         if (vault / DATA_FILE).is_file():
-            held = VaultInspector(vault, FileRootKeyStore(roots))
+            held = VaultInspector(vault, FileRootKeyStore(roots, is_read_only=True))
             try:
                 return held.cell_keys.index_key
             finally:
                 held.close()
-        if roots.is_dir() and FileRootKeyStore(roots).read():
+        if roots.is_dir() and FileRootKeyStore(roots, is_read_only=True).read():
             raise BackupError(
                 f"{roots} holds a root key, and its vault is gone: move it away first"
             )

@@ -135,7 +135,7 @@ def _required(job: RestoreJob) -> tuple[Manifest, BackupKey | None, int]:
 def _required_key(job: RestoreJob, manifest: Manifest) -> BackupKey | None:
     """The backup key; None if the root key that lies in `data` is the one that opens the vault."""
     roots = job.data / ROOT_FOLDER
-    held = FileRootKeyStore(roots).read() if roots.is_dir() else ()
+    held = FileRootKeyStore(roots, is_read_only=True).read() if roots.is_dir() else ()
     if job.key is None:
         if all(key.epoch != manifest.epoch for key in held):
             raise BackupError(

@@ -22,6 +22,7 @@ from heptad_ledger.fsck.run import Job, check
 EXIT_CLEAN: Final = 0
 EXIT_FOUND: Final = 1
 EXIT_NOT_TRIED: Final = 2
+EXIT_INTERRUPTED: Final = 130
 _TOLD_EVERY_S: Final = 0.2
 
 
@@ -64,6 +65,8 @@ def main() -> int:
     except (StoreError, RuntimeRoomError) as error:
         lines.end(error=str(error))
         return EXIT_NOT_TRIED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED  # Whoever pressed Ctrl-C knows it.
     lines.end(
         summary={
             "size": summary.size,

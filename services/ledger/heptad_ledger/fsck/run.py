@@ -245,7 +245,7 @@ class _Run:
             self._findings.add(Code.VAULT_DAMAGED, "vault-root", detail)
             return
         try:
-            roots = FileRootKeyStore(self._job.data / ROOT_FOLDER)
+            roots = FileRootKeyStore(self._job.data / ROOT_FOLDER, is_read_only=True)
             vault = VaultInspector(self._job.data / VAULT_FOLDER, roots)
         except VaultError as error:
             self._findings.add(Code.VAULT_DAMAGED, "vault", str(error))
