@@ -122,7 +122,9 @@ class WatchingApi:
         if "start_index" in request.query:
             return wanted
         published = await self._ledger.checkpoint(terms=terms)
-        return replace(wanted, start_index=published.size)
+        # Where the wanted end is past already nothing will ever come, and the watch ends there.
+        start = min(published.size, wanted.end_index or published.size)
+        return replace(wanted, start_index=start)
 
     def _take_place(self, client: str) -> None:
         if self._closing.is_set():

@@ -67,6 +67,18 @@ def test_who_names_no_index_gets_what_is_new(gateway):
     gateway(story)
 
 
+@pytest.mark.parametrize(("end", "start"), [(5, 5), (77, 77), (78, 77)])
+def test_who_names_no_index_but_an_end_that_is_past_gets_the_end(gateway, end, start):
+    async def story(gateway):
+        gateway.ledger.answers["watch"] = [START]
+        gateway.ledger.answers["checkpoint"] = PublishedCheckpoint(b"note", 77)
+        answer = await gateway.call("GET", f"/v1/entries:watch?end_index={end}")
+        assert answer.status == 200
+        assert gateway.ledger.asked[-1][1] == EntryFilter(start_index=start, end_index=end)
+
+    gateway(story)
+
+
 def test_what_is_refused_at_once_is_refused_with_a_status(gateway):
     async def story(gateway):
         gateway.ledger.answers["watch"] = [Problem("index_out_of_range", "too far")]
