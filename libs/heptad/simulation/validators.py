@@ -12,7 +12,7 @@ batches under one number, with gaps, with garbage.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from random import Random
@@ -44,7 +44,8 @@ class Manner(Enum):
 
     HONEST = "honest"
     THREE_ONLY = "three_only"
-    """Each batch goes to three replicas only, and is never sent to the others."""
+    """Each batch goes to three replicas only (to f + 1 where that is more: one of them is honest),
+    and to the others not before it is committed."""
     EQUIVOCATING = "equivocating"
     """Now and then two batches carry one number."""
     GAPPY = "gappy"
@@ -159,6 +160,17 @@ class Validator:
         claims = sum(last.get(incarnation, -1) >= sequence for last in self._last.values())
         return claims > self._cell.committee.f
 
+    def _is_said_to_be_committed(self, sequence: int) -> bool:
+        return any(last.get(self._incarnation, -1) >= sequence for last in self._last.values())
+
+    def _ask_the_others(self, sent: Sent) -> None:
+        """Outside, whoever connects is told what is committed; here it takes the batch once more.
+
+        Of f + 1 that have it up to f may say nothing, and the reports of all others may be lost.
+        """
+        others = tuple(replica for replica in self._replicas if replica not in sent.targets)
+        self._send(replace(sent, targets=others))
+
     def _resolve(self) -> None:
         """The fence stands: what of the old incarnations is not in the log by now never will be.
 
@@ -189,7 +201,8 @@ class Validator:
         batch = self._signed_batch(sequence, records)
         targets = self._replicas
         if self.manner is Manner.THREE_ONLY:
-            targets = tuple(sorted(self._rng.sample(self._replicas, min(3, len(targets)))))
+            few = min(max(3, self._cell.committee.f + 1), len(targets))
+            targets = tuple(sorted(self._rng.sample(self._replicas, few)))
         sent = Sent(encode_batch(batch), records, targets)
         self._outstanding[sequence] = sent
         self._misbehave(sequence)
@@ -222,8 +235,10 @@ class Validator:
         self._resend_planned = bool(self._outstanding) and not self.is_asleep
         if self.is_asleep:
             return
-        for sent in islice(self._outstanding.values(), RESEND_MAX):
+        for sequence, sent in islice(self._outstanding.items(), RESEND_MAX):
             self._send(sent)
+            if self._is_said_to_be_committed(sequence):
+                self._ask_the_others(sent)
         if self._resend_planned:
             self._resend_us = min(2 * self._resend_us, RESEND_US_MAX)
             self._timeline.at(self._timeline.now_us + self._resend_us, self._resend)
