@@ -220,3 +220,15 @@ def test_an_unreadable_folder_is_a_fault_of_the_store(tmp_path: Path) -> None:
 
 def test_a_root_key_never_shows_itself() -> None:
     assert repr(key(3)) == "RootKey(epoch=3)"
+
+
+def test_a_store_that_is_only_read_makes_nothing_and_takes_a_missing_file_for_effaced(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "root"
+    assert list(FileRootKeyStore(folder, is_read_only=True).read()) == []
+    assert not folder.exists()
+    FileRootKeyStore(folder).stage(key(1))
+    (folder / "root-0.key").unlink()
+    assert list(FileRootKeyStore(folder, is_read_only=True).read()) == [key(1)]
+    assert [path.name for path in folder.iterdir()] == ["root-1.key"]

@@ -44,7 +44,7 @@ class _Lines:
             self._print({"progress": {"stage": stage, "done": done, "total": total}})
 
     def _print(self, line: dict[str, object]) -> None:
-        print(json.dumps(line), flush=True)  # noqa: T201  its output
+        print(json.dumps(line), flush=True)
 
     def end(self, **what: object) -> None:
         """The last line."""

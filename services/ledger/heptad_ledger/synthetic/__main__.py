@@ -34,8 +34,8 @@ def main() -> None:
     )
     if not (asked.home / CELL_FILE).exists():
         new_home(asked.home)
-    figures = fill(asked.home, plan, tell=lambda line: print(line, file=sys.stderr))  # noqa: T201  its output
-    print(json.dumps(dataclasses.asdict(figures)))  # noqa: T201  its output
+    figures = fill(asked.home, plan, tell=lambda line: print(line, file=sys.stderr))
+    print(json.dumps(dataclasses.asdict(figures)))
 
 
 if __name__ == "__main__":

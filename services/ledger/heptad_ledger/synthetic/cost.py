@@ -140,7 +140,7 @@ def _serve(pipe: Connection, folder: Path, plan: dict[str, int]) -> None:
     """In the ledger's own process, until the other side hangs up."""
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201  its output
+        print(line, file=sys.stderr, flush=True)
 
     size = plan.pop("size")
     with closing(GrownLedger(folder, size, tell=tell, **plan)) as ledger:
@@ -186,9 +186,9 @@ def main() -> None:
         turns=asked.turns,
         block_batches=asked.block_batches,
         batch_records=asked.batch_records,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201  its output
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(json.dumps({"rows": [asdict(row) for row in rows]}))  # noqa: T201  its output
+    print(json.dumps({"rows": [asdict(row) for row in rows]}))
 
 
 if __name__ == "__main__":

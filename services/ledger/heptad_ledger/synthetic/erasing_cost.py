@@ -134,9 +134,9 @@ def main() -> None:
     figures = measure(
         asked.home,
         groups=asked.groups,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201  its output
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(json.dumps(asdict(figures)))  # noqa: T201  its output
+    print(json.dumps(asdict(figures)))
 
 
 if __name__ == "__main__":

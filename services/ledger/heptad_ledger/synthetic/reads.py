@@ -158,7 +158,7 @@ def main() -> None:
     """Ask the ledger of a filled home."""
     parser = argparse.ArgumentParser(prog="heptad_ledger.synthetic.reads", description=__doc__)
     parser.add_argument("home", type=Path, help="folder of the cell")
-    print(json.dumps(asyncio.run(_ask(parser.parse_args().home)), indent=1))  # noqa: T201  its output
+    print(json.dumps(asyncio.run(_ask(parser.parse_args().home)), indent=1))
 
 
 if __name__ == "__main__":

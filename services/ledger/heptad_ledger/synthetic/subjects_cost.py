@@ -149,9 +149,9 @@ def main() -> None:
     parser.add_argument("home", type=Path, help="a home that heptad_ledger.synthetic has filled")
     figures = measure(
         parser.parse_args().home,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201  its output
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(json.dumps(asdict(figures)))  # noqa: T201  its output
+    print(json.dumps(asdict(figures)))
 
 
 if __name__ == "__main__":

@@ -247,9 +247,9 @@ def main() -> None:
         asked.folder,
         subjects=asked.subjects,
         groups=asked.groups,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201  its output
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(json.dumps(asdict(figures)))  # noqa: T201  its output
+    print(json.dumps(asdict(figures)))
 
 
 if __name__ == "__main__":
